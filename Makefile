@@ -1,0 +1,28 @@
+# The project's commands. `make` alone explains them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo down env check test
+SHELL := /bin/bash
+
+PYTHON_ENV := .venv/bin
+export PATH := $(CURDIR)/$(PYTHON_ENV):$(PATH)
+
+help: ## Explain the commands
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install Poetry and the locked dependencies into .venv (the other commands do it by themselves)
+	@.ci/setup
+
+demo: setup ## Deploy the whole stack into a local AWS region on this machine and extract a note
+	@python -m tests.local_region.demo
+
+down: setup ## Remove the local region: containers, volumes, network, processes
+	@python -m tests.local_region down
+
+env: setup ## Print what to export so that any ansible-playbook works against the local region: eval "$$(make -s env)"
+	@python -m tests.local_region env
+
+check: setup ## Lint, types and the tests that need no Docker: under two minutes
+	@.ci/check
+
+test: setup ## Everything: `check`, then the real stack in a local region of its own
+	@.ci/test
