@@ -22,7 +22,7 @@ env: setup ## Print what to export so that any ansible-playbook works against th
 	@python -m tests.local_region env
 
 check: setup ## Lint, types and the tests that need no Docker: under two minutes
-	@.ci/check
+	@pytest -m "not region"
 
 test: setup ## Everything: `check`, then the real stack in a local region of its own
-	@.ci/test
+	@pytest

@@ -1,0 +1,37 @@
+"""Every linter of the project is a test, so that one pytest run and one summary say everything."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHELL_SCRIPTS = [".ci/setup", ".ci/run"]
+
+LINTERS = {
+    "ruff": ["ruff", "check"],
+    "ruff-format": ["ruff", "format", "--check"],
+    "mypy": ["mypy", "--no-error-summary"],
+    "yamllint": ["yamllint", "--strict", "."],
+    # --offline: the collections come with the ansible package; nothing is fetched from Galaxy.
+    "ansible-lint": ["ansible-lint", "--offline"],
+    "shellcheck": ["shellcheck", *SHELL_SCRIPTS],
+}
+
+
+@pytest.mark.parametrize("linter", LINTERS)
+def test_lint(linter: str) -> None:
+    """The linter finds nothing; its findings are the failure's message."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        LINTERS[linter],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert result.returncode == 0, f"{' '.join(LINTERS[linter])}\n{result.stdout}{result.stderr}"
