@@ -1,0 +1,127 @@
+"""`make demo`: the local region, the deployment by the very playbook of production, and a note that the gateway answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.local_region import names
+from tests.local_region.errors import RegionError
+from tests.local_region.region import LocalRegion
+
+FIELDS = ("cancer_type", "stage", "gene_mutation", "biomarker", "treatment", "response", "metastasis_site")
+REQUEST_TIMEOUT_SECONDS = 120
+
+# Synthetic, written for this demonstration.
+NOTE = (
+    "58-year-old woman with stage IV lung adenocarcinoma, EGFR exon 19 deletion, PD-L1 40%. "
+    "Brain and bone metastases on staging. She was started on osimertinib. "
+    "Imaging at three months shows a partial response."
+)
+
+
+def main() -> int:
+    """Runs the demonstration. Gives the exit code: 0 when the note was answered, 1 on an error, which is said."""
+    started = time.monotonic()
+    region = LocalRegion()
+    try:
+        with step("Local AWS region: Docker Engine, images, API, registry, instance"):
+            region.up()
+        with step("Deployment: ansible-playbook playbooks/deploy.yml"):
+            deploy(region.env())
+        with step("Extraction: POST /api/v1/extract"):
+            answer = extract(region.env(), NOTE)
+    except RegionError as error:
+        say(f"\n{error}")
+        return 1
+    say("")
+    show(answer)
+    say(what_next(region.env()["GATEWAY_URL"], time.monotonic() - started))
+    return 0
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    """Says which step begins, and how many seconds it took when it ended well."""
+    say(f"\n== {title}")
+    started = time.monotonic()
+    yield
+    say(f"== done in {time.monotonic() - started:.0f} s")
+
+
+def deploy(environment: Mapping[str, str]) -> None:
+    """Runs the playbook, its output shown. Raises RegionError when it fails."""
+    playbook = Path(sys.executable).with_name("ansible-playbook")
+    result = subprocess.run(
+        [playbook, "playbooks/deploy.yml"], cwd=names.REPOSITORY_ROOT, env={**os.environ, **environment}, check=False
+    )
+    if result.returncode != 0:
+        raise RegionError(f"The deployment failed with exit code {result.returncode}; the cause stands above.")
+
+
+def extract(environment: Mapping[str, str], note: str) -> dict[str, Any]:
+    """Sends a note to the gateway and gives its answer. Raises RegionError when there is none."""
+    key = Path(environment["GATEWAY_API_KEY_FILE"]).read_text(encoding="ascii").strip()
+    request = urllib.request.Request(  # noqa: S310  the address is the region's own
+        f"{environment['GATEWAY_URL']}/api/v1/extract",
+        data=json.dumps({"text": note}).encode(),
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS) as response:  # noqa: S310
+            answer: dict[str, Any] = json.load(response)
+            return answer
+    except urllib.error.HTTPError as error:
+        raise RegionError(f"The gateway answered {error.code}: {error.read().decode(errors='replace')}") from error
+    except OSError as error:
+        raise RegionError(f"The gateway at {request.full_url} does not answer: {error}") from error
+
+
+def show(answer: Mapping[str, Any]) -> None:
+    """Prints the note, and each field with the words of the note that it rests on."""
+    say("The note:")
+    say(textwrap.indent(textwrap.fill(NOTE, 100), "  "))
+    say("\nThe answer:")
+    for field in FIELDS:
+        value = answer[field]
+        evidence = "; ".join(
+            f"{span['start']}-{span['end']} {span['text']!r} ({span['match']})" for span in answer["evidence"].get(field, [])
+        )
+        say(f"  {field:16} {value if value is not None else '-':32} {evidence}")
+    for warning in answer["warnings"]:
+        say(f"  warning: {warning}")
+
+
+def what_next(url: str, seconds: float) -> str:
+    """Gives the text that says what to do with the running stack; seconds: what the demonstration took."""
+    return f"""
+It took {seconds:.0f} s. The stack keeps running:
+
+  eval "$(make -s env)"                       point your shell at the local region
+  ansible-playbook playbooks/deploy.yml       deploy again: nothing changes
+  ansible-playbook playbooks/verify.yml       verify what is running
+  ansible-playbook playbooks/stop.yml         stop the stack and the instance; start.yml starts them
+  curl -s {url}/api/v1/extract -H "Authorization: Bearer $(cat "$GATEWAY_API_KEY_FILE")" \\
+       -H 'Content-Type: application/json' -d '{{"text": "Stage II breast cancer, HER2 positive."}}'
+
+  make down                                   remove everything that the demonstration made"""
+
+
+def say(text: str) -> None:
+    """Writes a line to standard output at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

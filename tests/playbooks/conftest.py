@@ -1,0 +1,45 @@
+"""The local region of the tests: one for the whole run, brought to a serving state before each test that asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.local_region.region import LocalRegion
+from tests.playbooks.gateway_client import is_serving
+from tests.playbooks.runner import PlaybookRun, run_playbook
+
+
+@pytest.fixture(scope="session")
+def region() -> Iterator[LocalRegion]:
+    """A region of its own name and ports, beside any that `make demo` made; nothing of it is left afterwards."""
+    region = LocalRegion("test")
+    region.down()
+    try:
+        region.up()
+        yield region
+    finally:
+        region.down()
+
+
+def repair(region: LocalRegion) -> None:
+    """Switch all faults off and put back what is missing of the account, the registry and the instance."""
+    region.faults.switch_off()
+    region.up()
+
+
+@pytest.fixture(scope="session")
+def first_deployment(region: LocalRegion) -> PlaybookRun:
+    """The run of deploy.yml that finds an instance with nothing on it."""
+    return run_playbook(region, "deploy")
+
+
+@pytest.fixture
+def serving(region: LocalRegion, first_deployment: PlaybookRun) -> LocalRegion:
+    """The region with a verified release that serves, whatever an earlier test left behind."""
+    first_deployment.must_succeed()
+    repair(region)
+    if not is_serving(region):
+        run_playbook(region, "deploy").must_succeed()
+    return region

@@ -1,0 +1,41 @@
+"""Speaks to the gateway of a local region from outside the instance, as a client does."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.local_region.region import LocalRegion
+
+TIMEOUT_SECONDS = 120
+
+
+def request(region: LocalRegion, path: str, body: dict[str, Any] | None = None, *, key: str | None = None) -> tuple[int, Any]:
+    """Gives status and JSON of one call, sent with the region's demonstration key unless another is given.
+
+    Raises OSError when nothing answers."""
+    environment = region.env()
+    if key is None:
+        key = Path(environment["GATEWAY_API_KEY_FILE"]).read_text(encoding="ascii").strip()
+    call = urllib.request.Request(
+        environment["GATEWAY_URL"] + path,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json", "X-API-Key": key},
+    )
+    try:
+        with urllib.request.urlopen(call, timeout=TIMEOUT_SECONDS) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def is_serving(region: LocalRegion) -> bool:
+    """Says whether the gateway calls itself healthy."""
+    try:
+        return request(region, "/health")[0] == 200
+    except OSError:
+        return False

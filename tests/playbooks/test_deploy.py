@@ -1,0 +1,100 @@
+"""deploy.yml on a fresh instance, and again: what serves, what changed, and how many sessions it took."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.local_region import names
+from tests.local_region.region import LocalRegion
+from tests.playbooks.gateway_client import request
+from tests.playbooks.runner import PlaybookRun, run_playbook
+
+pytestmark = pytest.mark.region
+
+# DESIGN: the number of sessions is what makes a deployment slow on AWS.
+FIRST_DEPLOYMENT_SESSIONS = 40
+UNCHANGED_SESSIONS = 12
+MIB = 1024 * 1024
+
+
+def golden_note() -> dict[str, Any]:
+    """The first golden note of the default task."""
+    task = yaml.safe_load((names.REPOSITORY_ROOT / "gateway/tasks/medical_ie.yaml").read_text(encoding="utf-8"))
+    note: dict[str, Any] = task["golden"][0]
+    return note
+
+
+def containers(region: LocalRegion) -> dict[str, dict[str, Any]]:
+    """What `docker inspect` on the instance says of the stack's containers, by compose service."""
+    found = json.loads(
+        region.exec("docker inspect $(docker ps --quiet --filter label=com.docker.compose.project=slm-ft-serving)").stdout
+    )
+    return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in found}
+
+
+def test_first_deployment_succeeds_in_few_sessions(first_deployment: PlaybookRun) -> None:
+    first_deployment.must_succeed()
+    assert first_deployment.sessions <= FIRST_DEPLOYMENT_SESSIONS
+
+
+def test_golden_note_is_answered_with_evidence(serving: LocalRegion) -> None:
+    note = golden_note()
+    status, answer = request(serving, "/api/v1/extract", {"text": note["text"]})
+    assert status == 200
+    assert {field: answer[field] for field in note["expected"]} == note["expected"]
+    for spans in answer["evidence"].values():
+        for span in spans:
+            assert note["text"][span["start"] : span["end"]] == span["text"]
+
+
+def test_wrong_key_is_refused(serving: LocalRegion) -> None:
+    status, problem = request(serving, "/api/v1/extract", {"text": "x"}, key="not-a-key")
+    assert status == 401
+    assert problem["status"] == 401
+
+
+def test_unchanged_deployment_changes_nothing(serving: LocalRegion) -> None:
+    run_playbook(serving, "deploy").must_succeed()
+    before = containers(serving)
+    again = run_playbook(serving, "deploy").must_succeed()
+    after = containers(serving)
+    assert again.changed == 0, again.output
+    assert again.sessions <= UNCHANGED_SESSIONS
+    assert {name: each["State"]["StartedAt"] for name, each in before.items()} == {
+        name: each["State"]["StartedAt"] for name, each in after.items()
+    }
+
+
+def test_check_mode_works_on_a_live_system_and_changes_nothing(serving: LocalRegion) -> None:
+    before = containers(serving)
+    release = serving.exec("readlink /opt/slm-ft-serving/current").stdout
+    run = run_playbook(serving, "deploy", "--check", "--diff", "-e", "inference_stack_engine_max_model_len=1024").must_succeed()
+    assert run.changed > 0, run.output
+    assert serving.exec("readlink /opt/slm-ft-serving/current").stdout == release
+    assert {name: each["Id"] for name, each in containers(serving).items()} == {
+        name: each["Id"] for name, each in before.items()
+    }
+
+
+def test_engine_is_reachable_by_the_gateway_only(serving: LocalRegion) -> None:
+    found = containers(serving)
+    assert not any(found["engine"]["NetworkSettings"]["Ports"].values())
+    assert found["gateway"]["NetworkSettings"]["Ports"]["8080/tcp"]
+
+
+def test_containers_are_bounded_and_restarted(serving: LocalRegion) -> None:
+    found = containers(serving)
+    for container in found.values():
+        assert container["State"]["Health"]["Status"] == "healthy"
+        assert container["HostConfig"]["RestartPolicy"]["Name"] == "on-failure"
+        assert container["HostConfig"]["LogConfig"]["Config"].keys() >= {"max-size", "max-file"}
+    assert found["engine"]["HostConfig"]["ShmSize"] >= 1024 * MIB
+    assert found["gateway"]["Config"]["User"] not in {"", "0", "root"}
+
+
+def test_verify_says_that_the_running_release_is_good(serving: LocalRegion) -> None:
+    assert run_playbook(serving, "verify").must_succeed().changed == 0

@@ -1,0 +1,74 @@
+"""stop.yml and start.yml: running requests finish, a stopped instance serves again by its systemd unit alone."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.local_region import names
+from tests.local_region.region import LocalRegion
+from tests.playbooks.gateway_client import is_serving, request
+from tests.playbooks.runner import run_playbook
+from tests.playbooks.test_deploy import golden_note
+
+pytestmark = pytest.mark.region
+
+STOP_SESSIONS = 3
+# Enough for the small model on two cores to be still at it when the containers are told to stop.
+REQUESTS_IN_FLIGHT = 12
+
+
+def instance_state(region: LocalRegion) -> str:
+    """The instance's state as EC2 tells it."""
+    reservations = region.client("ec2").describe_instances(
+        Filters=[{"Name": "tag:Application", "Values": [names.APPLICATION]}]
+    )["Reservations"]
+    state: str = reservations[0]["Instances"][0]["State"]["Name"]
+    return state
+
+
+def test_stop_twice_then_start(serving: LocalRegion) -> None:
+    release = serving.exec("readlink /opt/slm-ft-serving/current").stdout
+
+    stopped = run_playbook(serving, "stop").must_succeed()
+    assert stopped.changed > 0
+    assert stopped.sessions <= STOP_SESSIONS
+    assert instance_state(serving) == "stopped"
+    assert not is_serving(serving)
+
+    again = run_playbook(serving, "stop").must_succeed()
+    assert again.changed == 0
+    assert again.sessions == 0
+
+    run_playbook(serving, "start").must_succeed()
+    assert instance_state(serving) == "running"
+    assert serving.exec("readlink /opt/slm-ft-serving/current").stdout == release
+    note = golden_note()
+    status, answer = request(serving, "/api/v1/extract", {"text": note["text"]})
+    assert status == 200
+    assert {field: answer[field] for field in note["expected"]} == note["expected"]
+
+    assert run_playbook(serving, "start").must_succeed().changed == 0
+
+
+def test_stopping_the_unit_lets_running_requests_finish(serving: LocalRegion) -> None:
+    note = golden_note()
+    with ThreadPoolExecutor(REQUESTS_IN_FLIGHT) as clients:
+        answers = [
+            clients.submit(request, serving, "/api/v1/extract", {"text": f"{note['text']} Visit {number}."})
+            for number in range(REQUESTS_IN_FLIGHT)
+        ]
+        # The first answer shows that the others are inside: all were sent together and the engine takes them together.
+        next(answer for answer in answers if answer.result()[0] == 200)
+        serving.exec("systemctl stop slm-ft-serving.service", timeout=300)
+    assert {answer.result()[0] for answer in answers} == {200}
+    exit_codes = serving.exec(
+        "docker inspect --format '{{.State.ExitCode}}' "
+        "$(docker ps --all --quiet --filter label=com.docker.compose.project=slm-ft-serving)",
+        check=False,
+    ).stdout.split()
+    # 137 would be a container that had to be killed.
+    assert "137" not in exit_codes
+    serving.exec("systemctl start slm-ft-serving.service", timeout=300)
+    assert is_serving(serving)
