@@ -1,0 +1,110 @@
+"""Command line of the local region: `python -m tests.local_region up|down|status|env`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from tests.local_region import names
+from tests.local_region.errors import RegionError
+from tests.local_region.region import LocalRegion
+from tests.local_region.state import Ports, RegionState
+
+DESCRIPTION = """\
+An AWS region on this machine: AWS's API (moto), a registry behind ECR and an EC2 instance (systemd with its own Docker Engine).
+The playbooks run against it unchanged: eval "$(python -m tests.local_region env)", then ansible-playbook playbooks/deploy.yml.
+"""
+EPILOGUE = """\
+exit codes: 0 done (status: all of it runs); 1 an error, which says what to do (status: something does not run); 2 wrong usage.
+Regions of different names run side by side. State and logs are in .local-region/NAME.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Gives the parser of the command line."""
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.local_region", description=DESCRIPTION, epilog=EPILOGUE, formatter_class=shape
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument("--name", default=names.DEFAULT_REGION_NAME, help="name of the region (default: %(default)s)")
+
+    up = commands.add_parser(
+        "up",
+        parents=[parent],
+        help="install and start what is missing; quick when all runs",
+        description="Installs and starts what is missing: Docker Engine (Debian and Ubuntu, as root), images, API server, registry, "
+        "instance, and what an account holds. May be run again at any time, also after a restart of the machine.",
+    )
+    for option, purpose, port in (
+        ("--api-port", "AWS's API", names.DEFAULT_API_PORT),
+        ("--registry-port", "the registry", names.DEFAULT_REGISTRY_PORT),
+        ("--gateway-port", "the gateway", names.DEFAULT_GATEWAY_PORT),
+    ):
+        note = f"port on 127.0.0.1 for {purpose} (default: the one chosen before, else {port} for the default region, a free one for others)"
+        up.add_argument(option, type=int, metavar="PORT", help=note)
+
+    down = commands.add_parser(
+        "down",
+        parents=[parent],
+        help="remove all that up made",
+        description="Removes all that up made: server, containers, volumes, network, state and logs, and stops the Docker Engine if up "
+        "started it and nothing else runs on it. Built images stay, so that the next up is quick.",
+    )
+    down.add_argument("--images", action="store_true", help="remove the built images as well")
+
+    commands.add_parser(
+        "status",
+        parents=[parent],
+        help="show what runs",
+        description="Shows what runs. Exit code 0 when all of it does, 1 when not.",
+    )
+    commands.add_parser(
+        "env",
+        parents=[parent],
+        help="print what to export",
+        description='Prints shell commands for eval "$(...)": after them, ansible-playbook and boto3 work against the region.',
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; gives the exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except RegionError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "up":
+        region = LocalRegion(options.name, ports=_ports(options))
+        region.up()
+    elif options.command == "down":
+        LocalRegion(options.name).down(remove_images=options.images)
+    elif options.command == "env":
+        region = LocalRegion(options.name)
+        sys.stdout.write(region.exports_as_shell(os.environ.get("PATH", os.defpath), os.environ.get("NO_PROXY", "")))
+    else:
+        status = LocalRegion(options.name).status()
+        sys.stdout.write("".join(f"{part:12} {word}\n" for part, word in status.items()))
+        return 0 if status["region"] == "running" else 1
+    return 0
+
+
+def _ports(options: argparse.Namespace) -> Ports | None:
+    """Gives the ports asked for, those not named being as they would be; None when none is named."""
+    if options.api_port is None and options.registry_port is None and options.gateway_port is None:
+        return None
+    chosen = RegionState(options.name).choose_ports()
+    return Ports(
+        options.api_port or chosen.api, options.registry_port or chosen.registry, options.gateway_port or chosen.gateway
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Reading an AWS request and making an AWS answer, for the calls that the region answers beside moto."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+from uuid import uuid4
+from xml.sax.saxutils import escape
+
+from werkzeug.wrappers import Response
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+INSTANCE_ACCESS_KEY = (
+    "ASIALOCALREGIONROLE0"  # what the instance profile gives; tells the instance's calls from the operator's
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One AWS call: service as signed for (`ssm`, `ec2`, ...; empty when unsigned), action, who asks, and the body."""
+
+    service: str
+    action: str
+    principal: str
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """Gives the body of a call of the JSON protocol; empty when there is none."""
+        loaded = json.loads(self.body or b"{}")
+        return loaded if isinstance(loaded, dict) else {}
+
+    def numbered(self, name: str) -> list[str]:
+        """Gives a list of the query protocol, such as `InstanceId.1`, `InstanceId.2`, in order."""
+        fields = parse_qs(self.body.decode())
+        keys = [key for key in fields if key.rsplit(".", 1)[0] == name and key.rsplit(".", 1)[-1].isdigit()]
+        return [fields[key][0] for key in sorted(keys, key=lambda key: int(key.rsplit(".", 1)[1]))]
+
+
+def read_call(environ: WSGIEnvironment) -> Call:
+    """Reads which AWS call a request is; the request's body stays readable for moto behind, if it is small enough to be a call.
+
+    Only bodies of the JSON and query protocols are read: objects on their way to S3 are left alone.
+    """
+    authorization = environ.get("HTTP_AUTHORIZATION", "")
+    scope = authorization.partition("Credential=")[2].split(",")[0].split("/")
+    service = scope[3] if len(scope) == 5 else ""  # key/date/region/service/aws4_request
+    principal = {"": "nobody", INSTANCE_ACCESS_KEY: "instance"}.get(scope[0], "operator")
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
+    if not target and not form:
+        return Call(service, environ["REQUEST_METHOD"], principal, b"")
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    action = target.rpartition(".")[2] if target else parse_qs(body.decode()).get("Action", [""])[0]
+    return Call(service, action, principal, body)
+
+
+def json_answer(content: dict[str, Any], status: int = 200) -> Response:
+    """Makes an answer of the JSON protocol."""
+    return Response(json.dumps(content), status, content_type="application/x-amz-json-1.1")
+
+
+def json_error(code: str, message: str, status: int = 400) -> Response:
+    """Makes an error of the JSON protocol; botocore names the exception after `code`."""
+    return json_answer({"__type": code, "message": message}, status)
+
+
+def ec2_error(code: str, message: str, status: int = 400) -> Response:
+    """Makes an error of EC2's protocol."""
+    text = (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        f"<Response><Errors><Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error></Errors>"
+        f"<RequestID>{uuid4()}</RequestID></Response>"
+    )
+    return Response(text, status, content_type="text/xml")

@@ -1,0 +1,153 @@
+"""AWS's API for a region: moto, and in front of it what moto lacks. Run by the region as a process of its own.
+
+Stands in for AWS in tests and on a developer's machine; binds loopback and Docker's bridge, and checks no signature.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loguru import logger
+from moto.ec2.models import ec2_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.wrappers import Request, Response
+
+from tests.local_region import names
+from tests.local_region.api_calls import Call, ec2_error, json_answer, json_error, read_call
+from tests.local_region.api_ec2 import Ec2
+from tests.local_region.api_metadata import Metadata
+from tests.local_region.api_ssm import Ssm, add_public_parameter
+from tests.local_region.faults import Faults
+from tests.local_region.machine import Machine
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+STATUS_PATH = "/_local-region"
+SOURCES = ("machine", "faults", "api_calls", "api_ec2", "api_ssm", "api_metadata", "api_server", "names")
+
+
+def source_digest() -> str:
+    """Gives a digest of the server's own source, by which `up` sees that a running server is an older one."""
+    folder = Path(__file__).parent
+    joined = b"".join((folder / f"{module}.py").read_bytes() for module in SOURCES)
+    return hashlib.sha256(joined).hexdigest()[:16]
+
+
+class ApiServer:
+    """The WSGI application."""
+
+    def __init__(self, region: str, folder: Path, docker: str) -> None:
+        """region: the local region's name; folder: its state; docker: path of the docker client."""
+        self._region = region
+        self._faults = Faults(folder / "faults")
+        machine = Machine(docker, names.instance_container(region))
+        self._ec2 = Ec2(machine, self._faults)
+        self._ssm = Ssm(machine, self._ec2, folder / "sessions", self._faults)
+        self._metadata = Metadata(self._ec2)
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._digest = source_digest()
+        _add_deep_learning_ami()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
+        if request.path == STATUS_PATH:
+            return json_answer({"region": self._region, "pid": os.getpid(), "source": self._digest})(
+                environ, start_response
+            )
+        metadata = self._metadata.answer(request)
+        if metadata is not None:
+            return metadata(environ, start_response)
+        call = read_call(environ)
+        answer = self._refusal(call) or self._own_answer(call, environ)
+        if answer is not None:
+            logger.info("{} {} {} -> {}", call.principal, call.service, call.action, answer.status_code)
+            return answer(environ, start_response)
+        return self._pass_on(call, environ, start_response)
+
+    def _refusal(self, call: Call) -> Response | None:
+        """The fault `deny`: what a missing right looks like from the instance."""
+        if call.principal != "instance" or call.action not in self._faults.denied:
+            return None
+        message = f"User: arn:aws:sts::{names.ACCOUNT_ID}:assumed-role/{names.INSTANCE_ROLE} is not authorized to perform: {call.action}"
+        if call.service == "ec2":
+            return ec2_error("UnauthorizedOperation", message, 403)
+        return json_error("AccessDeniedException", message)
+
+    def _own_answer(self, call: Call, environ: WSGIEnvironment) -> Response | None:
+        if call.service == "ssm":
+            return self._ssm.answer(call)
+        if call.service == "ec2":
+            return self._ec2.answer(call, lambda: Response.from_app(self._moto, environ, buffered=True))
+        return None
+
+    def _pass_on(self, call: Call, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # Paths stay out of the log: those of presigned URLs carry signatures.
+        logger.info("{} {} {} -> moto", call.principal, call.service or "unsigned", call.action)
+        answer: Iterable[bytes] = self._moto(environ, start_response)
+        return answer
+
+
+def _add_deep_learning_ami() -> None:
+    """Adds the Deep Learning AMI and its public parameter, which moto has not."""
+    backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
+    image = backend.register_image(
+        name="Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) fake", description="fake of the local region"
+    )
+    add_public_parameter(names.DEEP_LEARNING_AMI_PARAMETER, image.id)
+
+
+class QuietHandler(MotoRequestHandler):
+    """Leaves the log to the application: werkzeug's own line holds the whole URL, signature included."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Logs nothing."""
+
+
+def _servers(addresses: list[str], port: int, application: ApiServer) -> list[BaseWSGIServer]:
+    servers = []
+    for address in addresses:
+        try:
+            servers.append(make_server(address, port, application, threaded=True, request_handler=QuietHandler))
+        except (OSError, SystemExit) as error:
+            raise SystemExit(f"cannot listen on {address} port {port}: {error}") from error
+    return servers
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serves until SIGTERM; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.local_region.api_server", description=__doc__)
+    parser.add_argument("--region", required=True, help="name of the local region")
+    parser.add_argument("--folder", required=True, type=Path, help="the region's state folder")
+    parser.add_argument("--port", required=True, type=int, help="port to listen on")
+    parser.add_argument("--address", action="append", required=True, help="address to listen on; may be given again")
+    parser.add_argument("--docker", required=True, help="path of the docker client")
+    options = parser.parse_args(arguments)
+    logger.remove()
+    logger.add(sys.stderr, format="{time:YYYY-MM-DDTHH:mm:ss.SSS}Z {level} {message}", colorize=False)
+    application = ApiServer(options.region, options.folder, options.docker)
+    servers = _servers(options.address, options.port, application)
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    logger.info("serving {} on {} port {}", options.region, ", ".join(options.address), options.port)
+    stopped.wait()
+    for server in servers:
+        server.shutdown()
+    logger.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Faults that tests switch on in a region: a file each, read by the API server and by the session plugin.
+
+| fault | value |
+|---|---|
+| `instance-start` | `capacity`: EC2 refuses the start; `stuck`: it stays pending; `offline`: it runs, and SSM never calls it Online |
+| `session-drop` | `NUMBER BYTES`: session NUMBER (0: every one) breaks off after BYTES of output |
+| `session-latency` | seconds that opening a session takes |
+| `deny` | `ACTION` names, a line each: the instance's role is refused them |
+
+The registry refuses when its container is stopped: `LocalRegion.stop_registry`. A missing secret is a secret deleted through the API.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+KNOWN = ("instance-start", "session-drop", "session-latency", "deny")
+
+
+class Faults:
+    """The faults of one region."""
+
+    def __init__(self, folder: Path) -> None:
+        """folder: the region's folder of faults."""
+        self._folder = folder
+
+    def switch_on(self, fault: str, value: str) -> None:
+        """Switches a fault on. Raises ValueError for one that is not known."""
+        if fault not in KNOWN:
+            raise ValueError(f"{fault!r} is not one of {', '.join(KNOWN)}")
+        (self._folder / fault).write_text(f"{value}\n", encoding="ascii")
+
+    def switch_off(self, *faults: str) -> None:
+        """Switches the named faults off; all of them when none is named."""
+        for fault in faults or KNOWN:
+            (self._folder / fault).unlink(missing_ok=True)
+
+    def value(self, fault: str) -> str:
+        """Gives the value of a fault; empty when it is off."""
+        try:
+            return (self._folder / fault).read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return ""
+
+    @property
+    def instance_start(self) -> str:
+        """How a start of the instance goes wrong; empty when it does not."""
+        return self.value("instance-start")
+
+    @property
+    def denied(self) -> set[str]:
+        """Actions that the instance's role is refused."""
+        return set(self.value("deny").split())

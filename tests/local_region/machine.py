@@ -1,0 +1,54 @@
+"""The container that stands for an EC2 instance, as the API server sees it: is it there, start it, stop it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+STOP_TIMEOUT_SECONDS = 300  # EC2 gives an operating system minutes to shut down
+AGENT_UNIT = "fake-ssm-agent.service"
+
+
+class MachineError(RuntimeError):
+    """Docker could not do with the instance container what was asked; the message holds Docker's own words."""
+
+
+class Machine:
+    """One instance container."""
+
+    def __init__(self, docker: str, container: str) -> None:
+        """docker: path of the docker client; container: name of the instance container."""
+        self._docker = docker
+        self.container = container
+        self._agent_answer: tuple[float, bool] = (0.0, False)
+
+    def is_running(self) -> bool:
+        """Says whether the container runs (its systemd may still be booting)."""
+        result = self._run("container", "inspect", "--format", "{{.State.Running}}", self.container)
+        return result.returncode == 0 and result.stdout.strip() == "true"
+
+    def agent_is_active(self, max_age: float = 0.0) -> bool:
+        """Says whether the instance has booted so far that sessions can be had; max_age: seconds that an earlier answer may be old."""
+        asked, answer = self._agent_answer
+        if answer and time.monotonic() - asked < max_age:
+            return True
+        active = self._run("exec", self.container, "systemctl", "is-active", "--quiet", AGENT_UNIT).returncode == 0
+        self._agent_answer = (time.monotonic(), active)
+        return active
+
+    def start(self) -> None:
+        """Starts the container. Raises MachineError."""
+        self._must("start", self.container)
+
+    def stop(self) -> None:
+        """Has systemd stop all units in order, and waits until the container is down. Raises MachineError."""
+        self._agent_answer = (0.0, False)
+        self._must("stop", "--time", str(STOP_TIMEOUT_SECONDS), self.container)
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([self._docker, *arguments], capture_output=True, text=True, check=False)
+
+    def _must(self, *arguments: str) -> None:
+        result = self._run(*arguments)
+        if result.returncode != 0:
+            raise MachineError(f"docker {arguments[0]} {self.container}: {result.stderr.strip()}")

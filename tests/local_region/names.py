@@ -1,0 +1,59 @@
+"""The names that the local region, the playbooks and the tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
+STATE_ROOT = REPOSITORY_ROOT / ".local-region"
+
+ACCOUNT_ID = "123456789012"  # moto's own default account
+AWS_REGION = "us-east-1"
+APPLICATION = "slm-ft-serving"
+
+ECR_HOST = f"{ACCOUNT_ID}.dkr.ecr.{AWS_REGION}.amazonaws.com"
+ECR_USER = "AWS"
+ECR_PASSWORD = f"{ACCOUNT_ID}-auth-token"  # what moto's GetAuthorizationToken answers; no secret
+ENGINE_REPOSITORY = f"{APPLICATION}-vllm"
+GATEWAY_REPOSITORY = f"{APPLICATION}-gateway"
+
+TRANSFER_BUCKET = f"{APPLICATION}-transfer"
+MODELS_BUCKET = f"{APPLICATION}-models"
+SECRET_HF_TOKEN = f"{APPLICATION}/hf-token"
+SECRET_GATEWAY_API_KEYS = f"{APPLICATION}/gateway-api-keys"
+PARAMETER_PREFIX = f"/{APPLICATION}"
+INSTANCE_ROLE = f"{APPLICATION}-instance"
+
+DEEP_LEARNING_AMI_PARAMETER = (
+    "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
+)
+
+REGION_LABEL = f"{APPLICATION}.region"
+BASE_IMAGE = "slm-ft-serving-base:bookworm"
+REGISTRY_IMAGE = "slm-ft-serving-registry:local"
+INSTANCE_IMAGE = "slm-ft-serving-instance:local"
+
+DEFAULT_REGION_NAME = "default"
+DEFAULT_API_PORT = 4566
+DEFAULT_REGISTRY_PORT = 5443
+DEFAULT_GATEWAY_PORT = 8080
+
+
+def network_name(region: str) -> str:
+    """Gives the name of a region's Docker network."""
+    return f"{APPLICATION}-{region}"
+
+
+def instance_container(region: str) -> str:
+    """Gives the name of the container that stands for a region's EC2 instance."""
+    return f"{APPLICATION}-{region}-instance"
+
+
+def registry_container(region: str) -> str:
+    """Gives the name of a region's registry container."""
+    return f"{APPLICATION}-{region}-registry"
+
+
+def volume_name(region: str, purpose: str) -> str:
+    """Gives the name of a region's named volume for one purpose, such as `docker`."""
+    return f"{APPLICATION}-{region}-{purpose}"

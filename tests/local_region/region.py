@@ -1,0 +1,288 @@
+"""A local region as tests and commands use it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.local_region import (
+    api_process,
+    containers,
+    docker_engine,
+    images,
+    instance_container,
+    names,
+    registry_container,
+    seed,
+)
+from tests.local_region.docker_engine import DockerCommandError, DockerEngine, DockerUnavailable
+from tests.local_region.errors import RegionError
+from tests.local_region.faults import Faults
+from tests.local_region.machine import Machine
+from tests.local_region.state import Ports, RegionState
+from tests.local_region.steps import Steps
+
+BIN = Path(__file__).parent / "bin"
+# Settings of the operator's own that would lead a playbook away from the region.
+UNSET = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_CA_BUNDLE",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+)
+
+
+class LocalRegion:
+    """One local region. Regions of different names run side by side; `default` has the well-known ports."""
+
+    def __init__(
+        self,
+        name: str = names.DEFAULT_REGION_NAME,
+        *,
+        ports: Ports | None = None,
+        model: Path = seed.SMALL_MODEL,
+        steps: Steps | None = None,
+    ) -> None:
+        """name: lower-case letters, digits, dashes. ports: taken in place of those remembered or chosen.
+
+        model: folder with `base` and `adapter`, uploaded to S3. steps: where progress is reported. Raises RegionError for a bad name.
+        """
+        self.name = name
+        self.state = RegionState(name)
+        self.faults = Faults(self.state.faults)
+        self._wanted_ports = ports
+        self._model = model
+        self._steps = steps or Steps()
+        self._engine: DockerEngine | None = None
+
+    # -- life ---------------------------------------------------------------------------------------------------------------------
+
+    def up(self) -> str:
+        """Has everything of the region run, whatever was there before; gives the instance's id.
+
+        Takes minutes the first time (images are built), seconds when all runs. Raises RegionError, which says what to do.
+        """
+        steps = self._steps
+        try:
+            instance_id = self._up(steps)
+        except (DockerUnavailable, DockerCommandError) as error:
+            raise RegionError(str(error)) from error
+        steps.total(f"Region {self.name} is up, instance {instance_id}")
+        return instance_id
+
+    def _up(self, steps: Steps) -> str:
+        with steps.step("Docker Engine") as line:
+            self._engine = engine = docker_engine.ensure(line, names.STATE_ROOT)
+        self.state.prepare()
+        ports = self._wanted_ports or self.state.choose_ports()
+        self.state.save_ports(ports)
+        with steps.step("Images: built where something changed") as line:
+            built = images.build_all(engine, line, names.STATE_ROOT)
+        containers.ensure_network(engine, self.name)
+        with steps.step(f"AWS API on 127.0.0.1:{ports.api}") as line:
+            fresh = api_process.ensure(self.state, ports.api, engine)
+            line("started" if fresh else "was running")
+        with steps.step(f"Registry behind ECR on 127.0.0.1:{ports.registry}"):
+            registry_container.ensure(engine, self.state, ports.registry, built["registry"])
+        with steps.step("Instance: systemd and its own Docker Engine") as line:
+            line(instance_container.ensure(engine, self.state, built["instance"]))
+        account = self.account()
+        with steps.step("Account: buckets, model, secrets, parameters, repositories, EC2 instance"):
+            instance_id = account.seed(self.state, self._model)
+        with steps.step("Images: pushed to the registry, told to ECR") as line:
+            self._push(engine, account, built, line)
+        return instance_id
+
+    def _push(
+        self, engine: DockerEngine, account: seed.Account, built: Mapping[str, str], line: Callable[[str], None]
+    ) -> None:
+        registry = f"127.0.0.1:{self.ports.registry}"
+        for name, repository in (("engine", names.ENGINE_REPOSITORY), ("gateway", names.GATEWAY_REPOSITORY)):
+            if name not in built:
+                continue
+            pushed = images.push(
+                engine, built[name], registry, repository, line, docker_config=self.state.docker_config
+            )
+            account.tell_ecr(pushed)
+            account.put_parameters({f"images/{name}-tag": pushed.tag}, overwrite=True)
+
+    def down(self, *, remove_images: bool = False) -> None:
+        """Removes all that `up` made: server, containers, volumes, network, state; the images stay unless `remove_images`.
+
+        Also stops a Docker Engine that `up` started, when nothing else runs on it. Nothing to do is no error. Raises RegionError.
+        """
+        steps = self._steps
+        with steps.step("AWS API") as line:
+            line("stopped" if api_process.stop(self.state) else "was not running")
+        try:
+            engine = docker_engine.connect()
+        except DockerUnavailable as error:
+            steps.line(
+                f"No Docker Engine answers, so its containers are as good as stopped and were not removed: {error}"
+            )
+        else:
+            with steps.step("Containers, volumes and network") as line:
+                line(f"{containers.remove_all(engine, self.name)} removed")
+            if remove_images:
+                with steps.step("Images") as line:
+                    images.remove_all(engine, line)
+        self.state.remove()
+        if not self._others():
+            docker_engine.stop_if_ours(steps.line, names.STATE_ROOT)
+        steps.total(f"Region {self.name} is down")
+
+    def _others(self) -> list[str]:
+        """Gives the names of the other regions that are there."""
+        folders = names.STATE_ROOT.glob("*/state.json")
+        return [file.parent.name for file in folders if file.parent.name != self.name]
+
+    def status(self) -> dict[str, str]:
+        """Gives a word for each part of the region: `running`, `stopped` or `absent`, and its addresses."""
+        ports = self.state.load_ports()
+        if ports is None:
+            return {"region": "absent"}
+        try:
+            engine = docker_engine.connect()
+        except DockerUnavailable:
+            return {
+                "region": "stopped",
+                "docker": "absent",
+                "api": _word(api_process.is_running(self.state, ports.api)),
+            }
+        machine = Machine(engine.client, names.instance_container(self.name))
+        registry = containers.is_running(engine, names.registry_container(self.name))
+        parts = {
+            "docker": "running",
+            "api": _word(api_process.is_running(self.state, ports.api)),
+            "registry": _word(registry),
+            "instance": _word(machine.is_running()),
+            "agent": _word(machine.agent_is_active()),
+        }
+        whole = "running" if set(parts.values()) == {"running"} else "stopped"
+        return {"region": whole, **parts, "api_url": self.endpoint, "gateway_url": self.gateway_url}
+
+    # -- use ----------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def ports(self) -> Ports:
+        """The region's ports. Raises RegionError when `up` never ran."""
+        ports = self.state.load_ports()
+        if ports is None:
+            raise RegionError(
+                f"There is no region {self.name!r}. Make it with: python -m tests.local_region up --name {self.name}"
+            )
+        return ports
+
+    @property
+    def endpoint(self) -> str:
+        """URL of AWS's API, the same on this machine and on the instance."""
+        return f"http://127.0.0.1:{self.ports.api}"
+
+    @property
+    def gateway_url(self) -> str:
+        """URL of the gateway on the instance, as this machine reaches it."""
+        return f"http://127.0.0.1:{self.ports.gateway}"
+
+    @property
+    def container(self) -> str:
+        """Name of the container that stands for the instance."""
+        return names.instance_container(self.name)
+
+    def account(self) -> seed.Account:
+        """Gives the operator's account."""
+        return seed.Account(self.endpoint)
+
+    def client(self, service: str) -> Any:
+        """Gives a boto3 client of the region with the operator's rights."""
+        return self.account().client(service)
+
+    def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Gives a whole environment in which the repository's commands work against the region, made from `base` (this process's)."""
+        environment = {key: value for key, value in (os.environ if base is None else base).items() if key not in UNSET}
+        return environment | self.exports(environment.get("PATH", os.defpath), environment.get("NO_PROXY", ""))
+
+    def exports(self, path: str, no_proxy: str = "") -> dict[str, str]:
+        """Gives what the region sets in an environment; path and no_proxy: the values that it adds to."""
+        plugin = BIN / "session-manager-plugin"
+        programs = [str(BIN), str(Path(sys.prefix) / "bin")]
+        rest = [entry for entry in path.split(os.pathsep) if entry not in programs]
+        proxies = [entry for entry in no_proxy.split(",") if entry and entry not in ("127.0.0.1", "localhost")]
+        return {
+            "PATH": os.pathsep.join([*programs, *rest]),
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": names.AWS_REGION,
+            "AWS_DEFAULT_REGION": names.AWS_REGION,
+            "AWS_ACCESS_KEY_ID": seed.OPERATOR_ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": seed.OPERATOR_SECRET_KEY,
+            "AWS_CONFIG_FILE": str(self.state.aws / "config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.state.aws / "credentials"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            # The connection plugin looks into /usr/local/bin before PATH, where AWS's own may be.
+            "AWS_SESSION_MANAGER_PLUGIN": str(plugin),
+            "NO_PROXY": ",".join([*proxies, "127.0.0.1", "localhost"]),
+            "ANSIBLE_CONFIG": str(names.REPOSITORY_ROOT / "ansible.cfg"),
+            "GATEWAY_URL": self.gateway_url,
+            "GATEWAY_API_KEY_FILE": str(self.state.gateway_api_key),
+            "LOCAL_REGION_NAME": self.name,
+        }
+
+    def exports_as_shell(self, path: str, no_proxy: str = "") -> str:
+        """Gives lines for a shell's `eval`."""
+        lines = [f"unset {' '.join(UNSET)}"]
+        lines += [f"export {key}={shlex.quote(value)}" for key, value in self.exports(path, no_proxy).items()]
+        return "\n".join(lines) + "\n"
+
+    def exec(
+        self, command: str, *, check: bool = True, timeout: float | None = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a shell command as root on the instance, beside SSM, with the machine-wide environment; output as text.
+
+        timeout: seconds. Raises subprocess.CalledProcessError when `check` is set and it fails.
+        """
+        script = f"set -a; . /etc/environment; set +a; {command}"
+        arguments = [self._connected().client, "exec", self.container, "bash", "-c", script]
+        return subprocess.run(arguments, capture_output=True, text=True, check=check, timeout=timeout)
+
+    def session_logs(self) -> list[Path]:
+        """Gives the files with the sessions' output, in the order in which they began."""
+        return sorted(self.state.sessions.glob("*.log"))
+
+    def session_count(self) -> int:
+        """Gives how many sessions were ever started."""
+        counter = self.state.sessions / "count"
+        return int(counter.read_text(encoding="ascii")) if counter.exists() else 0
+
+    def api_log(self) -> str:
+        """Gives the API server's log: principal, service and action of each call."""
+        return self.state.api_log.read_text(encoding="utf-8")
+
+    # -- faults -------------------------------------------------------------------------------------------------------------------
+
+    def stop_registry(self) -> None:
+        """Has the registry refuse connections."""
+        self._connected().run("stop", "--time", "2", names.registry_container(self.name))
+
+    def start_registry(self) -> None:
+        """Has the registry answer again."""
+        engine = self._connected()
+        engine.run("start", names.registry_container(self.name))
+        registry_container.wait_until_ready(engine, self.state, self.ports.registry)
+
+    def _connected(self) -> DockerEngine:
+        if self._engine is None:
+            try:
+                self._engine = docker_engine.connect()
+            except DockerUnavailable as error:
+                raise RegionError(str(error)) from error
+        return self._engine
+
+
+def _word(running: bool) -> str:
+    return "running" if running else "stopped"

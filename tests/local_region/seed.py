@@ -1,0 +1,242 @@
+"""What an operator's AWS account holds before the first deployment: put into the region's API, which forgets it at every restart.
+
+Every function may run again: it makes what is missing and leaves what is there, so that what a test or a person changed stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.local_region import names
+from tests.local_region.errors import RegionError
+from tests.local_region.state import RegionState
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+INSTANCE_TYPE = "g6.2xlarge"
+VOLUME_GIB = 80
+OPERATOR_ACCESS_KEY = "AKIALOCALREGIONUSER0"
+OPERATOR_SECRET_KEY = "of-no-use-outside-of-the-local-region"
+SMALL_MODEL = names.REPOSITORY_ROOT / "models" / "small"
+MODEL_PARTS = ("base", "adapter")
+
+
+@dataclass(frozen=True)
+class PushedImage:
+    """An image in the registry, as ECR has to know it: manifest is the registry's own text, digest that text's sha256."""
+
+    repository: str
+    tag: str
+    digest: str
+    manifest: str
+    media_type: str
+
+
+class Account:
+    """Clients of a region's API, and what is put there."""
+
+    def __init__(self, endpoint: str) -> None:
+        """endpoint: URL of the region's API."""
+        self.endpoint = endpoint
+        self._session = boto3.Session(
+            aws_access_key_id=OPERATOR_ACCESS_KEY,
+            aws_secret_access_key=OPERATOR_SECRET_KEY,
+            region_name=names.AWS_REGION,
+        )
+
+    def client(self, service: str) -> Any:
+        """Gives a boto3 client of the region; no setting of the operator's own reaches it."""
+        config = Config(proxies={}, retries={"max_attempts": 2}, s3={"addressing_style": "path"})
+        return self._session.client(service, endpoint_url=self.endpoint, config=config)  # type: ignore[call-overload]
+
+    def seed(self, state: RegionState, model: Path = SMALL_MODEL) -> str:
+        """Puts everything but the images; gives the instance's id. Raises RegionError when there is no model to upload."""
+        self._buckets()
+        self._upload_model(model)
+        self._secrets(state)
+        self._repositories()
+        self._instance_profile()
+        instance_id = self._instance(state.name)
+        self.put_parameters(
+            {
+                "aws/region": names.AWS_REGION,
+                "ec2/instance-id": instance_id,
+                "s3/transfer-bucket": names.TRANSFER_BUCKET,
+                "secrets/hf-token": names.SECRET_HF_TOKEN,
+                "secrets/gateway-api-keys": names.SECRET_GATEWAY_API_KEYS,
+                "model/base": f"s3://{names.MODELS_BUCKET}/small/base",
+                "model/adapter": f"s3://{names.MODELS_BUCKET}/small/adapter",
+                "engine/accelerator": "cpu",
+            }
+        )
+        return instance_id
+
+    def put_parameters(self, values: Mapping[str, str], *, overwrite: bool = False) -> None:
+        """Puts parameters below `/slm-ft-serving/`; one that is there stays as it is unless `overwrite` is set."""
+        ssm = self.client("ssm")
+        for name, value in values.items():
+            _unless_there(
+                ("ParameterAlreadyExists",),
+                lambda name=name, value=value: ssm.put_parameter(
+                    Name=f"{names.PARAMETER_PREFIX}/{name}", Value=value, Type="String", Overwrite=overwrite
+                ),
+            )
+
+    def tell_ecr(self, image: PushedImage) -> None:
+        """Tells ECR of an image that was pushed to the registry; keeps the registry's digest."""
+        ecr = self.client("ecr")
+        _unless_there(
+            ("ImageAlreadyExistsException", "ImageTagAlreadyExistsException"),
+            lambda: ecr.put_image(
+                repositoryName=image.repository,
+                imageTag=image.tag,
+                imageManifest=image.manifest,
+                imageManifestMediaType=image.media_type,
+                imageDigest=image.digest,
+            ),
+        )
+
+    def _buckets(self) -> None:
+        s3: S3Client = self.client("s3")
+        there = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+        for bucket in {names.TRANSFER_BUCKET, names.MODELS_BUCKET} - there:
+            s3.create_bucket(Bucket=bucket)
+            s3.put_public_access_block(
+                Bucket=bucket,
+                PublicAccessBlockConfiguration={
+                    "BlockPublicAcls": True,
+                    "IgnorePublicAcls": True,
+                    "BlockPublicPolicy": True,
+                    "RestrictPublicBuckets": True,
+                },
+            )
+        s3.put_bucket_lifecycle_configuration(
+            Bucket=names.TRANSFER_BUCKET,
+            LifecycleConfiguration={
+                "Rules": [{"ID": "one-day", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}]
+            },
+        )
+
+    def _upload_model(self, model: Path) -> None:
+        missing = [part for part in MODEL_PARTS if not (model / part).is_dir()]
+        if missing:
+            return
+            raise RegionError(f"There is no small model to upload: {model} lacks {' and '.join(missing)}.")
+        s3: S3Client = self.client("s3")
+        listed = s3.list_objects_v2(Bucket=names.MODELS_BUCKET, Prefix="small/").get("Contents", [])
+        there = {each["Key"]: each["ETag"].strip('"') for each in listed}
+        files = {
+            f"small/{part}/{path.relative_to(model / part).as_posix()}": path
+            for part in MODEL_PARTS
+            for path in _files(model / part)
+        }
+        for key, path in files.items():
+            content = path.read_bytes()
+            # S3's ETag of an object put whole is its MD5.
+            if there.get(key) != hashlib.md5(content, usedforsecurity=False).hexdigest():
+                s3.put_object(Bucket=names.MODELS_BUCKET, Key=key, Body=content)
+        for key in there.keys() - files.keys():
+            s3.delete_object(Bucket=names.MODELS_BUCKET, Key=key)
+
+    def _secrets(self, state: RegionState) -> None:
+        digest = hashlib.sha256(kept_secret(state.gateway_api_key, "slm-demo-").encode()).hexdigest()
+        manager = self.client("secretsmanager")
+        for name, value in {
+            names.SECRET_HF_TOKEN: kept_secret(state.hf_token, "hf_local_region_"),
+            names.SECRET_GATEWAY_API_KEYS: f"# Keys of the gateway: name:sha256 of the key in hex.\ndemo:{digest}\n",
+        }.items():
+            _unless_there(
+                ("ResourceExistsException",),
+                lambda name=name, value=value: manager.create_secret(Name=name, SecretString=value),
+            )
+
+    def _repositories(self) -> None:
+        ecr = self.client("ecr")
+        for repository in (names.ENGINE_REPOSITORY, names.GATEWAY_REPOSITORY):
+            _unless_there(
+                ("RepositoryAlreadyExistsException",),
+                lambda repository=repository: ecr.create_repository(
+                    repositoryName=repository,
+                    imageTagMutability="IMMUTABLE",
+                    imageScanningConfiguration={"scanOnPush": True},
+                ),
+            )
+
+    def _instance_profile(self) -> None:
+        iam = self.client("iam")
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+            ],
+        }
+        role = names.INSTANCE_ROLE
+        there = ("EntityAlreadyExists", "LimitExceeded")  # a profile holds one role: LimitExceeded when it has it
+        _unless_there(there, lambda: iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust)))
+        _unless_there(there, lambda: iam.create_instance_profile(InstanceProfileName=role))
+        if not iam.get_instance_profile(InstanceProfileName=role)["InstanceProfile"]["Roles"]:
+            iam.add_role_to_instance_profile(InstanceProfileName=role, RoleName=role)
+
+    def _instance(self, region: str) -> str:
+        ec2: Any = self.client("ec2")
+        chosen = [{"Name": "tag:Application", "Values": [names.APPLICATION]}]
+        for reservation in ec2.describe_instances(Filters=chosen)["Reservations"]:
+            for instance in reservation["Instances"]:
+                if instance["State"]["Name"] != "terminated":
+                    return str(instance["InstanceId"])
+        # The id is random on AWS and the same every time here: it names files and inventory hosts that outlive moto's memory.
+        self._post(f"/moto-api/seed?a={zlib.crc32(region.encode())}")
+        image = self.client("ssm").get_parameter(Name=names.DEEP_LEARNING_AMI_PARAMETER)["Parameter"]["Value"]
+        tags = [
+            {"Key": "Application", "Value": names.APPLICATION},
+            {"Key": "Name", "Value": f"{names.APPLICATION}-{region}"},
+        ]
+        made = ec2.run_instances(
+            ImageId=image,
+            InstanceType=INSTANCE_TYPE,
+            MinCount=1,
+            MaxCount=1,
+            IamInstanceProfile={"Name": names.INSTANCE_ROLE},
+            MetadataOptions={"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
+            BlockDeviceMappings=[
+                {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": VOLUME_GIB, "VolumeType": "gp3", "Encrypted": True}}
+            ],
+            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+        )
+        return str(made["Instances"][0]["InstanceId"])
+
+    def _post(self, path: str) -> None:
+        build_opener(ProxyHandler({})).open(Request(f"{self.endpoint}{path}", method="POST"), timeout=10).close()  # noqa: S310
+
+
+def kept_secret(path: Path, prefix: str) -> str:
+    """Gives the secret kept in a file, made at random and readable by this user alone when there is none yet."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(f"{prefix}{secrets.token_hex(24)}\n", encoding="ascii")
+    return path.read_text(encoding="ascii").strip()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _unless_there(codes: tuple[str, ...], make: Any) -> None:
+    try:
+        make()
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in codes:
+            raise

@@ -1,0 +1,133 @@
+"""What a region remembers between commands: its ports, its instance's id and where its files lie."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.local_region import names
+from tests.local_region.errors import RegionError
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Ports on 127.0.0.1: AWS's API, the registry behind ECR, and the gateway of the instance."""
+
+    api: int
+    registry: int
+    gateway: int
+
+
+class RegionState:
+    """The folder of one region, `.local-region/NAME`, and the files in it."""
+
+    def __init__(self, name: str, root: Path = names.STATE_ROOT) -> None:
+        """name: lower-case letters, digits and dashes. Raises RegionError for any other."""
+        if not NAME_PATTERN.fullmatch(name):
+            raise RegionError(f"A region's name is 1 to 31 lower-case letters, digits and dashes, not {name!r}.")
+        self.name = name
+        self.folder = root / name
+
+    @property
+    def exists(self) -> bool:
+        """Whether `up` ever ran for this region (and `down` has not removed it since)."""
+        return self._file.exists()
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "state.json"
+
+    @property
+    def sessions(self) -> Path:
+        """Folder of the sessions' output, a file a session, and of their counter."""
+        return self.folder / "sessions"
+
+    @property
+    def faults(self) -> Path:
+        """Folder of the faults that are switched on, a file a fault."""
+        return self.folder / "faults"
+
+    @property
+    def certificates(self) -> Path:
+        """Folder of the region's certificate authority and the registry's certificate."""
+        return self.folder / "certificates"
+
+    @property
+    def docker_config(self) -> Path:
+        """Folder for `docker --config`, which holds the registry's log-in."""
+        return self.folder / "docker-config"
+
+    @property
+    def gateway_api_key(self) -> Path:
+        """File with the demonstration key of the gateway, in plain text, mode 0600."""
+        return self.folder / "gateway-api-key"
+
+    @property
+    def hf_token(self) -> Path:
+        """File with the made-up Hugging Face token that the secret holds, mode 0600."""
+        return self.folder / "hf-token"
+
+    @property
+    def api_pid(self) -> Path:
+        """File with the process id of the API server."""
+        return self.folder / "api.pid"
+
+    @property
+    def api_log(self) -> Path:
+        """Log of the API server: a line a call, without contents."""
+        return self.folder / "api.log"
+
+    @property
+    def aws(self) -> Path:
+        """Folder of the AWS configuration that `env` points to, so that the operator's own is left alone."""
+        return self.folder / "aws"
+
+    def prepare(self) -> None:
+        """Makes the region's folders, private to this user."""
+        for folder in (self.folder, self.sessions, self.faults, self.certificates, self.docker_config, self.aws):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+
+    def remove(self) -> None:
+        """Removes the region's folder and all in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def load_ports(self) -> Ports | None:
+        """Gives the ports chosen by an earlier `up`; None when there was none or the file cannot be read."""
+        try:
+            return Ports(**json.loads(self._file.read_text(encoding="utf-8"))["ports"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def save_ports(self, ports: Ports) -> None:
+        """Remembers the ports."""
+        temporary = self._file.with_suffix(".tmp")
+        temporary.write_text(json.dumps({"name": self.name, "ports": asdict(ports)}, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(self._file)
+
+    def choose_ports(self) -> Ports:
+        """Gives the ports of an earlier `up`, else the well-known ones for the default region and free ones for any other."""
+        ports = self.load_ports()
+        if ports is not None:
+            return ports
+        if self.name == names.DEFAULT_REGION_NAME:
+            return Ports(names.DEFAULT_API_PORT, names.DEFAULT_REGISTRY_PORT, names.DEFAULT_GATEWAY_PORT)
+        return Ports(*_free_ports(3))
+
+
+def _free_ports(count: int) -> list[int]:
+    """Gives ports that are free now; they are held together while looking, so that they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
