@@ -1,0 +1,57 @@
+"""The configuration is checked before anything starts, and the command line says what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from training.__main__ import main
+from training.config import ConfigError, load_config
+
+SMALL = Path(__file__).resolve().parent.parent.parent / "training" / "small.yaml"
+
+
+def test_the_shipped_configuration_is_valid() -> None:
+    config = load_config(SMALL)
+    assert config.model.heads % config.model.kv_heads == 0
+    assert config.adapter.rank <= 16
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "problem"),
+    [
+        ("adapter", {"rank": 0}, "adapter.rank"),
+        ("adapter", {"colour": "red"}, "adapter.colour"),
+        ("pretrain", {"tokens": "many"}, "pretrain.tokens"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_place(
+    tmp_path: Path, section: str, change: dict[str, object], problem: str
+) -> None:
+    content = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
+    content[section] |= change
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ConfigError, match=problem):
+        load_config(path)
+
+
+def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path / "missing.yaml")
+    path = tmp_path / "config.yaml"
+    path.write_text("a: [", encoding="utf-8")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(path)
+
+
+def test_the_command_fails_with_the_reason_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr("sys.argv", ["training", "run", "--data", str(tmp_path / "none"), "--out", str(out)])
+    assert main() == 1
+    assert "cannot read" in capsys.readouterr().err
+    assert not out.exists()

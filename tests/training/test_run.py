@@ -1,0 +1,76 @@
+"""The whole training on a model of a few thousand parameters: it runs, it resumes, and what it writes loads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="in the Poetry group `training`")
+pytest.importorskip("peft", reason="in the Poetry group `training`")
+
+import yaml
+
+import training.pretrain
+from training.adapter import train_adapter
+from training.config import TrainingConfig
+from training.evaluate import evaluate
+from training.notes import make_notes
+from training.pretrain import pretrain
+from training.prompt import load_prompt
+
+# Transformers and PEFT warn about each other's coming versions.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+NOTES = list(make_notes(20, 0.2, 1))
+
+
+@pytest.fixture
+def config() -> TrainingConfig:
+    path = Path(__file__).resolve().parent.parent.parent / "training" / "small.yaml"
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["tokenizer"] = {"vocabulary": 600, "whole_pieces": 200}
+    content["model"] |= {"hidden": 32, "intermediate": 48, "layers": 2, "heads": 2, "kv_heads": 1, "head_size": 16}
+    content["pretrain"] |= {"tokens": 16_000}
+    content["adapter"] |= {"rank": 4, "epochs": 2, "synthetic_notes": 4}
+    return TrainingConfig.model_validate(content | {"checkpoint_minutes": 1e-9})
+
+
+def test_a_base_and_an_adapter_are_trained_saved_and_evaluated(config: TrainingConfig, tmp_path: Path) -> None:
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    prompt = load_prompt()
+    pretrain(NOTES, config, prompt, base)
+    train_adapter(NOTES, config, prompt, base, adapter)
+    result = evaluate(base, adapter, NOTES[:2], prompt, tmp_path / "answers.jsonl")
+    assert result.notes == 2
+    assert len((tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    saved = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    assert saved["r"] == 4
+    assert str(tmp_path) not in json.dumps(saved)
+    assert not list(tmp_path.rglob("checkpoint*"))
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint(
+    config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = training.pretrain.answer_loss, []
+
+    def counted(model: Any, tokens: Any, learnt: Any) -> Any:
+        seen.append(tokens.numel())
+        if len(seen) == 8:
+            raise KeyboardInterrupt
+        return real(model, tokens, learnt)
+
+    monkeypatch.setattr(training.pretrain, "answer_loss", counted)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(NOTES, config, load_prompt(), tmp_path)
+    assert (tmp_path / "checkpoint.pt").exists()
+    assert not (tmp_path / "model.safetensors").exists()
+    before = sum(seen[:-1])
+    seen.clear()
+    seen.extend([0] * 8)  # the count has passed the place where it stops
+    pretrain(NOTES, config, load_prompt(), tmp_path)
+    assert before + sum(seen) < 1.5 * config.pretrain.tokens
+    assert (tmp_path / "model.safetensors").exists()
+    assert not (tmp_path / "checkpoint.pt").exists()

@@ -1,0 +1,72 @@
+"""The small model in the repository is what an engine expects, and small."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+MODEL = Path(__file__).resolve().parent.parent.parent / "models" / "small"
+MEGABYTE = 1_000_000
+
+
+def read_json(path: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((MODEL / path).read_text(encoding="utf-8"))
+    return content
+
+
+def tensors(path: str) -> dict[str, Any]:
+    """The header of a safetensors file: https://huggingface.co/docs/safetensors."""
+    with (MODEL / path).open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header: dict[str, Any] = json.loads(file.read(length))
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}
+
+
+def test_base_and_adapter_are_under_ten_megabytes() -> None:
+    files = [path for path in MODEL.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 10 * MEGABYTE
+
+
+def test_the_folders_hold_what_an_engine_reads_and_no_checkpoint() -> None:
+    names = {str(path.relative_to(MODEL)) for path in MODEL.rglob("*") if path.is_file()}
+    assert names == {
+        "README.md",
+        "base/config.json",
+        "base/generation_config.json",
+        "base/model.safetensors",
+        "base/tokenizer.json",
+        "base/tokenizer_config.json",
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+    }
+
+
+def test_the_base_is_a_llama_in_bfloat16_with_the_tokenizers_vocabulary() -> None:
+    config = read_json("base/config.json")
+    assert config["architectures"] == ["LlamaForCausalLM"]
+    weights = tensors("base/model.safetensors")
+    assert {entry["dtype"] for entry in weights.values()} == {"BF16"}
+    assert weights["model.embed_tokens.weight"]["shape"] == [config["vocab_size"], config["hidden_size"]]
+    vocabulary = read_json("base/tokenizer.json")["model"]["vocab"]
+    assert sorted(vocabulary.values()) == list(range(config["vocab_size"]))
+    assert (
+        config["eos_token_id"] == vocabulary["<|eot_id|>"] == read_json("base/generation_config.json")["eos_token_id"]
+    )
+
+
+def test_the_adapter_is_a_lora_of_rank_16_at_most_on_every_layer() -> None:
+    config = read_json("adapter/adapter_config.json")
+    assert config["peft_type"] == "LORA"
+    assert config["r"] <= 16
+    weights = tensors("adapter/adapter_model.safetensors")
+    layers = read_json("base/config.json")["num_hidden_layers"]
+    assert len(weights) == 2 * layers * len(config["target_modules"])
+    assert all(config["r"] in entry["shape"] for entry in weights.values())
+
+
+def test_no_path_of_the_machine_that_trained_it_is_in_it() -> None:
+    for path in MODEL.rglob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        assert not any(part in text for part in ("/work/", "/home/", "/root/", "/tmp/")), path

@@ -1,0 +1,1 @@
+"""Training of the models that are served: data, base pre-training, LoRA adapter and evaluation."""

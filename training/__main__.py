@@ -1,0 +1,93 @@
+"""The command line of the training package: `python -m training --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from loguru import logger
+
+from training.config import ConfigError, load_config
+from training.dataset import DatasetError, Note, check_no_leak, load_notes
+from training.prompt import Prompt, TaskFileError, load_prompt
+from training.scoring import report
+
+_CONFIG = Path(__file__).resolve().parent / "small.yaml"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training",
+        description="Train the small extraction model on the CPU: a base, a LoRA adapter on it, and their figures.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (
+        ("run", "pretrain, adapter and evaluate, one after the other"),
+        ("pretrain", "train the base from nothing into OUT/base"),
+        ("adapter", "train the adapter of OUT/base into OUT/adapter"),
+        ("evaluate", "answer the validation notes with OUT/base and OUT/adapter, and say how right the answers are"),
+    ):
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        command.add_argument("--config", type=Path, default=_CONFIG, help="configuration file (default: %(default)s)")
+        command.add_argument(
+            "--data", type=Path, required=True, help="folder with train.jsonl and validation.jsonl of the data set"
+        )
+        command.add_argument("--out", type=Path, required=True, help="folder of the model: base/ and adapter/ in it")
+        command.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+        if name in ("run", "evaluate"):
+            command.add_argument(
+                "--answers", type=Path, help="write every validation note with its answer to this JSONL file"
+            )
+            command.add_argument("--base-only", action="store_true", help="leave the adapter out: shows what it adds")
+            command.add_argument("--limit", type=int, help="use the first LIMIT validation notes only")
+    return parser
+
+
+def _load_data(folder: Path, prompt: Prompt) -> tuple[list[Note], list[Note]]:
+    training = load_notes(folder / "train.jsonl", prompt.instruction)
+    validation = load_notes(folder / "validation.jsonl", prompt.instruction)
+    check_no_leak(training, validation)
+    logger.info(f"{len(training)} training notes, {len(validation)} validation notes")
+    return training, validation
+
+
+def _run(options: argparse.Namespace) -> None:
+    config = load_config(options.config)
+    prompt = load_prompt()
+    training, validation = _load_data(options.data, prompt)
+    # Torch takes seconds to import: after the inputs have been checked.
+    import torch
+
+    from training.adapter import train_adapter
+    from training.evaluate import evaluate
+    from training.pretrain import pretrain
+
+    torch.set_num_threads(options.threads)
+    base, adapter = options.out / "base", options.out / "adapter"
+    if options.command in ("run", "pretrain"):
+        pretrain(training, config, prompt, base)
+    if options.command in ("run", "adapter"):
+        train_adapter(training, config, prompt, base, adapter)
+    if options.command in ("run", "evaluate"):
+        chosen = validation[: options.limit]
+        result = evaluate(base, None if options.base_only else adapter, chosen, prompt, options.answers)
+        sys.stdout.write(report(result))
+
+
+def main() -> int:
+    """Run one command; gives the exit status: 0, or 1 with the reason on the error stream."""
+    options = _parser().parse_args()
+    try:
+        _run(options)
+    except (ConfigError, DatasetError, TaskFileError, FileNotFoundError) as error:
+        sys.stderr.write(f"training: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("training: stopped; the same command goes on from the last checkpoint\n")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

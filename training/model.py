@@ -1,0 +1,123 @@
+"""The small base model: a Llama of a few million parameters, built, saved and loaded with Transformers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM
+
+from training.chat import BEGIN, PADDING, TURN_END
+from training.config import ModelConfig
+
+_ATTENTION = "causal_float32"
+
+
+def _causal_float32(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **_options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention in float32, without a mask.
+
+    The backward pass of bfloat16 attention is several times slower on CPUs; and batches are padded on the right, where
+    a causal model needs no mask.
+    """
+    groups = module.num_key_value_groups
+    with torch.autocast("cpu", enabled=False):
+        out = nn.functional.scaled_dot_product_attention(
+            query.float(),
+            key.float().repeat_interleave(groups, dim=1),
+            value.float().repeat_interleave(groups, dim=1),
+            is_causal=True,
+        )
+    return out.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(_ATTENTION, _causal_float32)
+
+
+def build_model(config: ModelConfig, tokenizer: Tokenizer, seed: int) -> LlamaForCausalLM:
+    """A new base with random weights in float32; the same seed gives the same weights."""
+    torch.manual_seed(seed)
+    llama = LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=config.hidden,
+        intermediate_size=config.intermediate,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.kv_heads,
+        head_dim=config.head_size,
+        max_position_embeddings=config.context,
+        rope_theta=config.rope_theta,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        initializer_range=0.02,
+        bos_token_id=tokenizer.token_to_id(BEGIN),
+        eos_token_id=tokenizer.token_to_id(TURN_END),
+        pad_token_id=tokenizer.token_to_id(PADDING),
+    )
+    llama._attn_implementation = _ATTENTION
+    return LlamaForCausalLM(llama)
+
+
+def load_model(folder: Path) -> LlamaForCausalLM:
+    """A saved base, in float32."""
+    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=_ATTENTION)
+
+
+def save_model(model: LlamaForCausalLM, folder: Path) -> None:
+    """Write `config.json`, `generation_config.json` and `model.safetensors` (bfloat16) into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = model.config.to_dict()
+    config.update(architectures=["LlamaForCausalLM"], dtype="bfloat16")
+    # Engines of older Transformers read the flat key, newer ones the nested one.
+    config["rope_theta"] = config.get("rope_parameters", {}).get("rope_theta", 10000.0)
+    for key in [key for key in config if key.startswith("_")]:
+        del config[key]
+    _write_json(folder / "config.json", config)
+    ids = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    _write_json(folder / "generation_config.json", {**ids, "do_sample": False})
+    weights = {
+        name: tensor.detach().to(torch.bfloat16).contiguous()
+        for name, tensor in model.state_dict().items()
+        if name != "lm_head.weight"  # tied to the embeddings
+    }
+    save_weights(weights, folder / "model.safetensors")
+
+
+def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Write tensors as a safetensors file that every user may read: the engine runs as another user."""
+    save_file(weights, path, metadata={"format": "pt"})
+    path.chmod(0o644)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def answer_loss(model: nn.Module, tokens: torch.Tensor, learnt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy over the tokens to be learnt, and the share of them that the model ranks first.
+
+    Args:
+        model: the base, or the base inside of an adapter.
+        tokens: ids, batch x length, padded on the right.
+        learnt: booleans of the same shape; only these tokens count as targets.
+
+    Logits are made for the counted places only: they are a third of the work otherwise.
+    """
+    llama = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hidden = llama.model(input_ids=tokens, use_cache=False).last_hidden_state
+    wanted = learnt[:, 1:]
+    logits = llama.lm_head(hidden[:, :-1][wanted]).float()
+    targets = tokens[:, 1:][wanted]
+    right = (logits.detach().argmax(-1) == targets).float().mean()
+    return nn.functional.cross_entropy(logits, targets), right

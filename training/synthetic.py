@@ -1,0 +1,159 @@
+"""Documents for pre-training the base: they teach copying, looking up and the shape of a JSON answer.
+
+None of them is the extraction task: the keys are other names, the values stand in the text word for word. A small model
+learns to copy only when it sees little else (induction heads form after some two million tokens), so that is what most
+documents ask for.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from training.chat import BEGIN, TURN_END, header, turn
+
+_SENTENCE = re.compile(r"(?<=[.;]) ")
+_SYSTEMS = (
+    "You are a helpful assistant.",
+    "You are an assistant for documents.",
+    "You are a medical assistant.",
+    "Answer with words from the text.",
+)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a document, and whether the model learns to predict it."""
+
+    text: str
+    learnt: bool
+
+
+Document = list[Segment]
+
+
+class DocumentMaker:
+    """Makes pre-training documents out of words and of texts.
+
+    Args:
+        words: what random values are made of; every token that the adapter is to write must occur in one of them.
+        texts: real or generated notes, used without their answers.
+        seed: the same seed gives the same documents.
+    """
+
+    def __init__(self, words: Sequence[str], texts: Sequence[str], seed: int) -> None:
+        self._words = words
+        self._texts = texts
+        self._rng = random.Random(seed)
+        self._makers = (self._copy, self._lookup, self._record, self._cloze, self._quote, self._reading)
+        self._weights = (0.2, 0.2, 0.3, 0.12, 0.1, 0.08)
+
+    def make(self) -> Document:
+        """The next document."""
+        maker = self._rng.choices(self._makers, self._weights)[0]
+        return [Segment(BEGIN, False), *maker()]
+
+    def _word(self) -> str:
+        return self._rng.choice(self._words)
+
+    def _value(self, longest: int = 5) -> str:
+        rng = self._rng
+        parts = [self._word() for _ in range(rng.choice((1, 1, 2, 2, 3, longest)))]
+        if rng.random() < 0.2:
+            parts.append(f"{rng.randint(1, 999)}{rng.choice(('', '%', ' mg', '.' + str(rng.randint(0, 9))))}")
+        joined = parts[0]
+        for part in parts[1:]:
+            joined += rng.choice((" ", " ", " ", "-", " and ", ", ", "; ", " + ", "/")) + part
+        return joined
+
+    def _chat(self, question: str, answer: str) -> Document:
+        """A conversation of one question, as the served model sees it; only the answer is learnt."""
+        system = self._rng.choice(_SYSTEMS)
+        return [
+            Segment(f"{turn('system', system)}{turn('user', question)}{header('assistant')}", False),
+            Segment(f"{answer}{TURN_END}", True),
+        ]
+
+    def _copy(self) -> Document:
+        """A run of random words, then the same again, once or twice."""
+        run = " ".join(self._word() for _ in range(self._rng.randint(6, 40)))
+        again = " ".join([run] * self._rng.choice((1, 1, 2)))
+        return [Segment(f"{run}\n", False), Segment(f"{again}{TURN_END}", True)]
+
+    def _lookup(self) -> Document:
+        """Random keys with values, then several of the keys asked for."""
+        rng = self._rng
+        pairs = [(self._word(), self._value()) for _ in range(rng.randint(3, 9))]
+        glue = rng.choice((": ", " = ", " is ", " - "))
+        table = rng.choice((". ", "; ", "\n")).join(f"{key}{glue}{value}" for key, value in pairs)
+        known = dict(pairs)
+        parts = [Segment(f"{table}\n\n", False)]
+        for key in rng.sample(sorted(known), k=min(len(known), rng.randint(2, 5))):
+            parts += [Segment(f"{key}? ", False), Segment(f"{known[key]}\n", True)]
+        parts.append(Segment(TURN_END, True))
+        return parts
+
+    def _record(self) -> Document:
+        """A text that states some properties among other words; the answer lists those asked for, null if absent."""
+        rng = self._rng
+        keys = list(dict.fromkeys(self._key() for _ in range(rng.randint(4, 8))))
+        stated = {key: self._value(4) for key in keys if rng.random() < 0.75}
+        sentences = [self._statement(key, value) for key, value in stated.items()]
+        sentences += [self._noise() for _ in range(rng.randint(0, 4))]
+        rng.shuffle(sentences)
+        asked = rng.sample(keys, k=rng.randint(max(1, len(keys) - 3), len(keys)))
+        question = f"{rng.choice(('Find', 'Get', 'List', 'Report'))} {', '.join(asked)}.\n\nText: {' '.join(sentences)}"
+        return self._chat(question, json.dumps({key: stated.get(key) for key in asked}))
+
+    def _key(self) -> str:
+        return self._word() if self._rng.random() < 0.5 else f"{self._word()}_{self._word()}"
+
+    def _statement(self, key: str, value: str) -> str:
+        noise = self._word()
+        patterns = (
+            f"{key}: {value}.",
+            f"The {key} was {value}.",
+            f"{key} {noise} {value}.",
+            f"{value} is the {key}.",
+            f"{noise} {key} {self._word()} with {value}, {self._word()}.",
+            f"There was {value} as {key} in {noise}.",
+        )
+        return self._rng.choice(patterns)
+
+    def _noise(self) -> str:
+        if self._texts and self._rng.random() < 0.6:
+            return self._rng.choice(_SENTENCE.split(self._rng.choice(self._texts)))
+        return " ".join(self._word() for _ in range(self._rng.randint(3, 12))) + "."
+
+    def _note(self) -> str:
+        return self._rng.choice(self._texts)
+
+    def _cloze(self) -> Document:
+        """A note, then the beginnings of some of its passages to be continued word for word."""
+        rng = self._rng
+        note = self._note()
+        words = note.split(" ")
+        answers: list[Segment] = []
+        for _ in range(rng.randint(2, 5)):
+            start = rng.randrange(max(1, len(words) - 8))
+            passage = words[start : start + rng.randint(4, 9)]
+            answers += [Segment(f"{' '.join(passage[:2])} ...", False), Segment(f" {' '.join(passage[2:])}\n", True)]
+        return [Segment(f"{note}\n\n", False), *answers, Segment(TURN_END, True)]
+
+    def _quote(self) -> Document:
+        """A note, and what follows some of its words, in JSON; the words stand in the note once."""
+        note = self._note()
+        words = note.split(" ")
+        clues = [
+            at for at, word in enumerate(words[:-5]) if len(word) > 5 and word.isalpha() and words.count(word) == 1
+        ]
+        asked = self._rng.sample(clues, k=min(len(clues), self._rng.randint(1, 3)))
+        answer = {words[at]: " ".join(words[at + 1 : at + 1 + self._rng.randint(2, 5)]) for at in asked}
+        return self._chat(f"Quote what follows {', '.join(answer)}.\n\nText: {note}", json.dumps(answer))
+
+    def _reading(self) -> Document:
+        """A note as it is: the words of the field and their order."""
+        return [Segment(self._note() + TURN_END, True)]
