@@ -10,10 +10,12 @@ from loguru import logger
 
 from training.config import ConfigError, load_config
 from training.dataset import DatasetError, Note, check_no_leak, load_notes
+from training.notes import make_notes
 from training.prompt import Prompt, TaskFileError, load_prompt
 from training.scoring import report
 
 _CONFIG = Path(__file__).resolve().parent / "small.yaml"
+_NO_CANCER_SEED = 99  # no seed of a training run: other notes, though of the same grammar
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
             )
             command.add_argument("--base-only", action="store_true", help="leave the adapter out: shows what it adds")
             command.add_argument("--limit", type=int, help="use the first LIMIT validation notes only")
+            command.add_argument(
+                "--no-cancer",
+                type=int,
+                default=200,
+                metavar="NOTES",
+                help="generated notes without cancer (%(default)s)",
+            )
     return parser
 
 
@@ -60,7 +69,6 @@ def _run(options: argparse.Namespace) -> None:
     import torch
 
     from training.adapter import train_adapter
-    from training.evaluate import evaluate
     from training.pretrain import pretrain
 
     torch.set_num_threads(options.threads)
@@ -70,9 +78,18 @@ def _run(options: argparse.Namespace) -> None:
     if options.command in ("run", "adapter"):
         train_adapter(training, config, prompt, base, adapter)
     if options.command in ("run", "evaluate"):
-        chosen = validation[: options.limit]
-        result = evaluate(base, None if options.base_only else adapter, chosen, prompt, options.answers)
-        sys.stdout.write(report(result))
+        _evaluate(options, validation[: options.limit], prompt)
+
+
+def _evaluate(options: argparse.Namespace, notes: list[Note], prompt: Prompt) -> None:
+    from training.evaluate import count_all_null, evaluate
+
+    base, adapter = options.out / "base", None if options.base_only else options.out / "adapter"
+    sys.stdout.write(report(evaluate(base, adapter, notes, prompt, options.answers)))
+    healthy = [note.text for note in make_notes(options.no_cancer, 1.0, _NO_CANCER_SEED)]
+    if healthy:
+        null = count_all_null(base, adapter, healthy, prompt)
+        sys.stdout.write(f"{len(healthy)} generated notes without cancer, {null} answered with null in every field\n")
 
 
 def main() -> int:

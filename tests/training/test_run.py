@@ -13,7 +13,7 @@ pytest.importorskip("peft", reason="in the Poetry group `training`")
 
 import yaml
 
-import training.pretrain
+from training import model
 from training.adapter import train_adapter
 from training.config import TrainingConfig
 from training.evaluate import evaluate
@@ -54,22 +54,22 @@ def test_a_base_and_an_adapter_are_trained_saved_and_evaluated(config: TrainingC
 def test_a_stopped_run_goes_on_from_its_checkpoint(
     config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, seen = training.pretrain.answer_loss, []
+    real, seen = model.answer_loss, []
 
-    def counted(model: Any, tokens: Any, learnt: Any) -> Any:
+    def counted(base: Any, tokens: Any, learnt: Any) -> Any:
         seen.append(tokens.numel())
-        if len(seen) == 8:
+        if len(seen) == 4:
             raise KeyboardInterrupt
-        return real(model, tokens, learnt)
+        return real(base, tokens, learnt)
 
-    monkeypatch.setattr(training.pretrain, "answer_loss", counted)
+    monkeypatch.setattr("training.pretrain.answer_loss", counted)
     with pytest.raises(KeyboardInterrupt):
         pretrain(NOTES, config, load_prompt(), tmp_path)
     assert (tmp_path / "checkpoint.pt").exists()
     assert not (tmp_path / "model.safetensors").exists()
     before = sum(seen[:-1])
     seen.clear()
-    seen.extend([0] * 8)  # the count has passed the place where it stops
+    seen.extend([0] * 4)  # the count has passed the place where it stops
     pretrain(NOTES, config, load_prompt(), tmp_path)
     assert before + sum(seen) < 1.5 * config.pretrain.tokens
     assert (tmp_path / "model.safetensors").exists()
