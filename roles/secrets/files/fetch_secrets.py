@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Fetch the stack's secrets from Secrets Manager into files on tmpfs, with the instance's own profile.
+
+Runs as root from slm-ft-serving-secrets.service at every boot and once in every deployment. Reads secrets.json, which
+holds names only. All secrets are read before the first file is written, so that a missing one leaves the running
+release with what it had. Nothing secret is ever an argument, nor printed. Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+DEFAULT_CONFIGURATION = Path("/opt/slm-ft-serving/shared/secrets.json")
+VERIFICATION_NAME = "verification"
+CALL_TIMEOUT = 60
+RETRY_AFTER = 5
+
+
+class SecretError(Exception):
+    """Why a secret could not be read; `final` says that trying again cannot help."""
+
+    def __init__(self, message: str, *, final: bool) -> None:
+        """Take the message for the operator."""
+        super().__init__(message)
+        self.final = final
+
+
+def read_secret(secret: dict, region: str) -> str:
+    """Return a secret's text; raises SecretError, which names the secret and the parameter that names it."""
+    command = ["aws", "secretsmanager", "get-secret-value", "--secret-id", secret["name"], "--region", region]
+    command += ["--output", "json", "--cli-connect-timeout", "5", "--cli-read-timeout", "15"]
+    label = f"secret {secret['name']!r} (named by the parameter {secret['parameter']})"
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=CALL_TIMEOUT, check=False)
+    except subprocess.TimeoutExpired:
+        raise SecretError(f"Secrets Manager did not answer about the {label}", final=False) from None
+    except FileNotFoundError:
+        raise SecretError("the aws command is not installed on the instance", final=True) from None
+    if result.returncode == 0:
+        text = json.loads(result.stdout).get("SecretString")
+        if not text:
+            raise SecretError(f"the {label} has no text value", final=True)
+        return str(text)
+    said = result.stderr.strip()
+    if "ResourceNotFoundException" in said:
+        raise SecretError(f"the {label} does not exist in {region}: create it, or correct the parameter", final=True)
+    if "AccessDenied" in said:
+        why = f"the instance profile may not read the {label}: allow secretsmanager:GetSecretValue"
+        raise SecretError(why, final=True)
+    if "Unable to locate credentials" in said:
+        raise SecretError(f"the instance has no profile to read the {label} with", final=False)
+    last = said.splitlines()[-1] if said else f"aws ended with exit code {result.returncode}"
+    raise SecretError(f"the {label} could not be read: {last}", final=False)
+
+
+def read_all(configuration: dict, patience: float) -> dict[str, str]:
+    """Return every secret's text by its file; problems that may pass are tried again for `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        problems, texts = [], {}
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            region = configuration["region"]
+            reads = {secret["path"]: pool.submit(read_secret, secret, region) for secret in configuration["secrets"]}
+            for path, read in reads.items():
+                try:
+                    texts[path] = read.result()
+                except SecretError as error:
+                    problems.append(error)
+        if not problems:
+            return texts
+        if any(problem.final for problem in problems) or time.monotonic() + RETRY_AFTER > deadline:
+            raise SecretError("; ".join(str(problem) for problem in problems), final=True)
+        time.sleep(RETRY_AFTER)
+
+
+def on_tmpfs(directory: Path) -> bool:
+    """Say whether a directory lies on a file system that is memory only."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+    holding = [mount for mount in mounts if directory.is_relative_to(mount[1])]
+    return bool(holding) and max(reversed(holding), key=lambda mount: len(mount[1]))[2] in {"tmpfs", "ramfs"}
+
+
+def write(path: Path, text: str, owner: int) -> bool:
+    """Write a file whole, readable by its owner only, and rename it into place; say whether it changed."""
+    data = text.encode()
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+    os.chown(temporary, owner, owner)
+    temporary.replace(path)
+    return True
+
+
+def make_directory(path: Path, owner: int) -> None:
+    """Make a directory that only its owner (and root) can enter."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    os.chown(path, owner, owner)
+    path.chmod(0o700)
+
+
+def verification_key(directory: Path) -> tuple[str, bool]:
+    """Return the key of verification, and whether it is new: the first run after a boot makes it."""
+    path = directory / "verification-key"
+    if path.is_file():
+        return path.read_text(encoding="utf-8").strip(), False
+    key = secrets.token_urlsafe(32)
+    write(path, key, 0)
+    return key, True
+
+
+def store(configuration: dict, texts: dict[str, str]) -> bool:
+    """Write all files; say whether any changed."""
+    directory = Path(configuration["directory"])
+    if not on_tmpfs(directory.parent.parent):
+        raise SecretError(f"{directory} is not on tmpfs: secrets are never written to a disk", final=True)
+    directory.parent.mkdir(mode=0o755, exist_ok=True)
+    make_directory(directory, 0)
+    key, changed = verification_key(directory)
+    for secret in configuration["secrets"]:
+        path, owner = directory / secret["path"], secret.get("owner", 0)
+        if path.parent != directory:
+            make_directory(path.parent, owner)
+        content = texts[secret["path"]]
+        if secret.get("verification"):
+            line = f"{VERIFICATION_NAME}:{hashlib.sha256(key.encode()).hexdigest()}"
+            content = f"{content.rstrip()}\n{line}\n"
+        changed = write(path, content, owner) or changed
+    wanted = {directory / secret["path"] for secret in configuration["secrets"]} | {directory / "verification-key"}
+    for path in directory.rglob("*"):
+        if path.is_file() and path not in wanted:
+            path.unlink()  # A secret that is no longer asked for does not stay.
+            changed = True
+    return changed
+
+
+def main() -> int:
+    """Fetch and store; exit 1 with the problem in words on standard error as well as in the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--configuration", type=Path, default=DEFAULT_CONFIGURATION, help="names of the secrets")
+    parser.add_argument("--patience", type=float, default=10, help="seconds to go on trying when AWS cannot be reached")
+    arguments = parser.parse_args()
+    configuration = json.loads(arguments.configuration.read_text(encoding="utf-8"))
+    try:
+        changed = store(configuration, read_all(configuration, arguments.patience))
+    except SecretError as error:
+        sys.stdout.write(json.dumps({"ok": False, "changed": False, "problem": str(error)}) + "\n")
+        return 1
+    names = [secret["name"] for secret in configuration["secrets"]]
+    sys.stdout.write(json.dumps({"ok": True, "changed": changed, "secrets": names}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
