@@ -95,7 +95,8 @@ def show(answer: Mapping[str, Any]) -> None:
     for field in FIELDS:
         value = answer[field]
         evidence = "; ".join(
-            f"{span['start']}-{span['end']} {span['text']!r} ({span['match']})" for span in answer["evidence"].get(field, [])
+            f"{span['start']}-{span['end']} {span['text']!r} ({span['match']})"
+            for span in answer["evidence"].get(field, [])
         )
         say(f"  {field:16} {value if value is not None else '-':32} {evidence}")
     for warning in answer["warnings"]:

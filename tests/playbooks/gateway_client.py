@@ -13,7 +13,9 @@ from tests.local_region.region import LocalRegion
 TIMEOUT_SECONDS = 120
 
 
-def request(region: LocalRegion, path: str, body: dict[str, Any] | None = None, *, key: str | None = None) -> tuple[int, Any]:
+def request(
+    region: LocalRegion, path: str, body: dict[str, Any] | None = None, *, key: str | None = None
+) -> tuple[int, Any]:
     """Gives status and JSON of one call, sent with the region's demonstration key unless another is given.
 
     Raises OSError when nothing answers."""

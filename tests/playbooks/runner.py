@@ -27,7 +27,9 @@ class PlaybookRun:
     @property
     def changed(self) -> int:
         """Number of changed tasks over all hosts, from the recap. Raises AssertionError when there is no recap."""
-        counts = [dict(pair.split("=") for pair in match["counts"].split()) for match in RECAP_LINE.finditer(self.output)]
+        counts = [
+            dict(pair.split("=") for pair in match["counts"].split()) for match in RECAP_LINE.finditer(self.output)
+        ]
         assert counts, f"no recap in\n{self.output}"
         return sum(int(count["changed"]) for count in counts)
 

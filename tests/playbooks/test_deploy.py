@@ -31,7 +31,9 @@ def golden_note() -> dict[str, Any]:
 def containers(region: LocalRegion) -> dict[str, dict[str, Any]]:
     """What `docker inspect` on the instance says of the stack's containers, by compose service."""
     found = json.loads(
-        region.exec("docker inspect $(docker ps --quiet --filter label=com.docker.compose.project=slm-ft-serving)").stdout
+        region.exec(
+            "docker inspect $(docker ps --quiet --filter label=com.docker.compose.project=slm-ft-serving)"
+        ).stdout
     )
     return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in found}
 
@@ -72,7 +74,9 @@ def test_unchanged_deployment_changes_nothing(serving: LocalRegion) -> None:
 def test_check_mode_works_on_a_live_system_and_changes_nothing(serving: LocalRegion) -> None:
     before = containers(serving)
     release = serving.exec("readlink /opt/slm-ft-serving/current").stdout
-    run = run_playbook(serving, "deploy", "--check", "--diff", "-e", "inference_stack_engine_max_model_len=1024").must_succeed()
+    run = run_playbook(
+        serving, "deploy", "--check", "--diff", "-e", "inference_stack_engine_max_model_len=1024"
+    ).must_succeed()
     assert run.changed > 0, run.output
     assert serving.exec("readlink /opt/slm-ft-serving/current").stdout == release
     assert {name: each["Id"] for name, each in containers(serving).items()} == {

@@ -38,6 +38,10 @@ def planted(serving: LocalRegion) -> Iterator[str]:
 
 
 def test_planted_secret_is_only_in_its_file_on_tmpfs(serving: LocalRegion, planted: str) -> None:
+    # aws_ssm deletes what it transferred; with versions kept it can still be read.
+    serving.client("s3").put_bucket_versioning(
+        Bucket=names.TRANSFER_BUCKET, VersioningConfiguration={"Status": "Enabled"}
+    )
     serving.exec(WATCH_ARGUMENTS)
     run = run_playbook(serving, "deploy", "-vvv").must_succeed()
     serving.exec(f"rm {ARGUMENTS_LOG}.on; for try in $(seq 50); do [ -s {ARGUMENTS_LOG} ] && break; sleep 0.2; done")
@@ -50,8 +54,10 @@ def test_planted_secret_is_only_in_its_file_on_tmpfs(serving: LocalRegion, plant
     modes = serving.exec(f"find {SECRETS_FOLDER} -type f -printf '%m\\n'").stdout.split()
     assert set(modes) == {"400"}
 
-    # The watch saw the deployment, or its silence would prove nothing.
+    # The watches saw the deployment, or their silence would prove nothing.
     assert "docker" in arguments
+    objects = dict(s3_objects(serving))
+    assert any(key.startswith(f"{names.TRANSFER_BUCKET}/") for key in objects)
     demonstration_key = serving.state.gateway_api_key.read_text(encoding="ascii").strip()
     seen = {
         "process arguments": arguments,
@@ -63,7 +69,7 @@ def test_planted_secret_is_only_in_its_file_on_tmpfs(serving: LocalRegion, plant
         "session output": "\n".join(log.read_text(errors="replace") for log in serving.session_logs()),
         "the playbook's output": run.output,
         "the API server's log": serving.api_log(),
-        **{f"s3://{key}": content for key, content in s3_objects(serving)},
+        **{f"s3://{key}": content for key, content in objects.items()},
     }
     leaks = [place for place, text in seen.items() if planted in text or demonstration_key in text]
     assert leaks == []
@@ -71,11 +77,11 @@ def test_planted_secret_is_only_in_its_file_on_tmpfs(serving: LocalRegion, plant
 
 
 def s3_objects(region: LocalRegion) -> Iterator[tuple[str, str]]:
-    """Key and text of every object that any bucket holds or that the deployment put into the transfer bucket and deleted again."""
+    """Key and text of every version of every object, those that the deployment deleted again included."""
     s3 = region.client("s3")
     for bucket in s3.list_buckets()["Buckets"]:
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket["Name"]):
-            for item in page.get("Contents", []):
-                body = s3.get_object(Bucket=bucket["Name"], Key=item["Key"])["Body"].read()
-                yield f"{bucket['Name']}/{item['Key']}", body.decode("utf-8", errors="replace")
-    yield from region.transferred()
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket["Name"]):
+            for version in page.get("Versions", []):
+                at = {"Bucket": bucket["Name"], "Key": version["Key"], "VersionId": version["VersionId"]}
+                body = s3.get_object(**at)["Body"].read()
+                yield f"{bucket['Name']}/{version['Key']}", body.decode("utf-8", errors="replace")
