@@ -1,4 +1,4 @@
-"""`make demo`: the local region, the deployment by the very playbook of production, and a note that the gateway answers."""
+"""`make demo`: a local region, the very playbook of production run against it, and a note that the gateway answers."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def deploy(environment: Mapping[str, str]) -> None:
 def extract(environment: Mapping[str, str], note: str) -> dict[str, Any]:
     """Sends a note to the gateway and gives its answer. Raises RegionError when there is none."""
     key = Path(environment["GATEWAY_API_KEY_FILE"]).read_text(encoding="ascii").strip()
-    request = urllib.request.Request(  # noqa: S310  the address is the region's own
+    request = urllib.request.Request(
         f"{environment['GATEWAY_URL']}/api/v1/extract",
         data=json.dumps({"text": note}).encode(),
         headers={"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
     except urllib.error.HTTPError as error:
@@ -94,10 +94,8 @@ def show(answer: Mapping[str, Any]) -> None:
     say("\nThe answer:")
     for field in FIELDS:
         value = answer[field]
-        evidence = "; ".join(
-            f"{span['start']}-{span['end']} {span['text']!r} ({span['match']})"
-            for span in answer["evidence"].get(field, [])
-        )
+        spans = answer["evidence"].get(field, [])
+        evidence = "; ".join(f"{span['start']}-{span['end']} {span['text']!r} ({span['match']})" for span in spans)
         say(f"  {field:16} {value if value is not None else '-':32} {evidence}")
     for warning in answer["warnings"]:
         say(f"  warning: {warning}")

@@ -1,4 +1,4 @@
-"""The local region of the tests: one for the whole run, brought to a serving state before each test that asks for it."""
+"""The local region of the tests: one for the whole run, brought to a serving state before each test that asks."""
 
 from __future__ import annotations
 

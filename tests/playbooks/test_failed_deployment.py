@@ -8,8 +8,8 @@ import json
 import pytest
 
 from tests.local_region import names
+from tests.local_region.images import PushedImage
 from tests.local_region.region import LocalRegion
-from tests.local_region.seed import PushedImage
 from tests.playbooks.gateway_client import request
 from tests.playbooks.runner import PlaybookRun, run_playbook
 from tests.playbooks.test_deploy import golden_note
