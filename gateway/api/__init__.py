@@ -1,0 +1,1 @@
+"""The HTTP faces, one router each."""

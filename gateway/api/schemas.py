@@ -1,0 +1,86 @@
+"""The requests and answers of the faces, as the OpenAPI document shows them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from gateway.tasks import Task
+
+_NOTE = (
+    "64-year-old woman with stage IV lung adenocarcinoma, EGFR L858R mutation. She received osimertinib and had a "
+    "partial response. Brain metastases were noted."
+)
+
+Text = Annotated[
+    str, Field(min_length=1, pattern=r"\S", description="The text, such as a clinical note.", examples=[_NOTE])
+]
+
+
+class ExtractRequest(BaseModel):
+    """A text, and how to read it. What is left out takes the task's own value."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": _NOTE}]})
+
+    text: Text
+    temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
+    max_tokens: int | None = Field(
+        default=None, ge=1, le=8192, description="Tokens of the answer; one that is cut is an error."
+    )
+    model: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$", description="A model or adapter of the engine."
+    )
+    grounding: Literal["off", "report", "strict"] = Field(
+        default="report", description="`strict` turns a value that nothing in the text says into null."
+    )
+
+
+class EvidenceModel(BaseModel):
+    """A place in the text: `text[start:end]`, in Unicode code points."""
+
+    text: str
+    start: int
+    end: int
+    match: Literal["exact", "normalized", "fuzzy"]
+
+
+class WarningModel(BaseModel):
+    """What was repaired or left out, and in which field."""
+
+    code: str
+    detail: str
+    field: str | None
+
+
+class ChunkModel(BaseModel):
+    """A piece of the text, in code points, and how it went."""
+
+    index: int
+    start: int
+    end: int
+    status: Literal["ok", "failed"]
+    error: str | None
+
+
+class Extracted(BaseModel):
+    """What every extraction tells beside the fields."""
+
+    evidence: dict[str, list[EvidenceModel]]
+    confidence: dict[str, float | None] = Field(
+        description="Geometric mean of the value's token probabilities, 0 to 1; not a calibrated probability."
+    )
+    raw_output: str
+    tokens_used: int
+    model: str
+    task: str
+    request_id: str
+    chunks: list[ChunkModel]
+    warnings: list[WarningModel]
+
+
+RESERVED = frozenset(Extracted.model_fields)
+
+
+def flat_model(task: Task) -> type[BaseModel]:
+    """The answer of /api/v1/extract: the task's fields at the top level, and the rest beside them."""
+    fields: dict[str, Any] = {spec.name: (str | None, Field(description=spec.description)) for spec in task.fields}
+    return create_model("Extraction", __base__=Extracted, __doc__=task.description, **fields)

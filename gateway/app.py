@@ -1,0 +1,97 @@
+"""The application: settings become services, services get their faces."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from gateway import __version__
+from gateway.api import extract, health, problems
+from gateway.api.body import ClientGoneError
+from gateway.api.guard import GUARDED, Guard
+from gateway.services import Services, build
+from gateway.settings import Settings
+from gateway.telemetry import Telemetry
+
+_CLIENT_CLOSED_REQUEST = 499  # nginx's number; only the log sees it
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Make the application.
+
+    Args:
+        settings: the operator's choices.
+
+    Raises:
+        TaskFileError, KeysFileError, DefaultTaskError: what the settings name cannot be used.
+    """
+    parts = build(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with parts.engine:
+            yield
+
+    app = FastAPI(
+        title="slm-ft-serving gateway",
+        version=__version__,
+        description="A clinical note goes in, typed fields come out, each with the words that it rests on.",
+        lifespan=lifespan,
+        # A redirect would carry a text to another address.
+        redirect_slashes=False,
+    )
+    app.state.services = parts
+    problems.install(app)
+    app.add_exception_handler(ClientGoneError, _on_client_gone)
+    app.include_router(extract.router(parts.default_task))
+    app.include_router(health.router)
+    _add_layers(app, parts)
+    _document_keys(app)
+    return app
+
+
+def _add_layers(app: FastAPI, parts: Services) -> None:
+    """Pure ASGI layers, the outermost last."""
+    app.add_middleware(Guard, services=parts)
+    if parts.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origin_regex="|".join(map(origin_pattern, parts.settings.cors_origins)),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    app.add_middleware(Telemetry)
+
+
+def origin_pattern(origin: str) -> str:
+    """The regular expression of an origin in which `*` stands for one label, or a part of one."""
+    return re.escape(origin).replace(r"\*", "[A-Za-z0-9-]+")
+
+
+async def _on_client_gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=_CLIENT_CLOSED_REQUEST)
+
+
+def _document_keys(app: FastAPI) -> None:
+    """Tell the OpenAPI document about the keys; the guard, not FastAPI, checks them."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = plain()
+            document.setdefault("components", {})["securitySchemes"] = {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            }
+            for path, operations in document["paths"].items():
+                if path.startswith(GUARDED):
+                    for operation in operations.values():
+                        operation["security"] = [{"bearer": []}, {"key": []}]
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -1,0 +1,319 @@
+"""A task's schema becomes a grammar; the engine's answer becomes the task's fields.
+
+The rule for answers: right, or repaired with a warning that says how, or `DecodingError`. Nothing is dropped in
+silence.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from json.decoder import scanstring  # type: ignore[attr-defined]  # untyped, but documented by its use in JSONDecoder
+
+from gateway.tasks import Task, TaskField
+
+# One character of a JSON string, or one escape; xgrammar, the engine's grammar back end, takes this form.
+_STRING_UNIT = r'([^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})'
+_NOTHING = frozenset({"", "none", "null"})
+_SURROGATE_OR_REPLACEMENT = re.compile("[\ud800-\udfff\ufffd]")
+_SPACE = " \t\n\r"
+_MAX_OBJECTS = 16
+
+
+class DecodingError(Exception):
+    """The answer cannot be used. `reason` is a fixed word, free of the answer's text."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A warning of an answer: `code` is a fixed word, `detail` says it to a person."""
+
+    code: str
+    detail: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An answer's fields in the task's order, where each value stands in the answer, and what was repaired."""
+
+    fields: dict[str, str | None]
+    spans: dict[str, tuple[int, int]]
+    warnings: tuple[Repair, ...]
+
+
+def grammar(task: Task) -> str:
+    """The regular expression of the answers that the task allows.
+
+    Key order and spacing are those of `json.dumps` on the training data; every string has a bounded length, so that an
+    answer ends.
+    """
+    shapes = []
+    for choice, fields in task.variants.items():
+        members = [f'"{field.name}": {_value_pattern(field)}' for field in fields]
+        if choice is not None:
+            members[0] = f'"{fields[0].name}": "{choice}"'
+        shapes.append(r"\{" + ", ".join(members) + r"\}")
+    return shapes[0] if len(shapes) == 1 else "(" + "|".join(shapes) + ")"
+
+
+def _value_pattern(field: TaskField) -> str:
+    inside = "(" + "|".join(field.choices) + ")" if field.choices else f"{_STRING_UNIT}{{1,{field.max_chars}}}"
+    pattern = f'"{inside}"'
+    return f"(null|{pattern})" if field.nullable else pattern
+
+
+def decode(task: Task, answer: str) -> Decoded:
+    """Read the engine's answer.
+
+    Args:
+        task: whose fields are expected.
+        answer: the whole text of the engine's answer; the caller has checked that it was not cut.
+
+    Raises:
+        DecodingError: for whatever is neither right nor can be repaired.
+    """
+    members, warnings = _find_object(task, answer)
+    fields: dict[str, str | None] = {}
+    spans: dict[str, tuple[int, int]] = {}
+    found: dict[str, str | None] = {}
+    for key, value, start, end in members:
+        field = task.by_name.get(key)
+        if field is None:
+            warnings.append(Repair("extra_key", "the answer had a key that the task does not know; it was dropped"))
+            continue
+        if key in found:
+            warnings.append(Repair("duplicate_key", "the answer had the field twice; the first stands", key))
+            continue
+        found[key] = _text_of(task, field, value, warnings)
+        spans[key] = (start, end)
+    if not found:
+        raise DecodingError("no_fields", "the engine's answer holds none of the task's fields")
+    wanted = _variant(task, found)
+    for field in wanted:
+        fields[field.name] = _checked(field, found, warnings)
+    for name in found.keys() - fields.keys():
+        del spans[name]
+        warnings.append(
+            Repair("extra_key", f"the field does not belong to this {task.fields[0].name}; it was dropped", name)
+        )
+    return Decoded(fields, spans, tuple(warnings))
+
+
+def confidence(decoded: Decoded, answer: str, tokens: Iterable[tuple[bytes, float]] | None) -> dict[str, float | None]:
+    """How sure the model was of each value.
+
+    Args:
+        decoded: the fields and where they stand in `answer`.
+        answer: the engine's answer.
+        tokens: bytes and natural-log probability of each token of the answer, in order, or None.
+
+    Returns:
+        For each field the geometric mean of the probabilities of the tokens that its value touches, 0 to 1: the
+        model's own
+        measure before the grammar was applied, not a calibrated probability of being right. None where there is
+        none: no
+        probabilities, or tokens that do not add up to the answer.
+    """
+    nothing: dict[str, float | None] = dict.fromkeys(decoded.fields)
+    if tokens is None:
+        return nothing
+    ends: list[int] = []
+    logs: list[float] = []
+    pieces: list[bytes] = []
+    at = 0
+    for piece, log in tokens:
+        at += len(piece)
+        pieces.append(piece)
+        ends.append(at)
+        logs.append(log)
+    encoded = answer.encode("utf-8", "surrogatepass")
+    # Behind the answer may stand a stop token; before it nothing.
+    if not b"".join(pieces).startswith(encoded):
+        return nothing
+    plain = len(encoded) == len(answer)
+    result = nothing
+    index = 0
+    for name, (start, end) in sorted(decoded.spans.items(), key=lambda item: item[1]):
+        if not plain:
+            start, end = (
+                len(answer[:start].encode("utf-8", "surrogatepass")),
+                len(answer[:end].encode("utf-8", "surrogatepass")),
+            )
+        while index < len(ends) and ends[index] <= start:
+            index += 1
+        last = index
+        while last < len(ends) and ends[last] < end:
+            last += 1
+        touched = logs[index : last + 1]
+        if touched and all(map(math.isfinite, touched)):
+            result[name] = round(min(1.0, math.exp(sum(touched) / len(touched))), 4)
+    return result
+
+
+def _find_object(task: Task, answer: str) -> tuple[list[tuple[str, object, int, int]], list[Repair]]:
+    """The members of the first object that has one of the task's keys, and what stood around it."""
+    warnings: list[Repair] = []
+    chosen: tuple[list[tuple[str, object, int, int]], int, int] | None = None
+    others = 0
+    tried = 0
+    at = answer.find("{")
+    while at != -1 and tried < _MAX_OBJECTS:
+        tried += 1
+        try:
+            members, end = _scan_object(answer, at)
+        except (ValueError, RecursionError):
+            # Not an object of JSON that starts here; one may start later.
+            at = answer.find("{", at + 1)
+            continue
+        if any(key in task.by_name for key, *_ in members):
+            if chosen is None:
+                chosen = (members, at, end)
+            else:
+                others += 1
+        at = answer.find("{", end)
+    if chosen is None:
+        raise DecodingError("not_json", "the engine's answer holds no JSON object that can be read")
+    members, start, end = chosen
+    if others:
+        warnings.append(Repair("several_objects", "the answer held several objects; the first stands"))
+    if answer[:start].strip() or (not others and answer[end:].strip()):
+        warnings.append(Repair("text_around", "the answer had text around its JSON; it was dropped"))
+    return members, warnings
+
+
+class _Number(str):
+    """A number of the answer, with its digits as they stood."""
+
+    __slots__ = ()
+
+
+_PYTHON_NONE = object()
+
+
+def _constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_constant, strict=False)
+
+
+def _scan_object(text: str, start: int) -> tuple[list[tuple[str, object, int, int]], int]:
+    """The members of the object at `start` with the spans of their values, and where it ends.
+
+    Python's own `None` is read too, as models that were shown Python write it.
+
+    Raises:
+        ValueError: it is no object. RecursionError: it is nested too deep.
+    """
+    members: list[tuple[str, object, int, int]] = []
+    at = _skip(text, start + 1)
+    if text[at : at + 1] == "}":
+        return members, at + 1
+    while True:
+        if text[at : at + 1] != '"':
+            raise ValueError("a key was expected")
+        key, at = scanstring(text, at + 1, False)
+        at = _skip(text, at)
+        if text[at : at + 1] != ":":
+            raise ValueError("a colon was expected")
+        at = _skip(text, at + 1)
+        if text.startswith("None", at):
+            value: object = _PYTHON_NONE
+            end = at + 4
+        else:
+            value, end = _DECODER.raw_decode(text, at)
+        members.append((key, value, at, end))
+        at = _skip(text, end)
+        mark = text[at : at + 1]
+        if mark == "}":
+            return members, at + 1
+        if mark != ",":
+            raise ValueError("a comma was expected")
+        at = _skip(text, at + 1)
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _SPACE:
+        at += 1
+    return at
+
+
+def _text_of(task: Task, field: TaskField, value: object, warnings: list[Repair]) -> str | None:
+    """The value as a string or null."""
+    name = field.name
+    if value is None:
+        return None
+    if value is _PYTHON_NONE:
+        warnings.append(Repair("none_to_null", "the value was Python's None; it was set to null", name))
+        return None
+    if isinstance(value, _Number):
+        warnings.append(Repair("number_to_text", "the value was a number; it was made a text", name))
+        return str(value)
+    if isinstance(value, list):
+        parts = _parts(value, name)
+        warnings.append(
+            Repair("list_to_text", f"the value was a list; its parts were joined with {task.separator!r}", name)
+        )
+        value = task.separator.join(parts)
+    if not isinstance(value, str):
+        raise DecodingError("wrong_type", f"the engine's answer has a value for {name} that is neither text nor null")
+    if _SURROGATE_OR_REPLACEMENT.search(value):
+        value = _SURROGATE_OR_REPLACEMENT.sub("", value)
+        warnings.append(Repair("broken_characters", "the value held broken characters; they were removed", name))
+    return value.strip()
+
+
+def _parts(values: Sequence[object], name: str) -> list[str]:
+    parts = []
+    for value in values:
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            raise DecodingError("wrong_type", f"the engine's answer has a list for {name} whose parts are no texts")
+        if value.strip():
+            parts.append(value.strip())
+    return parts
+
+
+def _variant(task: Task, found: Mapping[str, str | None]) -> tuple[TaskField, ...]:
+    first = task.fields[0]
+    if None in task.variants:
+        return task.fields
+    choice = found.get(first.name)
+    if choice not in task.variants:
+        raise DecodingError("wrong_choice", f"the engine's answer has no {first.name} that the task knows")
+    return task.variants[choice]
+
+
+def _checked(field: TaskField, found: Mapping[str, str | None], warnings: list[Repair]) -> str | None:
+    """The field's value as its schema allows it."""
+    name = field.name
+    if name not in found:
+        if not field.nullable:
+            raise DecodingError("missing_key", f"the engine's answer lacks {name}")
+        warnings.append(Repair("missing_key", "the answer lacked the field; it was set to null", name))
+        return None
+    value = found[name]
+    if value is not None and field.nullable and value.casefold() in _NOTHING:
+        warnings.append(
+            Repair("empty_to_null", "the value was an empty text or the word for nothing; it was set to null", name)
+        )
+        value = None
+    if not value:
+        if not field.nullable:
+            raise DecodingError("null_value", f"the engine's answer has no value for {name}")
+        return None
+    if field.choices:
+        if value not in field.choices:
+            raise DecodingError("wrong_choice", f"the engine's answer has a {name} that the task does not know")
+    elif len(value) >= field.max_chars:
+        # At the bound the grammar ends a string wherever it is.
+        value = value[: field.max_chars]
+        warnings.append(Repair("length_limit", f"the value reached {field.max_chars} characters and may be cut", name))
+    return value

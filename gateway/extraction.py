@@ -1,0 +1,304 @@
+"""One extraction from text to fields: prompt, engine, decoding, evidence, and the pieces of a long text made one
+answer.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gateway import chunking
+from gateway.admission import Gate
+from gateway.budget import TokenBudget
+from gateway.circuit import CircuitOpenError
+from gateway.decoding import Decoded, DecodingError, Repair, confidence, decode, grammar
+from gateway.engine import (
+    Completion,
+    Engine,
+    EngineError,
+    EngineRejectedError,
+    EngineTimeoutError,
+    EngineUnavailableError,
+)
+from gateway.grounding import Evidence, Grounder
+from gateway.prompting import build_messages
+from gateway.tasks import Task
+
+Grounding = Literal["off", "report", "strict"]
+_RETRY_PAUSE = 0.1
+# Of one text, so that a long one leaves room for others.
+_PIECES_AT_ONCE = 8
+# Longer texts are grounded in a thread, so that other requests go on.
+_GROUND_HERE_CHARS = 8_000
+
+
+class CutAnswerError(DecodingError):
+    """The answer reached max_tokens before it was whole."""
+
+    def __init__(self, max_tokens: int) -> None:
+        super().__init__(
+            "cut", f"the engine's answer was cut at max_tokens ({max_tokens}); ask with a larger max_tokens"
+        )
+
+
+class UnknownModelError(Exception):
+    """The engine does not serve the model that the client asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a client may choose for one extraction; None takes the task's own value."""
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    model: str | None = None
+    grounding: Grounding = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of the text, code points `start` to `end`, and how it went: `ok`, or `failed` with a reason."""
+
+    index: int
+    start: int
+    end: int
+    status: Literal["ok", "failed"] = "ok"
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """The answer to one text."""
+
+    fields: Mapping[str, str | None]
+    evidence: Mapping[str, list[Evidence]]
+    confidence: Mapping[str, float | None]
+    raw_output: str
+    tokens_used: int
+    model: str
+    chunks: tuple[Piece, ...]
+    warnings: tuple[Repair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """One piece's answer."""
+
+    decoded: Decoded
+    confidence: Mapping[str, float | None]
+    completion: Completion
+    warnings: tuple[Repair, ...] = field(default=())
+
+
+class Extractor:
+    """Runs extractions. It holds no state of a request, so one serves all."""
+
+    def __init__(self, engine: Engine, gate: Gate, tasks: Mapping[str, Task]) -> None:
+        """Take the engine, the gate before it, and the tasks, whose grammars are made once here."""
+        self._engine = engine
+        self._gate = gate
+        self._budget = TokenBudget(engine)
+        self._grammars = {name: grammar(task) for name, task in tasks.items()}
+
+    async def extract(
+        self, task: Task, text: str, options: Options, *, deadline: float, request_id: str | None = None
+    ) -> Extraction:
+        """Extract one text.
+
+        Args:
+            task: what to extract.
+            text: the text as the client sent it; evidence counts in its code points.
+            options: the client's choices.
+            deadline: when to give up, by the event loop's clock, in seconds.
+            request_id: passed on to the engine.
+
+        Raises:
+            RefusedError, DecodingError, EngineError, CircuitOpenError: as the layers below; of a text in several
+            pieces, only when all
+            pieces fail, and then the first one's.
+            UnknownModelError: `options.model` is not served.
+        """
+        model = options.model or task.adapter
+        try:
+            pieces = await self._split(task, text, model, options, deadline)
+            if len(pieces) == 1:
+                answers: list[_Answer | BaseException] = [
+                    await self._answer(task, text, model, options, deadline, request_id)
+                ]
+            else:
+                answers = await _all(
+                    [self._answer(task, piece.text, model, options, deadline, request_id) for piece in pieces]
+                )
+        except EngineRejectedError as error:
+            if error.status == 404 and options.model is not None:
+                raise UnknownModelError("the engine serves no model of this name") from error
+            raise
+        good = [answer for answer in answers if isinstance(answer, _Answer)]
+        if not good:
+            raise next(answer for answer in answers if isinstance(answer, BaseException))
+        report = tuple(
+            Piece(piece.index, piece.start, piece.end)
+            if isinstance(answer, _Answer)
+            else Piece(piece.index, piece.start, piece.end, "failed", _reason(answer))
+            for piece, answer in zip(pieces, answers, strict=True)
+        )
+        fields, sure, warnings = _merged(task, good)
+        warnings += [
+            Repair(
+                "piece_failed",
+                f"piece {piece.index} (characters {piece.start} to {piece.end}) gave no answer: {piece.error}",
+            )
+            for piece in report
+            if piece.status == "failed"
+        ]
+        evidence: dict[str, list[Evidence]] = {}
+        if options.grounding != "off":
+            if len(text) <= _GROUND_HERE_CHARS:
+                evidence = _ground(text, fields)
+            else:
+                evidence = await asyncio.to_thread(_ground, text, fields)
+        if options.grounding == "strict":
+            _drop_ungrounded(task, fields, evidence, sure, warnings)
+        return Extraction(
+            fields=fields,
+            evidence=evidence,
+            confidence=sure,
+            raw_output="\n".join(answer.completion.text for answer in good),
+            tokens_used=sum(answer.completion.total_tokens for answer in good),
+            model=model,
+            chunks=report,
+            warnings=tuple(warnings),
+        )
+
+    async def _split(
+        self, task: Task, text: str, model: str, options: Options, deadline: float
+    ) -> list[chunking.Chunk]:
+        whole = [chunking.Chunk(index=0, start=0, end=len(text), text=text)]
+        limit = await self._budget.limit(task, model, options.max_tokens or task.max_tokens, deadline=deadline)
+        if self._budget.surely_fits(model, text, limit):
+            return whole
+        count = await self._budget.counter(model, text, deadline=deadline)
+        if len(text) <= _GROUND_HERE_CHARS:
+            pieces = chunking.split(text, limit, min(task.overlap_tokens, limit // 4), count)
+        else:
+            pieces = await asyncio.to_thread(chunking.split, text, limit, min(task.overlap_tokens, limit // 4), count)
+        return pieces if len(pieces) > 1 else whole
+
+    async def _answer(
+        self, task: Task, text: str, model: str, options: Options, deadline: float, request_id: str | None
+    ) -> _Answer:
+        """One call of the engine, and a second one where that can help."""
+        temperature = task.temperature if options.temperature is None else options.temperature
+        max_tokens = options.max_tokens or task.max_tokens
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": build_messages(task, text),
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            "structured_outputs": {"regex": self._grammars[task.name]},
+            "logprobs": True,
+            "top_logprobs": 0,
+        }
+        try:
+            return await self._attempt(task, text, model, body, deadline, request_id)
+        except EngineUnavailableError:
+            await asyncio.sleep(_RETRY_PAUSE)
+        except CutAnswerError:
+            raise
+        except DecodingError:
+            # At temperature 0 the same answer would come again.
+            if temperature == 0:
+                raise
+        return await self._attempt(task, text, model, body, deadline, request_id)
+
+    async def _attempt(
+        self, task: Task, text: str, model: str, body: Mapping[str, Any], deadline: float, request_id: str | None
+    ) -> _Answer:
+        async with self._gate.place():
+            completion = await self._engine.complete(body, deadline=deadline, request_id=request_id)
+        self._budget.learn(model, text, completion.prompt_tokens)
+        if completion.finish_reason == "length":
+            raise CutAnswerError(body["max_tokens"])
+        if completion.finish_reason == "abort":
+            raise EngineUnavailableError("the engine broke off the answer")
+        decoded = decode(task, completion.text)
+        return _Answer(decoded, confidence(decoded, completion.text, completion.tokens), completion)
+
+
+async def _all(calls: Sequence[Coroutine[Any, Any, _Answer]]) -> list[_Answer | BaseException]:
+    """All pieces, a few at once; one that fails does not end the others, but a wrong model or a refusal ends all."""
+    places = asyncio.Semaphore(_PIECES_AT_ONCE)
+
+    async def one(call: Coroutine[Any, Any, _Answer]) -> _Answer:
+        async with places:
+            return await call
+
+    tasks = [asyncio.create_task(one(call)) for call in calls]
+    try:
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        for task in tasks:
+            task.cancel()
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, DecodingError | EngineError | CircuitOpenError):
+            raise result
+        if isinstance(result, EngineRejectedError) and result.status == 404:
+            raise result
+    return results
+
+
+def _reason(error: BaseException) -> str:
+    match error:
+        case DecodingError():
+            return error.reason
+        case EngineTimeoutError():
+            return "too_late"
+        case EngineRejectedError():
+            return "refused"
+        case _:
+            return "unavailable"
+
+
+def _merged(task: Task, answers: list[_Answer]) -> tuple[dict[str, str | None], dict[str, float | None], list[Repair]]:
+    """One answer from the pieces' answers, by the merge rule of the task or of the field."""
+    warnings = [warning for answer in answers for warning in answer.decoded.warnings]
+    if len(answers) == 1:
+        only = answers[0]
+        return dict(only.decoded.fields), dict(only.confidence), warnings
+    values = [answer.decoded.fields for answer in answers]
+    by_rule = {rule: chunking.merge(values, rule) for rule in {field.merge or task.merge for field in task.fields}}
+    fields: dict[str, str | None] = {}
+    sure: dict[str, float | None] = {}
+    for spec in task.variant(values[0].get(task.fields[0].name)):
+        value = by_rule[spec.merge or task.merge].get(spec.name)
+        fields[spec.name] = value
+        # The least sure of the pieces that the value came from.
+        known = [
+            answer.confidence[spec.name]
+            for answer in answers
+            if (answer.decoded.fields.get(spec.name) is None) == (value is None)
+        ]
+        kept = [number for number in known if number is not None]
+        sure[spec.name] = min(kept) if kept else None
+    return fields, sure, warnings
+
+
+def _ground(text: str, fields: Mapping[str, str | None]) -> dict[str, list[Evidence]]:
+    grounder = Grounder(text)
+    return {name: grounder.find(value) if value else [] for name, value in fields.items()}
+
+
+def _drop_ungrounded(
+    task: Task,
+    fields: dict[str, str | None],
+    evidence: Mapping[str, list[Evidence]],
+    sure: dict[str, float | None],
+    warnings: list[Repair],
+) -> None:
+    for name, value in fields.items():
+        if value is not None and not evidence[name] and task.by_name[name].nullable and not task.by_name[name].choices:
+            fields[name] = None
+            sure[name] = None
+            warnings.append(
+                Repair("ungrounded", "nothing in the text says the value; strict grounding set it to null", name)
+            )

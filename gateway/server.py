@@ -1,0 +1,60 @@
+"""Runs the application under uvicorn, and drains it at SIGTERM: running requests finish, new ones get 503."""
+
+import signal
+import time
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from loguru import logger
+
+from gateway.services import Services
+from gateway.settings import Settings
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which keeps listening while it drains so that clients are told instead of cut off."""
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        """Take uvicorn's configuration and the services that are drained."""
+        super().__init__(config)
+        self._services = services
+        self._give_up_at = float("inf")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain at the first signal, and stop at once at the second."""
+        drain = self._services.drain
+        if drain.draining or sig != signal.SIGTERM:
+            super().handle_exit(sig, frame)
+            return
+        drain.draining = True
+        self._give_up_at = time.monotonic() + self._services.settings.drain_timeout
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second; true ends the server."""
+        drain = self._services.drain
+        if drain.draining and (drain.active == 0 or time.monotonic() >= self._give_up_at):
+            logger.info("drained", left=drain.active)
+            return True
+        return await super().on_tick(counter)
+
+
+def serve(app: FastAPI, settings: Settings) -> bool:
+    """Serve until a signal comes.
+
+    Returns:
+        Whether the server could start: False when, say, the port is taken; the log has the reason.
+    """
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # What still runs after the drain's time is cut off soon.
+        timeout_graceful_shutdown=5,
+    )
+    server = Server(config, app.state.services)
+    server.run()
+    return server.started

@@ -1,0 +1,78 @@
+"""What lives as long as the application, made once by `create_app` and used by every face."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from gateway.admission import Gate, RateLimiter
+from gateway.engine import Engine
+from gateway.extraction import Extractor
+from gateway.keys import Keyring
+from gateway.readiness import Readiness
+from gateway.settings import Settings
+from gateway.tasks import Task, load_tasks
+
+
+@dataclass(slots=True)
+class Drain:
+    """Whether the gateway is going down, and the requests that are still running."""
+
+    draining: bool = False
+    active: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts, wired together."""
+
+    settings: Settings
+    tasks: Mapping[str, Task]
+    default_task: Task
+    keyring: Keyring | None
+    limiter: RateLimiter | None
+    gate: Gate
+    engine: Engine
+    extractor: Extractor
+    readiness: Readiness
+    drain: Drain = field(default_factory=Drain)
+
+
+class DefaultTaskError(Exception):
+    """GATEWAY_DEFAULT_TASK cannot be served."""
+
+
+def build(settings: Settings) -> Services:
+    """Make the parts. Nothing is opened yet but the files.
+
+    Raises:
+        TaskFileError, KeysFileError, DefaultTaskError: with what to put right.
+    """
+    tasks = load_tasks(settings.tasks_dir)
+    default = tasks.get(settings.default_task)
+    if default is None:
+        raise DefaultTaskError(
+            f"GATEWAY_DEFAULT_TASK: there is no task {settings.default_task}; there are {', '.join(tasks)}"
+        )
+    keyring = None
+    if settings.auth == "required" and settings.api_keys_file is not None:
+        keyring = Keyring(settings.api_keys_file)
+    engine = Engine(settings)
+    gate = Gate(concurrency=settings.max_concurrency, queue=settings.max_queue, queue_timeout=settings.queue_timeout)
+    return Services(
+        settings=settings,
+        tasks=tasks,
+        default_task=default,
+        keyring=keyring,
+        limiter=RateLimiter(*settings.rate) if settings.rate else None,
+        gate=gate,
+        engine=engine,
+        extractor=Extractor(engine, gate, tasks),
+        readiness=Readiness(engine, default.adapter),
+    )
+
+
+def services(request: Request) -> Services:
+    """The application's services."""
+    found: Services = request.app.state.services
+    return found

@@ -1,0 +1,128 @@
+"""The gateway's settings: environment variables that begin with GATEWAY_, checked before anything starts."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AnyHttpUrl, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "GATEWAY_"
+PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the text names the variable and says what to write."""
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+class Settings(BaseSettings):
+    """What the operator chooses. Every field is the variable GATEWAY_<NAME>; README.md holds the same table, by a
+    test.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on; the image sets 0.0.0.0.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on.")
+    engine_url: AnyHttpUrl = Field(
+        default=AnyHttpUrl("http://127.0.0.1:8000"), description="Base address of the OpenAI-compatible engine."
+    )
+    auth: Literal["required", "off"] = Field(
+        default="required", description="`required`: every path under /api and /v1 needs a key. `off`: none does."
+    )
+    api_keys_file: Path | None = Field(
+        default=None,
+        description="File of `name:sha256-hex` lines; needed unless auth is off. Read again when it changes.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(),
+        description="Browser origins that may call, comma-separated; `*` stands for one label of a host name.",
+    )
+    request_timeout: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="Seconds that one request may take in all, waiting in the queue included.",
+    )
+    connect_timeout: float = Field(default=2.0, gt=0, le=60, description="Seconds to reach the engine.")
+    first_token_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds to a stream's first token.")
+    max_concurrency: int = Field(default=32, ge=1, le=10_000, description="Requests at the engine at once.")
+    max_queue: int = Field(
+        default=128, ge=0, le=100_000, description="Requests that may wait for a place; more get 503."
+    )
+    queue_timeout: float = Field(
+        default=10.0, gt=0, le=3600, description="Seconds that a request may wait for a place."
+    )
+    rate_limit: str = Field(
+        default="off",
+        pattern=r"^(off|[1-9][0-9]*/(second|minute|hour))$",
+        description="Requests per key, such as `120/minute`; `off` sets no limit.",
+    )
+    max_text_chars: int = Field(default=100_000, ge=1, description="Characters of one text; longer gets 413.")
+    max_body_bytes: int = Field(default=4_194_304, ge=1024, description="Bytes of one request's body; longer gets 413.")
+    max_batch_items: int = Field(default=100, ge=1, description="Texts in one batch.")
+    tasks_dir: Path = Field(
+        default=Path(__file__).parent / "tasks", description="Folder of task files; the package's own unless set."
+    )
+    default_task: str = Field(default="medical_ie", description="The task behind /api/v1/extract.")
+    drain_timeout: float = Field(
+        default=30.0, ge=0, le=3600, description="Seconds that running requests get to finish after SIGTERM."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least level that is logged."
+    )
+
+    @model_validator(mode="after")
+    def _keys_file_is_there(self) -> Self:
+        if self.auth == "required" and self.api_keys_file is None:
+            raise ValueError(
+                "GATEWAY_API_KEYS_FILE is not set. Name the keys file (`python -m gateway keys create NAME` makes its "
+                "lines), or set GATEWAY_AUTH=off to serve without keys"
+            )
+        for origin in self.cors_origins:
+            if not re.fullmatch(r"https?://[A-Za-z0-9.*-]+(:[0-9]{1,5})?", origin):
+                raise ValueError(f"GATEWAY_CORS_ORIGINS: {origin!r} is not an origin such as https://*.example.org")
+        return self
+
+    @property
+    def engine_base(self) -> str:
+        """The engine's address without a slash at its end."""
+        return str(self.engine_url).rstrip("/")
+
+    @property
+    def rate(self) -> tuple[int, float] | None:
+        """Requests and the seconds they are for, or None without a limit."""
+        if self.rate_limit == "off":
+            return None
+        count, period = self.rate_limit.split("/")
+        return int(count), PERIODS[period]
+
+
+def shown_default(name: str) -> str:
+    """A setting's default as a person would write it; the package's own folder is not spelled out."""
+    default = Settings.model_fields[name].default
+    if default is None or default == ():
+        return "none"
+    return "gateway/tasks" if name == "tasks_dir" else str(default)
+
+
+def load() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: with one line for every variable that is wrong.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_url=False, include_input=False):
+            name = "".join(f"{PREFIX}{part}".upper() for part in problem["loc"][:1])
+            lines.append(f"{name}: {problem['msg']}" if name else problem["msg"].removeprefix("Value error, "))
+        raise SettingsError("\n".join(lines)) from None

@@ -1,0 +1,123 @@
+"""A gateway under uvicorn on a free loopback port, before a fake engine."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiohttp
+import pytest
+import uvicorn
+
+from gateway.app import create_app
+from gateway.services import Services
+from gateway.settings import Settings
+from gateway.telemetry import configure_logging
+from tests.gateway.fake_engine import FakeEngine, fake_engine
+
+NOTE = (
+    "64-year-old woman with stage IV lung adenocarcinoma. Molecular testing identified EGFR L858R and PD-L1 expression "
+    "was 40%. She received osimertinib and had a partial response."
+)
+
+
+@dataclass
+class Reply:
+    """A response that was read whole."""
+
+    status: int
+    headers: Any
+    body: bytes
+    json: Any
+
+
+@dataclass
+class Gateway:
+    """A running gateway."""
+
+    url: str
+    session: aiohttp.ClientSession
+    services: Services
+
+    async def call(self, method: str, path: str, **options: Any) -> Reply:
+        """Send a request and read the answer."""
+        async with self.session.request(method, self.url + path, **options) as response:
+            body = await response.read()
+            is_json = "json" in response.headers.get("Content-Type", "")
+            return Reply(
+                response.status, response.headers, body, await response.json(content_type=None) if is_json else None
+            )
+
+    async def extract(self, text: str = NOTE, **more: Any) -> Reply:
+        """POST /api/v1/extract."""
+        return await self.call("POST", "/api/v1/extract", json={"text": text, **more})
+
+
+class StartGateway(Protocol):
+    """Starts a gateway; settings are named as in `Settings`."""
+
+    async def __call__(self, **settings: Any) -> Gateway:
+        """Start one before the test's engine."""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until `condition` holds; a second at most, which the contract gives a cancelled request."""
+    async with asyncio.timeout(1):
+        while not condition():  # noqa: ASYNC110 - what is watched has no event
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway with these settings."""
+    app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
+    serving = asyncio.create_task(server._serve())  # without the signal handlers of `serve`
+    while not server.started:
+        if serving.done():
+            await serving
+            raise RuntimeError("the gateway did not start")
+        await asyncio.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Gateway(f"http://127.0.0.1:{port}", session, app.state.services)
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        await serving
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[FakeEngine]:
+    """A fake engine."""
+    async with fake_engine() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def start_gateway(engine: FakeEngine) -> AsyncIterator[StartGateway]:
+    """Starts gateways before the fake engine, without keys unless a test asks for them."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> Gateway:
+            chosen = Settings(**({"engine_url": engine.url, "auth": "off"} | settings))
+            return await stack.enter_async_context(running(chosen))
+
+        yield start
+
+
+@pytest.fixture
+async def gateway(start_gateway: StartGateway) -> Gateway:
+    """A gateway with default settings, but without keys."""
+    return await start_gateway()
+
+
+@pytest.fixture
+def log() -> Callable[[], str]:
+    """Everything that is logged from here on, at every level."""
+    stream = io.StringIO()
+    configure_logging("DEBUG", stream)
+    return stream.getvalue

@@ -1,0 +1,143 @@
+"""A fake of the engine: an OpenAI-compatible HTTP server on a free loopback port whose answers a test chooses."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+GOLD = {
+    "cancer_type": "lung adenocarcinoma",
+    "stage": "IV",
+    "gene_mutation": "EGFR L858R",
+    "biomarker": "PD-L1 40%",
+    "treatment": "osimertinib",
+    "response": "partial response",
+    "metastasis_site": None,
+}
+MODELS = ("base", "medical-ie", "assistant-intent")
+
+Handler = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
+
+
+def tokens_of(text: str, probability_log: float = -0.1) -> list[dict[str, Any]]:
+    """Tokens of four characters, as vLLM reports them."""
+    pieces = [text[at : at + 4] for at in range(0, len(text), 4)]
+    return [
+        {"token": piece, "logprob": probability_log, "bytes": list(piece.encode()), "top_logprobs": []}
+        for piece in pieces
+    ]
+
+
+def completion(text: str | None, finish_reason: str | None = "stop", **changes: Any) -> dict[str, Any]:
+    """A chat completion as vLLM answers it."""
+    count = len(text or "") // 4 + 1
+    reply: dict[str, Any] = {
+        "id": "chatcmpl-fake",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "medical-ie",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text},
+                "logprobs": {"content": tokens_of(text or "")},
+                "finish_reason": finish_reason,
+            }
+        ],
+        "usage": {"prompt_tokens": 100, "completion_tokens": count, "total_tokens": 100 + count},
+    }
+    return reply | changes
+
+
+@dataclass
+class FakeEngine:
+    """What it answers, and what it was asked."""
+
+    url: str = ""
+    answer: str = field(default_factory=lambda: json.dumps(GOLD))
+    finish_reason: str | None = "stop"
+    delay: float = 0.0
+    max_model_len: int = 4096
+    handler: Handler | None = None
+    replies: list[Handler] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    probes: int = 0
+    running: int = 0
+    most_running: int = 0
+    cancelled: int = 0
+    _runner: web.AppRunner | None = None
+    _port: int = 0
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        """POST /v1/chat/completions."""
+        body = await request.json()
+        if body.get("max_tokens") == 1:
+            self.probes += 1
+        else:
+            self.bodies.append(body)
+            self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        self.running += 1
+        self.most_running = max(self.running, self.most_running)
+        try:
+            if self.replies and body.get("max_tokens") != 1:
+                return await self.replies.pop(0)(request, body)
+            if self.handler is not None:
+                return await self.handler(request, body)
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            if body["model"] not in MODELS:
+                return web.json_response({"error": {"message": f"no model at {self.url}"}}, status=404)
+            return web.json_response(completion(self.answer, self.finish_reason))
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+
+    async def models(self, _: web.Request) -> web.Response:
+        """GET /v1/models."""
+        cards = [{"id": "base", "object": "model", "parent": None, "max_model_len": self.max_model_len}]
+        cards += [{"id": name, "object": "model", "parent": "base", "max_model_len": None} for name in MODELS[1:]]
+        return web.json_response({"object": "list", "data": cards})
+
+    async def tokenize(self, request: web.Request) -> web.Response:
+        """POST /tokenize: four bytes a token, written as byte-level tokenizers do."""
+        body = await request.json()
+        text = body["prompt"].encode().decode("latin-1")
+        tokens = [text[at : at + 4] for at in range(0, len(text), 4)]
+        return web.json_response({"count": len(tokens), "max_model_len": self.max_model_len, "token_strs": tokens})
+
+    async def start(self) -> None:
+        """Listen, on the same port as before where there was one."""
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_post("/v1/chat/completions", self.chat)
+        app.router.add_get("/v1/models", self.models)
+        app.router.add_post("/tokenize", self.tokenize)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    async def stop(self) -> None:
+        """Go away, as a dead engine does."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+
+@asynccontextmanager
+async def fake_engine() -> AsyncIterator[FakeEngine]:
+    """A running fake."""
+    engine = FakeEngine()
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.stop()

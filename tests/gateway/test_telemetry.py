@@ -1,0 +1,139 @@
+"""Request ids and logs; and that no text, key or address gets into any of them."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from gateway.telemetry import describe
+from tests.gateway.conftest import Gateway, StartGateway
+from tests.gateway.fake_engine import FakeEngine, completion
+
+MARKER = "MARKERJaneDoe"
+KEY = "key-that-must-not-show"
+
+
+async def test_a_request_has_an_id_from_the_client_or_a_new_one(gateway: Gateway, engine: FakeEngine) -> None:
+    reply = await gateway.call("POST", "/api/v1/extract", json={"text": "x"}, headers={"X-Request-ID": "abc-1"})
+    assert reply.headers["X-Request-ID"] == reply.json["request_id"] == "abc-1"
+    assert engine.headers[0]["x-request-id"] == "abc-1"
+    for bad in ("a b", "x" * 65, 'a"b'):
+        reply = await gateway.call("GET", "/live", headers={"X-Request-ID": bad})
+        assert len(reply.headers["X-Request-ID"]) == 32
+
+
+async def test_each_request_is_one_json_line(start_gateway: StartGateway, log: Callable[[], str]) -> None:
+    gateway = await start_gateway()
+    await gateway.call("POST", "/api/v1/extract", json={"text": "x"}, headers={"X-Request-ID": "abc-1"})
+    lines = [json.loads(line) for line in log().splitlines()]
+    (line,) = [line for line in lines if line["message"] == "request"]
+    assert line["request_id"] == "abc-1"
+    assert line["route"] == "/api/v1/extract"
+    assert line["status"] == 200
+    assert line["client"] == "anonymous"
+    assert line["level"] == "INFO"
+
+
+async def _answers(engine: FakeEngine) -> list[Any]:
+    def reply(body: Any, status: int = 200) -> Any:
+        async def handler(_: web.Request, __: dict[str, Any]) -> web.Response:
+            return web.Response(body=body if isinstance(body, bytes) else json.dumps(body), status=status)
+
+        return handler
+
+    async def break_off(request: web.Request, _: dict[str, Any]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        await response.prepare(request)
+        await response.write(MARKER.encode())
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    return [
+        None,
+        reply(completion(MARKER)),
+        reply(completion(json.dumps({"stage": MARKER, MARKER: MARKER}))),
+        reply(completion(json.dumps({"stage": {MARKER: MARKER}}))),
+        reply(completion(f'{{"stage": "{MARKER}', "length")),
+        reply(completion(MARKER, "abort")),
+        reply({"error": {"message": f"{MARKER} at {engine.url}"}}, 400),
+        reply({"error": {"message": f"{MARKER} at {engine.url}"}}, 500),
+        reply(MARKER.encode()),
+        reply({MARKER: MARKER}),
+        break_off,
+    ]
+
+
+async def test_nothing_of_a_request_gets_into_the_log(
+    start_gateway: StartGateway,
+    engine: FakeEngine,
+    tmp_path: Path,
+    log: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "keys"
+    path.write_text("ward:" + hashlib.sha256(KEY.encode()).hexdigest())
+    gateway = await start_gateway(
+        auth="required", api_keys_file=path, log_level="DEBUG", max_text_chars=500, request_timeout=5.0
+    )
+    headers = {"X-API-Key": KEY}
+    bodies: list[dict[str, Any]] = [
+        {"text": f"{MARKER} has stage IV cancer."},
+        {"text": f"{MARKER} " * 200},
+        {"text": MARKER, "model": MARKER},
+        {"text": MARKER, "grounding": MARKER},
+        {"text": [MARKER]},
+    ]
+    seen = set()
+    for handler in await _answers(engine):
+        engine.handler = handler
+        for body in bodies:
+            reply = await gateway.call("POST", "/api/v1/extract", json=body, headers=headers)
+            seen.add(reply.status)
+            if reply.status != 200:
+                assert MARKER.encode() not in reply.body
+                assert engine.url.encode() not in reply.body
+    await gateway.call("POST", f"/api/v1/{MARKER}?q={MARKER}", data=MARKER, headers=headers)
+    await gateway.call("POST", "/api/v1/extract", json=bodies[0], headers={"X-API-Key": KEY + MARKER})
+    monkeypatch.setattr("gateway.extraction.decode", _explode)
+    engine.handler = None
+    assert (await gateway.call("POST", "/api/v1/extract", json=bodies[0], headers=headers)).status == 500
+    await engine.stop()
+    await gateway.call("POST", "/api/v1/extract", json=bodies[0], headers=headers)
+    assert seen == {200, 413, 422, 502, 503}
+    written = log()
+    assert '"request"' in written
+    assert "RuntimeError" in written  # the failure itself is told
+    for secret in (MARKER, KEY, engine.url, engine.url.removeprefix("http://")):
+        assert secret not in written
+
+
+def _explode(*_: object) -> None:
+    text = f"{MARKER} in a message"
+    raise RuntimeError(text)
+
+
+def test_a_librarys_log_says_where_but_not_what(log: Callable[[], str]) -> None:
+    try:
+        _explode()
+    except RuntimeError:
+        logging.getLogger("asyncio").exception("Task exception was never retrieved %s", MARKER)
+    logging.getLogger("aiohttp.client").warning(MARKER)
+    logging.getLogger("uvicorn.error").warning("Shutting down")
+    lines = [json.loads(line) for line in log().splitlines()]
+    assert MARKER not in log()
+    assert lines[0]["error"] == "RuntimeError"
+    assert lines[2]["message"] == "Shutting down"
+
+
+def test_an_exception_is_told_without_its_message() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        _explode()
+    told = json.dumps(describe(caught.value))
+    assert "RuntimeError" in told
+    assert MARKER not in told
