@@ -1,0 +1,291 @@
+"""Text -> words that can be compared and that know where they stand.
+
+Words are compared by their folded forms and keep their places in the original text, so no normalisation can shift an
+offset.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import chain
+
+# How a word hangs on the one before it.
+JOINED, SPACED, BROKEN = range(3)  # nothing or a hyphen between them; space or punctuation; the end of a sentence
+
+
+def word_set(words: str) -> frozenset[str]:
+    """The words of a string with spaces between them."""
+    return frozenset(words.split())
+
+
+ABBREVIATIONS = word_set("""
+    al approx appt ca cf cm dept dr ed eds eg e.g etc et fig figs gov hosp hr hrs ie i.e inc inj jr lab labs max mg min
+    mins mm mr mrs ms no nos nr p.o po pp prof pt pts q.d ref refs resp sec secs sr st tab tabs tel temp viz vol vs wk
+    wks wt yr yrs a.m p.m i.v s.c b.i.d t.i.d
+""")
+"""Words, folded and without their last full stop, whose full stop does not end a sentence."""
+
+# Found once at import, in a few milliseconds; no marks of living scripts lie outside of these blocks.
+_MARKS = "".join(
+    chr(code)
+    for code in chain(range(0x300, 0x3100), range(0xA660, 0xABFF), range(0xFB1E, 0xFE30), range(0x10000, 0x1F000))
+    if unicodedata.category(chr(code))[0] == "M"
+)
+_JOINERS = "\u200c\u200d"
+# What never starts a grapheme cluster: marks, joiners, Hangul vowels and finals, emoji modifiers and tags (Unicode's
+# UAX 29, rules GB6 to GB9a).
+_EXTENDERS = frozenset(
+    chain(
+        _MARKS,
+        _JOINERS,
+        "\uff9e\uff9f\u0e33\u0eb3",
+        map(chr, chain(range(0x1160, 0x1200), range(0xD7B0, 0xD7FC), range(0x1F3FB, 0x1F400))),
+        map(chr, chain(range(0xE0020, 0xE0080), range(0xE0100, 0xE01F0))),
+    )
+)
+_PREPENDERS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\u200d")
+_REGIONAL = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+_MOST_FLAGS = 64
+
+_SCRIPT_DIGITS = "²³¹⁰⁴-⁹₀-₉"
+# Scripts that put no space between words: each character stands for itself.
+_UNSPACED = (
+    "\u0e01-\u0e32\u0e40-\u0e46\u0e81-\u0eb2\u0ec0-\u0ec6\u1000-\u102a\u1780-\u17b3\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029"
+    "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d"
+    "\U00020000-\U0003ffff"
+)
+_SYMBOL = r"[+%&<>≤≥]=?|[-−–](?=[ \t,;:/)\].]|\Z)"
+_NUMBER = r"\d+(?:[.,]\d+)+"
+_ASCII_WORD = re.compile(rf"{_NUMBER}(?![A-Za-z])|[A-Za-z0-9]+|{_SYMBOL}")
+_LETTER = rf"[^\W_{_SCRIPT_DIGITS}{_UNSPACED}]"
+_INSIDE = f"{_MARKS}{_JOINERS}\u00ad\u2060\ufeff"
+_WORD = re.compile(
+    rf"{_NUMBER}(?!{_LETTER})|{_LETTER}+(?:[{_INSIDE}]+{_LETTER}+)*[{_MARKS}]*|[{_UNSPACED}][{_MARKS}]*|[{_SCRIPT_DIGITS}]+|{_SYMBOL}"
+)
+LETTERS = re.compile(f"{_LETTER}+")
+"""A run of letters and digits, which a span may not cut."""
+_UNSPACED_CHAR = re.compile(f"[{_UNSPACED}]")
+_INVISIBLE = str.maketrans("", "", "\u200c\u200d\u00ad\u2060\ufeff")
+
+_HYPHENS = frozenset("-\u00ad\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d")
+_HYPHEN_GAP = re.compile(r"[-\u00ad\u2010-\u2013\u2212\ufe63\uff0d](?:[ \t]*\r?\n[ \t]*)?\Z")
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n|\r[^\S\r\n]*\r|\n\s*[-*•‣◦▪–]\s|[\u2029。！？｡।۔؟]")
+_FULL_STOP = re.compile(r"[.!?…][\"'”’»)\]]*\s")
+
+_NUMBER_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_SAME = {
+    "pos": "positive",
+    "positivity": "positive",
+    "neg": "negative",
+    "negativity": "negative",
+    "percent": "%",
+    "≤": "<=",
+    "≥": ">=",
+    # "one" is a pronoun as often as a number.
+    **{word: str(number) for number, word in enumerate(_NUMBER_WORDS, 2)},
+}
+_SKIPPED = frozenset(("and", "plus", "&", "+", "a", "an", "the"))
+
+ROMAN = {
+    numeral: str(number)
+    for number, numeral in enumerate(("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"), 1)
+}
+NUMERAL = re.compile(r"(viii|vii|iii|vi|iv|ix|ii|v|i|x|\d)(\s?[a-d]\d?)?", re.IGNORECASE)
+# What a numeral after it numbers; the first group is what a bare stage value may rest on.
+STAGE_LABELS = frozenset(("stage", "staged", "staging", "figo", "ajcc", "uicc"))
+_LABELS = STAGE_LABELS | {"grade", "phase", "type", "class", "level", "nyha", "category"}
+_COPULAS = frozenset(("is", "was", "as", "to", "be", "of", "at", "group", "disease", "or"))
+_LABEL_REACH = 6  # words between a label and its numeral: "stage at presentation was IIIA"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of one text in order, as parallel lists; connecting words ("and", "&", "the") are left out."""
+
+    forms: list[str] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    joints: list[int] = field(default_factory=list)
+    staged: set[int] = field(default_factory=set)
+    """Numbers of the words that are numerals after a stage label."""
+
+    def __len__(self) -> int:
+        return len(self.forms)
+
+    def append(self, form: str, start: int, end: int, joint: int) -> None:
+        """Add a word that stands after all others."""
+        self.forms.append(form)
+        self.starts.append(start)
+        self.ends.append(end)
+        self.joints.append(joint)
+
+
+def starts_cluster(text: str, position: int) -> bool:
+    """Whether a span may start or end at `position` of `text` without cutting a grapheme cluster."""
+    if position <= 0 or position >= len(text):
+        return True
+    before, after = text[position - 1], text[position]
+    if before < "\u0300" and after < "\u0300":
+        return not (before == "\r" and after == "\n")
+    if after in _EXTENDERS or before in _PREPENDERS:
+        return False
+    if before in _REGIONAL and after in _REGIONAL:
+        run = text[max(position - _MOST_FLAGS, 0) : position]
+        flags = len(run) - len(run.rstrip(_REGIONAL))
+        # Nobody writes more flags than that in a row; looking back further for each would take quadratic time.
+        return flags % 2 == 0 and flags < _MOST_FLAGS
+    return True
+
+
+def is_unspaced(character: str) -> bool:
+    """Whether `character` is of a script that writes no spaces, so that a word may start anywhere."""
+    return character > "\u0e00" and _UNSPACED_CHAR.match(character) is not None
+
+
+@lru_cache(maxsize=16384)
+def fold(surface: str) -> str:
+    """The form in which a word is compared: without case, accents, ligatures, plural and British spelling."""
+    form = surface.lower() if surface.isascii() else _fold_unicode(surface)
+    if form[:1].isdigit() and ("," in form or "." in form):
+        return re.sub(r",(?=\d{3}(?!\d))", "", form).replace(",", ".")
+    if len(form) >= 4 and form.isascii() and form.isalpha():
+        form = _singular(form)
+        if len(form) >= 6:
+            form = form.replace("ae", "e").replace("oe", "e")
+            if form.endswith("our"):
+                form = form[:-3] + "or"
+    return _SAME.get(form, form)
+
+
+def _fold_unicode(surface: str) -> str:
+    """NFKD, case folded, without accents; Indic vowel signs and Thai tones stay, since they tell words apart."""
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", surface.translate(_INVISIBLE)).casefold())
+    kept = []
+    for character in decomposed:
+        accent = unicodedata.combining(character)
+        if accent >= 200 or 10 <= accent <= 36:
+            continue
+        kept.append(str(unicodedata.decimal(character, character)))
+    return "".join(kept)
+
+
+def _singular(form: str) -> str:
+    if form.endswith("sis"):
+        return form[:-2] + "e"  # "metastasis" meets "metastases"
+    if not form.endswith("s") or form.endswith(("ss", "us", "is")):
+        return form
+    if form.endswith("ies") and len(form) > 4:
+        return form[:-3] + "y"
+    if form.endswith(("sses", "shes", "ches", "xes")):
+        return form[:-2]
+    return form[:-1]
+
+
+def normal_form(value: str) -> str:
+    """One string for all spellings of a value that `scan` takes for the same; the value where it has no words."""
+    return " ".join(scan(value).forms) or value.strip()
+
+
+def scan(text: str) -> Words:
+    """The words of `text`.
+
+    Gives every word but the connecting ones. "+" after a marker is "positive" and "-" "negative"; numerals after
+    "stage" and its like are Arabic. Takes time linear in the text.
+    """
+    return _Scanner(text).run()
+
+
+class _Scanner:
+    """One pass over one text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._words = Words()
+        self._joint = BROKEN
+        self._end = 0  # of the last match, skipped ones included
+        self._label = -_LABEL_REACH - 1  # number of the last label that a numeral may belong to
+        self._label_is_stage = False
+
+    def run(self) -> Words:
+        pattern = _ASCII_WORD if self._text.isascii() else _WORD
+        for match in pattern.finditer(self._text):
+            self._take(match.group(), match.start(), match.end())
+        return self._words
+
+    def _take(self, surface: str, start: int, end: int) -> None:
+        gap = self._text[self._end : start]
+        if surface[0] in "-−–":
+            if gap or not self._is_marker() or start == 0:
+                return  # a dash: part of the gap
+            form = "negative"
+        elif surface[0] == "+":
+            attached = not gap and start > 0 and not self._text[start + 1 : start + 2].isalnum()
+            form = "positive" if attached else "+"
+        else:
+            form = surface if surface in _SKIPPED else fold(surface)
+        self._joint = (
+            max(self._joint, self._joint_of(gap, surface)) if self._joint != JOINED else self._joint_of(gap, surface)
+        )
+        self._end = end
+        if form in _SKIPPED and (form != "a" or surface == "a"):
+            self._joint = max(self._joint, SPACED)
+            return
+        if form == "s" and gap in ("'", "’", "´"):
+            return  # genitive
+        if surface in ("p", "c") and self._text[end : end + 1] == "." and self._text[end + 1 : end + 2].isalnum():
+            return  # HGVS: "p.V600E" is "V600E"
+        if NUMERAL.fullmatch(surface):
+            form = self._numeral(form)
+        words = self._words
+        words.append(form, start, end, self._joint)
+        self._joint = JOINED
+        if form in _LABELS:
+            self._label, self._label_is_stage = len(words) - 1, form in STAGE_LABELS or words.forms[-2:-1] == ["who"]
+
+    def _is_marker(self) -> bool:
+        """Whether the last word can bear a minus for "negative": a short one in capitals, as in "ER-"."""
+        if not self._words.ends or self._words.ends[-1] != self._end:
+            return False
+        surface = self._text[self._words.starts[-1] : self._end]
+        return len(surface) <= 6 and surface.isupper() and NUMERAL.fullmatch(surface) is None
+
+    def _joint_of(self, gap: str, surface: str) -> int:
+        if gap == " ":
+            return SPACED
+        if not gap or _HYPHEN_GAP.match(gap):
+            return JOINED
+        if _BLANK_LINE.search(gap):
+            return BROKEN
+        if _FULL_STOP.match(gap) and not surface[0].islower() and not self._is_abbreviation():
+            return BROKEN
+        return SPACED
+
+    def _is_abbreviation(self) -> bool:
+        return bool(self._words.forms) and self._words.forms[-1] in ABBREVIATIONS
+
+    def _numeral(self, form: str) -> str:
+        """`form` with an Arabic number where a label says that it is a numeral."""
+        words, number = self._words, len(self._words)
+        if self._joint == BROKEN or not number or number - self._label > _LABEL_REACH:
+            return form
+        bracketed = self._text[self._end - 1 - len(form) : self._end - len(form)] == "("
+        near = number - self._label == 1 or words.forms[-1] in _COPULAS or number - 1 in words.staged or bracketed
+        if not near or BROKEN in words.joints[self._label + 1 :]:
+            return form
+        if self._label_is_stage:
+            words.staged.add(number)
+        return arabic(form)
+
+
+def arabic(numeral: str) -> str:
+    """ "IIIb" or "3 B" as "3b"; anything else folded.
+
+    >>> arabic("IIIb")
+    '3b'
+    """
+    match = NUMERAL.fullmatch(numeral.strip())
+    if match is None:
+        return fold(numeral)
+    number = match[1].lower()
+    return ROMAN.get(number, number) + (match[2] or "").strip().lower()
