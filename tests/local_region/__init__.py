@@ -1,0 +1,1 @@
+"""An AWS region on one machine: stands in for AWS, and for nothing of ours."""
