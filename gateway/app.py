@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from gateway import __version__
-from gateway.api import extract, health, problems
+from gateway.api import convert, extract, health, problems, tasks
 from gateway.api.body import ClientGoneError
 from gateway.api.guard import GUARDED, Guard
 from gateway.services import Services, build
@@ -43,11 +43,16 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         # A redirect would carry a text to another address.
         redirect_slashes=False,
+        # FastAPI's own tracing could carry a request's data to wherever the environment says.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services = parts
     problems.install(app)
     app.add_exception_handler(ClientGoneError, _on_client_gone)
     app.include_router(extract.router(parts.default_task))
+    app.include_router(tasks.router)
+    if convert.TASK in parts.tasks:
+        app.include_router(convert.router(parts.tasks[convert.TASK]))
     app.include_router(health.router)
     _add_layers(app, parts)
     _document_keys(app)

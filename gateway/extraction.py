@@ -45,6 +45,10 @@ class UnknownModelError(Exception):
     """The engine does not serve the model that the client asked for."""
 
 
+class AdapterMissingError(EngineUnavailableError):
+    """The engine does not serve the task's adapter."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a client may choose for one extraction; None takes the task's own value."""
@@ -130,9 +134,11 @@ class Extractor:
                     [self._answer(task, piece.text, model, options, deadline, request_id) for piece in pieces]
                 )
         except EngineRejectedError as error:
-            if error.status == 404 and options.model is not None:
-                raise UnknownModelError("the engine serves no model of this name") from error
-            raise
+            if error.status != 404:
+                raise
+            if options.model is None:
+                raise AdapterMissingError("the engine does not serve this task's adapter") from error
+            raise UnknownModelError("the engine serves no model of this name") from error
         good = [answer for answer in answers if isinstance(answer, _Answer)]
         if not good:
             raise next(answer for answer in answers if isinstance(answer, BaseException))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from gateway.admission import Gate, RateLimiter
+from gateway.api.schemas import RESERVED
 from gateway.engine import Engine
 from gateway.extraction import Extractor
 from gateway.keys import Keyring
@@ -53,6 +54,12 @@ def build(settings: Settings) -> Services:
     if default is None:
         raise DefaultTaskError(
             f"GATEWAY_DEFAULT_TASK: there is no task {settings.default_task}; there are {', '.join(tasks)}"
+        )
+    clashing = sorted(RESERVED & default.by_name.keys())
+    if clashing:
+        raise DefaultTaskError(
+            f"GATEWAY_DEFAULT_TASK: {default.name} cannot be the default: /api/v1/extract puts its fields beside members "
+            f"of the same names: {', '.join(clashing)}; /api/v1/tasks/{default.name}/extract serves it"
         )
     keyring = None
     if settings.auth == "required" and settings.api_keys_file is not None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from gateway import __version__
-from gateway.api.extract import json_response
+from gateway.api.answers import json_response
 from gateway.services import services
 
 router = APIRouter(tags=["health"])

@@ -138,7 +138,7 @@ def changed(**changes: object) -> str:
         (changed(stage="").replace("null", "None"), "metastasis_site", None, "none_to_null"),
         (changed(stage="None"), "stage", None, "empty_to_null"),
         (changed(stage=" "), "stage", None, "empty_to_null"),
-        (changed(stage="I\ud800"), "stage", "I", "broken_characters"),
+        (changed(stage="I" + chr(0xD800)), "stage", "I", "broken_characters"),
         (changed(stage="I\ufffd"), "stage", "I", "broken_characters"),
         (changed(stage="x" * 60), "stage", "x" * 60, "length_limit"),
         (changed(stage="x" * 99), "stage", "x" * 60, "length_limit"),

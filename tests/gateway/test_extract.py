@@ -162,7 +162,7 @@ async def test_an_aborted_answer_is_asked_for_once_more(gateway: Gateway, engine
     assert int(reply.headers["Retry-After"]) >= 1
 
 
-@pytest.mark.parametrize("status", [400, 404, 422])
+@pytest.mark.parametrize("status", [400, 403, 422])
 async def test_an_engines_refusal_does_not_leak(gateway: Gateway, engine: FakeEngine, status: int) -> None:
     async def refuse(_: web.Request, __: dict[str, Any]) -> web.Response:
         return web.json_response({"error": {"message": f"bad request at {engine.url}: MARKER"}}, status=status)
