@@ -6,17 +6,19 @@ import argparse
 import os
 import sys
 
-from tests.local_region import names
+from tests.local_region import environment, names
 from tests.local_region.errors import RegionError
 from tests.local_region.region import LocalRegion
 from tests.local_region.state import Ports, RegionState
 
 DESCRIPTION = """\
-An AWS region on this machine: AWS's API (moto), a registry behind ECR and an EC2 instance (systemd with its own Docker Engine).
-The playbooks run against it unchanged: eval "$(python -m tests.local_region env)", then ansible-playbook playbooks/deploy.yml.
+An AWS region on this machine: AWS's API (moto), a registry behind ECR and an EC2 instance (systemd and its own
+Docker Engine). The playbooks run against it unchanged: eval "$(python -m tests.local_region env)", then
+ansible-playbook playbooks/deploy.yml.
 """
 EPILOGUE = """\
-exit codes: 0 done (status: all of it runs); 1 an error, which says what to do (status: something does not run); 2 wrong usage.
+exit codes: 0 done (status: all of it runs); 1 an error, which says what to do (status: something does not run);
+2 wrong usage.
 Regions of different names run side by side. State and logs are in .local-region/NAME.
 """
 
@@ -35,23 +37,24 @@ def build_parser() -> argparse.ArgumentParser:
         "up",
         parents=[parent],
         help="install and start what is missing; quick when all runs",
-        description="Installs and starts what is missing: Docker Engine (Debian and Ubuntu, as root), images, API server, registry, "
-        "instance, and what an account holds. May be run again at any time, also after a restart of the machine.",
+        description="Installs and starts what is missing: Docker Engine (Debian and Ubuntu, as root), images, API "
+        "server, registry, instance, and what an account holds. May be run again at any time, also after the machine "
+        "restarted.",
     )
     for option, purpose, port in (
         ("--api-port", "AWS's API", names.DEFAULT_API_PORT),
         ("--registry-port", "the registry", names.DEFAULT_REGISTRY_PORT),
         ("--gateway-port", "the gateway", names.DEFAULT_GATEWAY_PORT),
     ):
-        note = f"port on 127.0.0.1 for {purpose} (default: the one chosen before, else {port} for the default region, a free one for others)"
-        up.add_argument(option, type=int, metavar="PORT", help=note)
+        before = f"the one chosen before, else {port} for the default region, a free one for others"
+        up.add_argument(option, type=int, metavar="PORT", help=f"port on 127.0.0.1 for {purpose} (default: {before})")
 
     down = commands.add_parser(
         "down",
         parents=[parent],
         help="remove all that up made",
-        description="Removes all that up made: server, containers, volumes, network, state and logs, and stops the Docker Engine if up "
-        "started it and nothing else runs on it. Built images stay, so that the next up is quick.",
+        description="Removes all that up made: server, containers, volumes, network, state and logs. Stops the Docker "
+        "Engine if up started it and nothing else runs on it. Built images stay, so that the next up is quick.",
     )
     down.add_argument("--images", action="store_true", help="remove the built images as well")
 
@@ -65,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
         "env",
         parents=[parent],
         help="print what to export",
-        description='Prints shell commands for eval "$(...)": after them, ansible-playbook and boto3 work against the region.',
+        description='Prints shell commands for eval "$(...)": ansible-playbook and boto3 then work against the region.',
     )
     return parser
 
@@ -87,8 +90,7 @@ def _run(options: argparse.Namespace) -> int:
     elif options.command == "down":
         LocalRegion(options.name).down(remove_images=options.images)
     elif options.command == "env":
-        region = LocalRegion(options.name)
-        sys.stdout.write(region.exports_as_shell(os.environ.get("PATH", os.defpath), os.environ.get("NO_PROXY", "")))
+        sys.stdout.write(environment.as_shell(LocalRegion(options.name).exports(os.environ)))
     else:
         status = LocalRegion(options.name).status()
         sys.stdout.write("".join(f"{part:12} {word}\n" for part, word in status.items()))

@@ -42,7 +42,7 @@ class Call:
 
 
 def read_call(environ: WSGIEnvironment) -> Call:
-    """Reads which AWS call a request is; the request's body stays readable for moto behind, if it is small enough to be a call.
+    """Reads which AWS call a request is; the request's body stays readable for moto behind.
 
     Only bodies of the JSON and query protocols are read: objects on their way to S3 are left alone.
     """

@@ -39,7 +39,7 @@ class Ec2:
         ]
 
     def answer(self, call: Call, forward: Forward) -> Response | None:
-        """Answers a call, asking moto through `forward` where it keeps the books; None for calls that are moto's alone."""
+        """Answers a call, asking moto, which keeps the books, through `forward`; None for moto's own calls."""
         handlers: dict[str, Callable[[Call, Forward], Response]] = {
             "StartInstances": self._start,
             "StopInstances": self._stop,
@@ -51,7 +51,7 @@ class Ec2:
         return handler(call, forward) if handler else None
 
     def _describe(self, _call: Call, forward: Forward) -> Response:
-        """The container may have gone, or come, without EC2: an instance that shut itself down is `stopped` on AWS too."""
+        """A container may go, or come, without EC2: an instance that shut itself down is `stopped` on AWS too."""
         with self._lock:
             if not self._busy:
                 for instance in self.instances():

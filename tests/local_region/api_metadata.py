@@ -1,4 +1,4 @@
-"""A fake of the instance metadata service, version 2 only: a token first, then role credentials and who the instance is."""
+"""A fake of the instance metadata service, version 2 only: a token, then credentials and who the instance is."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from tests.local_region import containers, names, ports
-from tests.local_region.api_server import STATUS_PATH, source_digest
+from tests.local_region.api_source import STATUS_PATH, source_digest
 from tests.local_region.docker_engine import DockerEngine
 from tests.local_region.errors import RegionError
 from tests.local_region.state import RegionState
@@ -25,10 +25,10 @@ MODULE = "tests.local_region.api_server"
 
 
 def ensure(state: RegionState, port: int, engine: DockerEngine) -> bool:
-    """Has the API server of a region run and answer, once its network is there; says whether it had to be started (its memory is then empty).
+    """Has the API server of a region run and answer; says whether it had to be started (its memory is then empty).
 
-    A server of an older source, or one that no longer answers, is replaced. Raises RegionError when the port is taken by
-    something else, or when the server does not answer in time; the message holds the end of its log.
+    The region's network has to be there. A server of an older source, or one that no longer answers, is replaced.
+    Raises RegionError when the port is taken by something else, or when the server does not answer in time.
     """
     status = _status(port)
     if status is not None and status.get("region") == state.name:
@@ -82,7 +82,7 @@ def _start(state: RegionState, port: int, engine: DockerEngine) -> subprocess.Po
             stdout=log,
             stderr=log,
             start_new_session=True,
-            # moto calls itself at this port for some services; the operator's own AWS settings are none of its business.
+            # moto calls itself at this port for some services; the operator's own AWS settings stay out.
             env={**_without_aws(os.environ), "MOTO_PORT": str(port)},
         )
     state.api_pid.write_text(f"{process.pid}\n", encoding="ascii")
@@ -100,17 +100,14 @@ def _wait_until_ready(process: subprocess.Popen[bytes], state: RegionState, port
             return
         if process.poll() is not None:
             state.api_pid.unlink(missing_ok=True)
-            raise RegionError(
-                f"The API server ended at once (exit {process.returncode}). The end of {state.api_log}:\n{_tail(state.api_log)}"
-            )
+            raise RegionError(f"The API server ended at once (exit {process.returncode}). {_end_of(state.api_log)}")
         time.sleep(0.1)
-    raise RegionError(
-        f"The API server does not answer after {READY_TIMEOUT_SECONDS} s. The end of {state.api_log}:\n{_tail(state.api_log)}"
-    )
+    raise RegionError(f"The API server does not answer after {READY_TIMEOUT_SECONDS} s. {_end_of(state.api_log)}")
 
 
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:])
+def _end_of(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+    return "\n".join([f"The end of {log}:", *lines])
 
 
 def _status(port: int) -> dict[str, object] | None:
@@ -126,7 +123,7 @@ def _status(port: int) -> dict[str, object] | None:
 
 
 def _pid(state: RegionState) -> int | None:
-    """Gives the process id of the region's running server; None when the file is missing or names a process that is not it."""
+    """Gives the process id of the region's running server; None when its file names no process, or another one."""
     try:
         pid = int(state.api_pid.read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):

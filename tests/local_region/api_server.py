@@ -6,7 +6,6 @@ Stands in for AWS in tests and on a developer's machine; binds loopback and Dock
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import signal
 import sys
@@ -25,22 +24,13 @@ from tests.local_region import names
 from tests.local_region.api_calls import Call, ec2_error, json_answer, json_error, read_call
 from tests.local_region.api_ec2 import Ec2
 from tests.local_region.api_metadata import Metadata
+from tests.local_region.api_source import STATUS_PATH, source_digest
 from tests.local_region.api_ssm import Ssm, add_public_parameter
 from tests.local_region.faults import Faults
 from tests.local_region.machine import Machine
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-STATUS_PATH = "/_local-region"
-SOURCES = ("machine", "faults", "api_calls", "api_ec2", "api_ssm", "api_metadata", "api_server", "names")
-
-
-def source_digest() -> str:
-    """Gives a digest of the server's own source, by which `up` sees that a running server is an older one."""
-    folder = Path(__file__).parent
-    joined = b"".join((folder / f"{module}.py").read_bytes() for module in SOURCES)
-    return hashlib.sha256(joined).hexdigest()[:16]
 
 
 class ApiServer:
@@ -78,7 +68,8 @@ class ApiServer:
         """The fault `deny`: what a missing right looks like from the instance."""
         if call.principal != "instance" or call.action not in self._faults.denied:
             return None
-        message = f"User: arn:aws:sts::{names.ACCOUNT_ID}:assumed-role/{names.INSTANCE_ROLE} is not authorized to perform: {call.action}"
+        who = f"arn:aws:sts::{names.ACCOUNT_ID}:assumed-role/{names.INSTANCE_ROLE}"
+        message = f"User: {who} is not authorized to perform: {call.service}:{call.action}"
         if call.service == "ec2":
             return ec2_error("UnauthorizedOperation", message, 403)
         return json_error("AccessDeniedException", message)

@@ -110,7 +110,7 @@ class Ssm:
         return running and self._machine.agent_is_active(max_age)
 
     def _count(self) -> int:
-        """Gives the number of this session, from 1; kept in a file, so that it goes on when the server was restarted."""
+        """Gives the number of this session, from 1; kept in a file, so that it goes on after a restart."""
         with self._lock:
             counter = self._folder / COUNTER_FILE
             number = int(counter.read_text(encoding="ascii")) + 1 if counter.exists() else 1

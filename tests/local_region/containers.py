@@ -23,8 +23,8 @@ def ensure_network(engine: DockerEngine, region: str) -> None:
 def machine_address(engine: DockerEngine, region: str) -> str | None:
     """Gives the address by which the region's containers reach this machine; None where Docker's bridges are not on it.
 
-    Not the default bridge's: the instance's own Docker Engine has a bridge at that very address. Docker Desktop keeps its bridges in
-    a virtual machine, and forwards `host-gateway` to this machine's loopback.
+    Not the default bridge's: the instance's own Docker Engine has a bridge at that very address. Docker Desktop keeps
+    its bridges in a virtual machine, and forwards `host-gateway` to this machine's loopback.
     """
     template = "{{range .IPAM.Config}}{{.Gateway}} {{end}}"
     answer = engine.run("network", "inspect", names.network_name(region), "--format", template)
@@ -58,7 +58,7 @@ def is_running(engine: DockerEngine, container: str) -> bool:
 
 
 def settings_of(engine: DockerEngine, container: str) -> str | None:
-    """Gives the settings that a container was made with, as `settings_label` recorded them; None when there is no such container."""
+    """Gives the settings that a container was made with, from its label; None when there is no such container."""
     template = f'{{{{index .Config.Labels "{names.REGION_LABEL}.settings"}}}}'
     answer = engine.run("container", "inspect", "--format", template, container, check=False)
     return answer.stdout.strip() if answer.returncode == 0 else None

@@ -2,12 +2,13 @@
 
 | fault | value |
 |---|---|
-| `instance-start` | `capacity`: EC2 refuses the start; `stuck`: it stays pending; `offline`: it runs, and SSM never calls it Online |
+| `instance-start` | `capacity`: EC2 refuses the start; `stuck`: it stays pending; `offline`: it never is Online |
 | `session-drop` | `NUMBER BYTES`: session NUMBER (0: every one) breaks off after BYTES of output |
 | `session-latency` | seconds that opening a session takes |
 | `deny` | `ACTION` names, a line each: the instance's role is refused them |
 
-The registry refuses when its container is stopped: `LocalRegion.stop_registry`. A missing secret is a secret deleted through the API.
+The registry refuses when its container is stopped: `LocalRegion.stop_registry`. A missing secret is one deleted through
+the API.
 """
 
 from __future__ import annotations

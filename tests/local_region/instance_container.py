@@ -1,4 +1,4 @@
-"""The container that stands for the EC2 instance: made once, kept when it is stopped, so that its data stays as on EBS."""
+"""The container that stands for the EC2 instance: kept when it is stopped, so that its data stays as on EBS."""
 
 from __future__ import annotations
 
@@ -11,17 +11,32 @@ from tests.local_region.machine import Machine
 from tests.local_region.state import RegionState
 
 BOOT_TIMEOUT_SECONDS = 60
-# Every capability that a daemon knows but SYS_RESOURCE: for machines whose root lacks that one, where `--privileged` is refused.
-CAPABILITIES = ["AUDIT_CONTROL", "AUDIT_READ", "BLOCK_SUSPEND", "DAC_READ_SEARCH", "IPC_LOCK", "IPC_OWNER", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "NET_ADMIN", "NET_BROADCAST", "SYS_ADMIN", "SYS_BOOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_TIME", "SYS_TTY_CONFIG", "SYSLOG", "WAKE_ALARM"]
+# Every capability that a daemon knows but SYS_RESOURCE: for machines whose root lacks that one and where `--privileged`
+# is refused for it.
+CAPABILITIES = (
+    *("AUDIT_CONTROL", "AUDIT_READ", "BLOCK_SUSPEND", "DAC_READ_SEARCH", "IPC_LOCK", "IPC_OWNER", "LEASE"),
+    *(
+        "LINUX_IMMUTABLE",
+        "MAC_ADMIN",
+        "MAC_OVERRIDE",
+        "NET_ADMIN",
+        "NET_BROADCAST",
+        "SYS_ADMIN",
+        "SYS_BOOT",
+        "SYS_MODULE",
+    ),
+    *("SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_TIME", "SYS_TTY_CONFIG", "SYSLOG", "WAKE_ALARM"),
+)
+
 # Where the instance keeps what must outlive a container: as volumes, because overlayfs cannot lie on overlayfs.
 VOLUMES = {"docker": "/var/lib/docker", "opt": "/opt/slm-ft-serving", "var": "/var/lib/slm-ft-serving"}
 
 
 def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:
-    """Has the instance run and its systemd booted; gives what it did: `was running`, `started`, `created` or `replaced`.
+    """Has the instance run and its systemd booted; gives what it did, such as `started`.
 
-    A container of an older image is replaced; its volumes are kept. Raises RegionError when the port of the gateway is taken, when
-    Docker refuses the container, or when systemd does not boot in time.
+    A container of an older image is replaced; its volumes are kept.
+    Raises RegionError when the gateway's port is taken, Docker refuses the container, or systemd does not boot in time.
     """
     chosen = state.choose_ports()
     container = names.instance_container(state.name)
@@ -62,19 +77,18 @@ def _create(engine: DockerEngine, state: RegionState, image: str, settings: str)
     arguments = [*_arguments(engine, state, settings), image]
     try:
         engine.run("run", "--detach", "--privileged", *arguments)
-        return
     except DockerCommandError as error:
-        refusal = str(error)
-    containers.remove(engine, container)
-    capabilities = [argument for each in CAPABILITIES for argument in ("--cap-add", each)]
-    unconfined = ["--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined"]
-    apparmor = (
-        ["--security-opt", "apparmor=unconfined"]
-        if "apparmor" in engine.run("info", "--format", "{{.SecurityOptions}}").stdout
-        else []
-    )
+        containers.remove(engine, container)
+        _create_with_capabilities(engine, container, arguments, str(error))
+
+
+def _create_with_capabilities(engine: DockerEngine, container: str, arguments: list[str], refusal: str) -> None:
+    options = [argument for each in CAPABILITIES for argument in ("--cap-add", each)]
+    options += ["--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined"]
+    if "apparmor" in engine.run("info", "--format", "{{.SecurityOptions}}").stdout:
+        options += ["--security-opt", "apparmor=unconfined"]
     try:
-        engine.run("run", "--detach", *capabilities, *unconfined, *apparmor, *arguments)
+        engine.run("run", "--detach", *options, *arguments)
     except DockerCommandError as error:
         containers.remove(engine, container)
         raise RegionError(

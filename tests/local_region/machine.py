@@ -28,7 +28,10 @@ class Machine:
         return result.returncode == 0 and result.stdout.strip() == "true"
 
     def agent_is_active(self, max_age: float = 0.0) -> bool:
-        """Says whether the instance has booted so far that sessions can be had; max_age: seconds that an earlier answer may be old."""
+        """Says whether the instance has booted so far that sessions can be had.
+
+        max_age: seconds that an earlier answer may be old.
+        """
         asked, answer = self._agent_answer
         if answer and time.monotonic() - asked < max_age:
             return True

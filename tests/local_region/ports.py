@@ -36,7 +36,7 @@ def _by_whom(port: int) -> str:
 
 
 def holder_of(port: int, proc: Path = Path("/proc")) -> tuple[int, str] | None:
-    """Gives process id and command of who listens on a port; None where that cannot be seen (another user's, or no /proc)."""
+    """Gives process id and command of who listens on a port; None where that cannot be seen."""
     inodes = _listening_inodes(port, proc)
     if not inodes:
         return None

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from tests.local_region import (
     api_process,
     containers,
     docker_engine,
+    environment,
     images,
     instance_container,
     names,
@@ -27,17 +26,6 @@ from tests.local_region.machine import Machine
 from tests.local_region.state import Ports, RegionState
 from tests.local_region.steps import Steps
 
-BIN = Path(__file__).parent / "bin"
-# Settings of the operator's own that would lead a playbook away from the region.
-UNSET = (
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_CA_BUNDLE",
-    "AWS_ROLE_ARN",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-)
-
 
 class LocalRegion:
     """One local region. Regions of different names run side by side; `default` has the well-known ports."""
@@ -48,26 +36,29 @@ class LocalRegion:
         *,
         ports: Ports | None = None,
         model: Path = seed.SMALL_MODEL,
+        pushed: Sequence[str] = ("engine", "gateway"),
         steps: Steps | None = None,
     ) -> None:
         """name: lower-case letters, digits, dashes. ports: taken in place of those remembered or chosen.
 
-        model: folder with `base` and `adapter`, uploaded to S3. steps: where progress is reported. Raises RegionError for a bad name.
+        model: folder with `base` and `adapter`, uploaded to S3. pushed: images that the registry gets.
+        steps: where progress is reported.
+        Raises RegionError for a bad name.
         """
         self.name = name
         self.state = RegionState(name)
         self.faults = Faults(self.state.faults)
         self._wanted_ports = ports
         self._model = model
+        self._pushed = pushed
         self._steps = steps or Steps()
         self._engine: DockerEngine | None = None
-
-    # -- life ---------------------------------------------------------------------------------------------------------------------
 
     def up(self) -> str:
         """Has everything of the region run, whatever was there before; gives the instance's id.
 
-        Takes minutes the first time (images are built), seconds when all runs. Raises RegionError, which says what to do.
+        Takes minutes the first time (images are built), seconds when all runs.
+        Raises RegionError, which says what to do.
         """
         steps = self._steps
         try:
@@ -104,19 +95,26 @@ class LocalRegion:
         self, engine: DockerEngine, account: seed.Account, built: Mapping[str, str], line: Callable[[str], None]
     ) -> None:
         registry = f"127.0.0.1:{self.ports.registry}"
-        for name, repository in (("engine", names.ENGINE_REPOSITORY), ("gateway", names.GATEWAY_REPOSITORY)):
-            if name not in built:
-                continue
+        repositories = {"engine": names.ENGINE_REPOSITORY, "gateway": names.GATEWAY_REPOSITORY}
+        for name in self._pushed:
+            repository = repositories[name]
             pushed = images.push(
-                engine, built[name], registry, repository, line, docker_config=self.state.docker_config
+                engine,
+                built[name],
+                registry,
+                repository,
+                line,
+                docker_config=self.state.docker_config,
+                authority=self.state.certificates / "ca.crt",
             )
             account.tell_ecr(pushed)
             account.put_parameters({f"images/{name}-tag": pushed.tag}, overwrite=True)
 
     def down(self, *, remove_images: bool = False) -> None:
-        """Removes all that `up` made: server, containers, volumes, network, state; the images stay unless `remove_images`.
+        """Removes all that `up` made: server, containers, volumes, network, state; images only with `remove_images`.
 
-        Also stops a Docker Engine that `up` started, when nothing else runs on it. Nothing to do is no error. Raises RegionError.
+        Also stops a Docker Engine that `up` started, when nothing else runs on it. Nothing to do is no error.
+        Raises RegionError.
         """
         steps = self._steps
         with steps.step("AWS API") as line:
@@ -168,8 +166,6 @@ class LocalRegion:
         whole = "running" if set(parts.values()) == {"running"} else "stopped"
         return {"region": whole, **parts, "api_url": self.endpoint, "gateway_url": self.gateway_url}
 
-    # -- use ----------------------------------------------------------------------------------------------------------------------
-
     @property
     def ports(self) -> Ports:
         """The region's ports. Raises RegionError when `up` never ran."""
@@ -183,12 +179,12 @@ class LocalRegion:
     @property
     def endpoint(self) -> str:
         """URL of AWS's API, the same on this machine and on the instance."""
-        return f"http://127.0.0.1:{self.ports.api}"
+        return environment.endpoint(self.ports)
 
     @property
     def gateway_url(self) -> str:
         """URL of the gateway on the instance, as this machine reaches it."""
-        return f"http://127.0.0.1:{self.ports.gateway}"
+        return environment.gateway_url(self.ports)
 
     @property
     def container(self) -> str:
@@ -204,40 +200,14 @@ class LocalRegion:
         return self.account().client(service)
 
     def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Gives a whole environment in which the repository's commands work against the region, made from `base` (this process's)."""
-        environment = {key: value for key, value in (os.environ if base is None else base).items() if key not in UNSET}
-        return environment | self.exports(environment.get("PATH", os.defpath), environment.get("NO_PROXY", ""))
+        """Gives an environment for commands that are to work against the region, made from `base` (this process's)."""
+        inherited = os.environ if base is None else base
+        kept = {key: value for key, value in inherited.items() if key not in environment.UNSET}
+        return kept | self.exports(inherited)
 
-    def exports(self, path: str, no_proxy: str = "") -> dict[str, str]:
-        """Gives what the region sets in an environment; path and no_proxy: the values that it adds to."""
-        plugin = BIN / "session-manager-plugin"
-        programs = [str(BIN), str(Path(sys.prefix) / "bin")]
-        rest = [entry for entry in path.split(os.pathsep) if entry not in programs]
-        proxies = [entry for entry in no_proxy.split(",") if entry and entry not in ("127.0.0.1", "localhost")]
-        return {
-            "PATH": os.pathsep.join([*programs, *rest]),
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_REGION": names.AWS_REGION,
-            "AWS_DEFAULT_REGION": names.AWS_REGION,
-            "AWS_ACCESS_KEY_ID": seed.OPERATOR_ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": seed.OPERATOR_SECRET_KEY,
-            "AWS_CONFIG_FILE": str(self.state.aws / "config"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(self.state.aws / "credentials"),
-            "AWS_EC2_METADATA_DISABLED": "true",
-            # The connection plugin looks into /usr/local/bin before PATH, where AWS's own may be.
-            "AWS_SESSION_MANAGER_PLUGIN": str(plugin),
-            "NO_PROXY": ",".join([*proxies, "127.0.0.1", "localhost"]),
-            "ANSIBLE_CONFIG": str(names.REPOSITORY_ROOT / "ansible.cfg"),
-            "GATEWAY_URL": self.gateway_url,
-            "GATEWAY_API_KEY_FILE": str(self.state.gateway_api_key),
-            "LOCAL_REGION_NAME": self.name,
-        }
-
-    def exports_as_shell(self, path: str, no_proxy: str = "") -> str:
-        """Gives lines for a shell's `eval`."""
-        lines = [f"unset {' '.join(UNSET)}"]
-        lines += [f"export {key}={shlex.quote(value)}" for key, value in self.exports(path, no_proxy).items()]
-        return "\n".join(lines) + "\n"
+    def exports(self, base: Mapping[str, str]) -> dict[str, str]:
+        """Gives what the region sets in an environment; base: the environment that PATH and NO_PROXY are taken from."""
+        return environment.exports(self.state, self.ports, base)
 
     def exec(
         self, command: str, *, check: bool = True, timeout: float | None = 120
@@ -262,8 +232,6 @@ class LocalRegion:
     def api_log(self) -> str:
         """Gives the API server's log: principal, service and action of each call."""
         return self.state.api_log.read_text(encoding="utf-8")
-
-    # -- faults -------------------------------------------------------------------------------------------------------------------
 
     def stop_registry(self) -> None:
         """Has the registry refuse connections."""

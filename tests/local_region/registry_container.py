@@ -54,7 +54,7 @@ def write_login(state: RegionState, port: int) -> None:
 
 
 def trouble(state: RegionState, port: int) -> str:
-    """Asks the registry as a client that trusts the region's authority and knows the password; gives what is wrong, empty if nothing."""
+    """Asks the registry, trusting its authority and knowing the password; gives what is wrong, or nothing."""
     context = ssl.create_default_context(cafile=str(state.certificates / "ca.crt"))
     connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=2)
     token = base64.b64encode(f"{names.ECR_USER}:{names.ECR_PASSWORD}".encode()).decode()

@@ -1,6 +1,7 @@
-"""What an operator's AWS account holds before the first deployment: put into the region's API, which forgets it at every restart.
+"""What an operator's AWS account holds before the first deployment: put into the region's API.
 
-Every function may run again: it makes what is missing and leaves what is there, so that what a test or a person changed stays.
+The API forgets it at every restart. Every function may run again: it makes what is missing and leaves what is there, so
+that what a test or a person changed stays.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import json
 import secrets
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import ProxyHandler, Request, build_opener
@@ -19,8 +19,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.local_region import names
+from tests.local_region import environment, names
 from tests.local_region.errors import RegionError
+from tests.local_region.images import PushedImage
 from tests.local_region.state import RegionState
 
 if TYPE_CHECKING:
@@ -28,21 +29,8 @@ if TYPE_CHECKING:
 
 INSTANCE_TYPE = "g6.2xlarge"
 VOLUME_GIB = 80
-OPERATOR_ACCESS_KEY = "AKIALOCALREGIONUSER0"
-OPERATOR_SECRET_KEY = "of-no-use-outside-of-the-local-region"
 SMALL_MODEL = names.REPOSITORY_ROOT / "models" / "small"
 MODEL_PARTS = ("base", "adapter")
-
-
-@dataclass(frozen=True)
-class PushedImage:
-    """An image in the registry, as ECR has to know it: manifest is the registry's own text, digest that text's sha256."""
-
-    repository: str
-    tag: str
-    digest: str
-    manifest: str
-    media_type: str
 
 
 class Account:
@@ -52,8 +40,8 @@ class Account:
         """endpoint: URL of the region's API."""
         self.endpoint = endpoint
         self._session = boto3.Session(
-            aws_access_key_id=OPERATOR_ACCESS_KEY,
-            aws_secret_access_key=OPERATOR_SECRET_KEY,
+            aws_access_key_id=environment.OPERATOR_ACCESS_KEY,
+            aws_secret_access_key=environment.OPERATOR_SECRET_KEY,
             region_name=names.AWS_REGION,
         )
 
@@ -63,7 +51,7 @@ class Account:
         return self._session.client(service, endpoint_url=self.endpoint, config=config)  # type: ignore[call-overload]
 
     def seed(self, state: RegionState, model: Path = SMALL_MODEL) -> str:
-        """Puts everything but the images; gives the instance's id. Raises RegionError when there is no model to upload."""
+        """Puts everything but the images; gives the instance's id. Raises RegionError when there is no model."""
         self._buckets()
         self._upload_model(model)
         self._secrets(state)
@@ -158,10 +146,12 @@ class Account:
             names.SECRET_HF_TOKEN: kept_secret(state.hf_token, "hf_local_region_"),
             names.SECRET_GATEWAY_API_KEYS: f"# Keys of the gateway: name:sha256 of the key in hex.\ndemo:{digest}\n",
         }.items():
-            _unless_there(
-                ("ResourceExistsException",),
-                lambda name=name, value=value: manager.create_secret(Name=name, SecretString=value),
-            )
+            try:
+                manager.create_secret(Name=name, SecretString=value)
+            except manager.exceptions.ResourceExistsException:
+                continue
+            except manager.exceptions.InvalidRequestException:  # deleted, and still within its recovery window
+                manager.restore_secret(SecretId=name)
 
     def _repositories(self) -> None:
         ecr = self.client("ecr")
@@ -197,7 +187,7 @@ class Account:
             for instance in reservation["Instances"]:
                 if instance["State"]["Name"] != "terminated":
                     return str(instance["InstanceId"])
-        # The id is random on AWS and the same every time here: it names files and inventory hosts that outlive moto's memory.
+        # Random on AWS, the same every time here: the id names files and inventory hosts that outlive moto's memory.
         self._post(f"/moto-api/seed?a={zlib.crc32(region.encode())}")
         image = self.client("ssm").get_parameter(Name=names.DEEP_LEARNING_AMI_PARAMETER)["Parameter"]["Value"]
         tags = [
@@ -219,7 +209,8 @@ class Account:
         return str(made["Instances"][0]["InstanceId"])
 
     def _post(self, path: str) -> None:
-        build_opener(ProxyHandler({})).open(Request(f"{self.endpoint}{path}", method="POST"), timeout=10).close()  # noqa: S310
+        request = Request(f"{self.endpoint}{path}", method="POST")
+        build_opener(ProxyHandler({})).open(request, timeout=10).close()
 
 
 def kept_secret(path: Path, prefix: str) -> str:

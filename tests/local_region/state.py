@@ -112,7 +112,7 @@ class RegionState:
         temporary.replace(self._file)
 
     def choose_ports(self) -> Ports:
-        """Gives the ports of an earlier `up`, else the well-known ones for the default region and free ones for any other."""
+        """Gives the ports of an earlier `up`, else well-known ones for the default region, free ones for others."""
         ports = self.load_ports()
         if ports is not None:
             return ports

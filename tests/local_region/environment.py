@@ -1,0 +1,64 @@
+"""What a shell or a test exports so that the repository's commands work against a region, and no operator's own account."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.local_region import names
+from tests.local_region.state import Ports, RegionState
+
+BIN = Path(__file__).parent / "bin"
+OPERATOR_ACCESS_KEY = "AKIALOCALREGIONUSER0"
+OPERATOR_SECRET_KEY = "of-no-use-outside-of-the-local-region"
+# Settings of the operator's own that would lead a playbook away from the region.
+UNSET = (
+    *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"),
+    *("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+)
+
+
+def endpoint(ports: Ports) -> str:
+    """Gives the URL of AWS's API, the same on this machine and on the instance."""
+    return f"http://127.0.0.1:{ports.api}"
+
+
+def gateway_url(ports: Ports) -> str:
+    """Gives the URL of the gateway on the instance, as this machine reaches it."""
+    return f"http://127.0.0.1:{ports.gateway}"
+
+
+def exports(state: RegionState, ports: Ports, base: Mapping[str, str]) -> dict[str, str]:
+    """Gives what a region sets in an environment; base: the environment that PATH and NO_PROXY are taken from."""
+    programs = [str(BIN), str(Path(sys.prefix) / "bin")]
+    path = [entry for entry in base.get("PATH", os.defpath).split(os.pathsep) if entry not in programs]
+    here = ["127.0.0.1", "localhost"]
+    no_proxy = [entry for entry in base.get("NO_PROXY", "").split(",") if entry and entry not in here]
+    return {
+        "PATH": os.pathsep.join([*programs, *path]),
+        "AWS_ENDPOINT_URL": endpoint(ports),
+        "AWS_REGION": names.AWS_REGION,
+        "AWS_DEFAULT_REGION": names.AWS_REGION,
+        "AWS_ACCESS_KEY_ID": OPERATOR_ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": OPERATOR_SECRET_KEY,
+        # Files that do not exist: the operator's own are left alone.
+        "AWS_CONFIG_FILE": str(state.aws / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(state.aws / "credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # The connection plugin looks into /usr/local/bin before PATH, where AWS's own may be.
+        "AWS_SESSION_MANAGER_PLUGIN": str(BIN / "session-manager-plugin"),
+        "NO_PROXY": ",".join([*no_proxy, *here]),
+        "ANSIBLE_CONFIG": str(names.REPOSITORY_ROOT / "ansible.cfg"),
+        "GATEWAY_URL": gateway_url(ports),
+        "GATEWAY_API_KEY_FILE": str(state.gateway_api_key),
+        "LOCAL_REGION_NAME": state.name,
+    }
+
+
+def as_shell(values: Mapping[str, str]) -> str:
+    """Gives lines for a shell's `eval` that set these values and clear what would lead away from the region."""
+    lines = [f"unset {' '.join(UNSET)}", *(f"export {key}={shlex.quote(value)}" for key, value in values.items())]
+    return "\n".join(lines) + "\n"
