@@ -1,4 +1,4 @@
-"""What a shell or a test exports so that the repository's commands work against a region, and no operator's own account."""
+"""What to export so that the repository's commands work against a region, and against no operator's own account."""
 
 from __future__ import annotations
 
