@@ -45,6 +45,7 @@ DEFAULT_PLUGIN = "/usr/local/bin/session-manager-plugin"
 
 def plugin_problem(configured: str) -> str | None:
     """Return what is wrong with the session plugin, or None."""
+    configured = configured or os.environ.get("AWS_SESSION_MANAGER_PLUGIN", "")
     if configured:
         found = os.access(configured, os.X_OK)
     else:

@@ -123,11 +123,13 @@ class S3Source:
         raise ModelError(f"S3 refused {self.source}: {said.splitlines()[-1] if said else 'no reason given'}")
 
     def listing(self) -> dict[str, dict]:
-        """Return size and ETag by relative path."""
+        """Return size and ETag by relative path; raises ModelError when there is nothing."""
         answer = self._aws(
             "s3api", "list-objects-v2", "--bucket", self.bucket, "--prefix", self.prefix, "--output=json", timeout=120
         )
         objects = json.loads(answer or "{}").get("Contents") or []
+        if not objects:
+            raise ModelError(f"there is nothing at {self.source}")
         return {
             item["Key"].removeprefix(self.prefix): {"size": item["Size"], "etag": item["ETag"].strip('"')}
             for item in objects
