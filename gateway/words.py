@@ -19,12 +19,37 @@ def word_set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-ABBREVIATIONS = word_set("""
-    al approx appt ca cf cm dept dr ed eds eg e.g etc et fig figs gov hosp hr hrs ie i.e inc inj jr lab labs max mg min
-    mins mm mr mrs ms no nos nr p.o po pp prof pt pts q.d ref refs resp sec secs sr st tab tabs tel temp viz vol vs wk
-    wks wt yr yrs a.m p.m i.v s.c b.i.d t.i.d
+# Full stops after these end no sentence, whatever follows.
+_ABBREVIATIONS = word_set("""
+    approx ca cf dept dr eg ext fig figs hosp ie incl mr mrs ms nr prof pt pts ref refs resp sr st sup inf viz vs
 """)
-"""Words, folded and without their last full stop, whose full stop does not end a sentence."""
+_NUMBERED = word_set("no nos vol sec p pp ch art")  # nor after these where a number follows
+_LAST_WORDS = re.compile(r"(?:(\S+)\s+)?(\S*)\Z")
+_DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
+
+
+def ends_sentence(before: str, stop: str, after: str) -> bool:
+    """Whether a full stop and its like, followed by white space, end a sentence.
+
+    Args:
+        before: the text before it, from the sentence's start or at least two words.
+        stop: the full stop, or several, "!", "?".
+        after: the first character that is not white space, or nothing at the end.
+    """
+    if stop != ".":
+        return not after.islower()
+    if after.islower():
+        return False
+    match = _LAST_WORDS.search(before)
+    earlier, last = (match[1] or "", match[2].lstrip("([\"'")) if match else ("", "")
+    if len(last) == 1 and last.isupper():
+        # An initial: at the start or after a name or another initial, but not "hepatitis B." or "Stage I."
+        return bool(earlier) and (earlier.lower() in _LABELS or not earlier[:1].isupper())
+    if last.isdigit() and len(last) <= 3 and not earlier:
+        return False  # a list number
+    word = last.lower()
+    return not (word in _ABBREVIATIONS or (word in _NUMBERED and after.isdigit()) or _DOTTED.fullmatch(last))
+
 
 # Found once at import, in a few milliseconds; no marks of living scripts lie outside of these blocks.
 _MARKS = "".join(
@@ -56,12 +81,12 @@ _UNSPACED = (
     "\U00020000-\U0003ffff"
 )
 _SYMBOL = r"[+%&<>≤≥]=?|[-−–](?=[ \t,;:/)\].]|\Z)"
-_NUMBER = r"\d+(?:[.,]\d+)+"
-_ASCII_WORD = re.compile(rf"{_NUMBER}(?![A-Za-z])|[A-Za-z0-9]+|{_SYMBOL}")
+_NUMBER = r"\d++(?:[.,]\d++)++"
+_ASCII_WORD = re.compile(rf"{_NUMBER}|[A-Za-z0-9]+|{_SYMBOL}")
 _LETTER = rf"[^\W_{_SCRIPT_DIGITS}{_UNSPACED}]"
 _INSIDE = f"{_MARKS}{_JOINERS}\u00ad\u2060\ufeff"
 _WORD = re.compile(
-    rf"{_NUMBER}(?!{_LETTER})|{_LETTER}+(?:[{_INSIDE}]+{_LETTER}+)*[{_MARKS}]*|[{_UNSPACED}][{_MARKS}]*|[{_SCRIPT_DIGITS}]+|{_SYMBOL}"
+    rf"{_NUMBER}|{_LETTER}+(?:[{_INSIDE}]+{_LETTER}+)*[{_MARKS}]*|[{_UNSPACED}][{_MARKS}]*|[{_SCRIPT_DIGITS}]+|{_SYMBOL}"
 )
 LETTERS = re.compile(f"{_LETTER}+")
 """A run of letters and digits, which a span may not cut."""
@@ -71,7 +96,7 @@ _INVISIBLE = str.maketrans("", "", "\u200c\u200d\u00ad\u2060\ufeff")
 _HYPHENS = frozenset("-\u00ad\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d")
 _HYPHEN_GAP = re.compile(r"[-\u00ad\u2010-\u2013\u2212\ufe63\uff0d](?:[ \t]*\r?\n[ \t]*)?\Z")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n|\r[^\S\r\n]*\r|\n\s*[-*•‣◦▪–]\s|[\u2029。！？｡।۔؟]")
-_FULL_STOP = re.compile(r"[.!?…][\"'”’»)\]]*\s")
+_FULL_STOP = re.compile(r"([.!?…]+)[\"'”’»)\]]*\s")
 
 _NUMBER_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _SAME = {
@@ -257,12 +282,10 @@ class _Scanner:
             return JOINED
         if _BLANK_LINE.search(gap):
             return BROKEN
-        if _FULL_STOP.match(gap) and not surface[0].islower() and not self._is_abbreviation():
+        full_stop = _FULL_STOP.match(gap)
+        if full_stop and ends_sentence(self._text[max(self._end - 40, 0) : self._end], full_stop[1], surface[0]):
             return BROKEN
         return SPACED
-
-    def _is_abbreviation(self) -> bool:
-        return bool(self._words.forms) and self._words.forms[-1] in ABBREVIATIONS
 
     def _numeral(self, form: str) -> str:
         """`form` with an Arabic number where a label says that it is a numeral."""
