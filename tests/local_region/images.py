@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.local_region import base_images, names, package_settings
-from tests.local_region.docker_engine import DockerEngine, Progress
+from tests.local_region.docker_engine import REQUIRED_DISK_GIB, DockerEngine, Progress, check_disk
 from tests.local_region.errors import RegionError
 from tests.local_region.package_settings import PackageSettings
 
 TAG_PREFIX = "local-"
 LOG_LINES_SHOWN = 30
+# Measured after a first deployment: images 4 GB, build cache 4 GB, the registry and the instance's own daemon 4 GB.
+BUILD_DISK_GIB = 12
 # Not part of what an image is made from.
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache")
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -125,11 +127,14 @@ def build_all(engine: DockerEngine, progress: Progress, state_dir: Path) -> dict
     """Builds the images that are not in the daemon yet; gives all references: `{"engine": "repository:local-..."}`.
 
     progress: called with one line for each image. state_dir: gets the logs, `build-NAME.log`.
-    Raises ImageError with the end of the log when a build fails, BaseImageError when there is no base image.
+    Raises ImageError with the end of the log when a build fails, BaseImageError when there is no base image,
+    docker_engine.DockerUnavailable when the disk is too full.
     """
     references = {name: reference(spec) for name, spec in SPECS.items()}
     missing = [name for name in SPECS if not _is_there(engine, references[name])]
     if missing:
+        # A changed gateway needs next to nothing.
+        check_disk(engine, BUILD_DISK_GIB if "engine" in missing else REQUIRED_DISK_GIB)
         base_images.ensure(engine, progress, sorted({SPECS[name].suite for name in missing}))
         settings = package_settings.of_this_machine()
         # Two at a time: the engine's build unpacks and downloads by turns, and leaves the others a core.
@@ -170,7 +175,7 @@ def _build(
             str(context),
         ]
         with log.open("wb") as output:
-            result = subprocess.run(command, env=_build_environment(), stdout=output, stderr=output, check=False)
+            result = subprocess.run(command, env=build_environment(), stdout=output, stderr=output, check=False)
     if result.returncode != 0:
         end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:])
         raise ImageError(f"The image {name} could not be built; the end of {log}:\n{end}")
@@ -212,7 +217,8 @@ def _proxy_arguments() -> list[str]:
     return [argument for name in PROXY_VARIABLES if os.environ.get(name) for argument in ("--build-arg", name)]
 
 
-def _build_environment() -> dict[str, str]:
+def build_environment() -> dict[str, str]:
+    """Gives the environment in which `docker build` builds with BuildKit in the daemon, whatever this user has set."""
     return {
         **os.environ,
         "DOCKER_BUILDKIT": "1",

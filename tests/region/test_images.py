@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.local_region import base_images, images, names, package_settings
+from tests.local_region import base_images, docker_engine, images, names, package_settings
 from tests.local_region.docker_engine import DockerEngine
 from tests.local_region.images import ImageError, ImageSpec
 from tests.local_region.package_settings import PackageSettings
@@ -79,7 +81,7 @@ def test_production_and_cpu_engine_are_aligned() -> None:
         of_production = [line for line in production if line.startswith(instruction)]
         assert of_production, instruction
         assert of_production == [line for line in cpu if line.startswith(instruction)]
-    version = re.search(r"^FROM vllm/vllm-openai:v([0-9.]+)$", "\n".join(production), re.MULTILINE)
+    version = re.search(r"^ARG BASE=vllm/vllm-openai:v([0-9.]+)$", "\n".join(production), re.MULTILINE)
     assert version
     requirements = (folder / "requirements-cpu.txt").read_text(encoding="utf-8")
     assert f"\nvllm-cpu=={version[1]} " in requirements
@@ -175,6 +177,7 @@ def test_build_hands_settings_over_as_secrets_only(
     monkeypatch.setattr("tests.local_region.base_images.ensure", lambda *_arguments: None)
     monkeypatch.setattr(images, "SPECS", {"engine": images.SPECS["engine"]})
     monkeypatch.setattr(images, "_is_there", lambda *_arguments: False)
+    monkeypatch.setattr(images, "check_disk", lambda *_arguments: None)
     monkeypatch.setattr(images, "_remove_older", lambda *_arguments: None)
     lines: list[str] = []
     engine = DockerEngine(client=str(client), version="20.10.24", started_by_us=False)
@@ -201,6 +204,7 @@ def test_failed_build_shows_the_end_of_its_log(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("tests.local_region.base_images.ensure", lambda *_arguments: None)
     monkeypatch.setattr(images, "SPECS", {"registry": images.SPECS["registry"]})
     monkeypatch.setattr(images, "_is_there", lambda *_arguments: False)
+    monkeypatch.setattr(images, "check_disk", lambda *_arguments: None)
     engine = DockerEngine(client=str(client), version="20.10.24", started_by_us=False)
     with pytest.raises(ImageError, match="no space left on device") as raised:
         images.build_all(engine, lambda _line: None, tmp_path)
@@ -220,3 +224,23 @@ def test_mirrors_are_the_machines_own() -> None:
         archive="http://mirror.example/debian", security="http://security.example/debian-security"
     )
     assert base_images.mirrors_from(lines, "trixie") == base_images.Mirrors(archive=None, security=None)
+
+
+@pytest.mark.region
+def test_production_engine_builds_on_a_stand_in() -> None:
+    """vLLM's own image is behind a registry, so the CPU build stands in for it: all but the FROM line is tried."""
+    engine = docker_engine.connect()
+    base = images.reference(images.SPECS["engine"])
+    folder = names.REPOSITORY_ROOT / "docker/vllm"
+    tag = "slm-ft-serving-vllm:production-test"
+    command = [engine.client, "build", "--quiet", "--build-arg", f"BASE={base}", "--tag", tag, str(folder)]
+    result = subprocess.run(command, env=images.build_environment(), capture_output=True, text=True, check=False)
+    try:
+        assert result.returncode == 0, result.stderr
+        inspected = engine.run("image", "inspect", "--format", "{{json .Config}}", tag).stdout
+        production = json.loads(inspected)
+        cpu = json.loads(engine.run("image", "inspect", "--format", "{{json .Config}}", base).stdout)
+    finally:
+        engine.run("rmi", tag, check=False)
+    for key in ("Entrypoint", "Cmd", "ExposedPorts", "User"):
+        assert production[key] == cpu[key], key
