@@ -109,5 +109,14 @@ class RateLimiter:
             wait = max(1, math.ceil((1.0 - level) / self._per_second))
             raise RefusedError("rate_limit", "this key has used up its rate of requests", wait)
         self._buckets[client] = (level - 1.0, now)
+        self._forget()
+
+    def charge(self, client: str, requests: int) -> None:
+        """Count `requests` more of a client that was let in; what they take beyond its rate, it waits for next time."""
+        level, at = self._buckets.get(client, (self._capacity, time.monotonic()))
+        self._buckets[client] = (level - requests, at)
+        self._forget()
+
+    def _forget(self) -> None:
         if len(self._buckets) > _MAX_BUCKETS:
             self._buckets.popitem(last=False)

@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from gateway import __version__
-from gateway.api import convert, extract, health, problems, tasks
+from gateway.api import batch, convert, extract, health, problems, stream, tasks
 from gateway.api.body import ClientGoneError
 from gateway.api.guard import GUARDED, Guard
 from gateway.services import Services, build
@@ -49,7 +49,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = parts
     problems.install(app)
     app.add_exception_handler(ClientGoneError, _on_client_gone)
-    app.include_router(extract.router(parts.default_task))
+    for face in (extract, batch, stream):
+        app.include_router(face.router(parts.default_task))
     app.include_router(tasks.router)
     if convert.TASK in parts.tasks:
         app.include_router(convert.router(parts.tasks[convert.TASK]))

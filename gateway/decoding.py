@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from json.decoder import scanstring  # type: ignore[attr-defined]  # untyped, but documented by its use in JSONDecoder
 
@@ -18,6 +19,8 @@ _STRING_UNIT = r'([^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})'
 _NOTHING = frozenset({"", "none", "null"})
 _SURROGATE_OR_REPLACEMENT = re.compile("[\ud800-\udfff\ufffd]")
 _SPACE = " \t\n\r"
+# A key, its value, and where the value starts and ends in the answer.
+type Member = tuple[str, object, int, int]
 _MAX_OBJECTS = 16
 
 
@@ -105,6 +108,32 @@ def decode(task: Task, answer: str) -> Decoded:
     return Decoded(fields, spans, tuple(warnings))
 
 
+def finished_fields(task: Task, answer: str) -> dict[str, str | None]:
+    """The fields that are whole in an answer that is still growing.
+
+    Args:
+        task: whose fields are expected.
+        answer: the beginning of the engine's answer.
+
+    Returns:
+        The values as far as they can be told before the answer is whole; nothing is raised.
+    """
+    start = answer.find("{")
+    members: list[Member] = []
+    if start != -1:
+        with suppress(ValueError, RecursionError):
+            _scan_object(answer, start, members)
+    fields: dict[str, str | None] = {}
+    for key, value, _, _ in members:
+        spec = task.by_name.get(key)
+        if spec is not None and key not in fields:
+            ignored: list[Repair] = []
+            with suppress(DecodingError):
+                text = _text_of(task, spec, value, ignored)
+                fields[key] = _checked(spec, {key: text}, ignored)
+    return fields
+
+
 def confidence(decoded: Decoded, answer: str, tokens: Iterable[tuple[bytes, float]] | None) -> dict[str, float | None]:
     """How sure the model was of each value.
 
@@ -156,17 +185,18 @@ def confidence(decoded: Decoded, answer: str, tokens: Iterable[tuple[bytes, floa
     return result
 
 
-def _find_object(task: Task, answer: str) -> tuple[list[tuple[str, object, int, int]], list[Repair]]:
+def _find_object(task: Task, answer: str) -> tuple[list[Member], list[Repair]]:
     """The members of the first object that has one of the task's keys, and what stood around it."""
     warnings: list[Repair] = []
-    chosen: tuple[list[tuple[str, object, int, int]], int, int] | None = None
+    chosen: tuple[list[Member], int, int] | None = None
     others = 0
     tried = 0
     at = answer.find("{")
     while at != -1 and tried < _MAX_OBJECTS:
         tried += 1
         try:
-            members, end = _scan_object(answer, at)
+            members: list[Member] = []
+            end = _scan_object(answer, at, members)
         except (ValueError, RecursionError):
             # Not an object of JSON that starts here; one may start later.
             at = answer.find("{", at + 1)
@@ -179,12 +209,12 @@ def _find_object(task: Task, answer: str) -> tuple[list[tuple[str, object, int, 
         at = answer.find("{", end)
     if chosen is None:
         raise DecodingError("not_json", "the engine's answer holds no JSON object that can be read")
-    members, start, end = chosen
+    found, start, end = chosen
     if others:
         warnings.append(Repair("several_objects", "the answer held several objects; the first stands"))
     if answer[:start].strip() or (not others and answer[end:].strip()):
         warnings.append(Repair("text_around", "the answer had text around its JSON; it was dropped"))
-    return members, warnings
+    return found, warnings
 
 
 class _Number(str):
@@ -203,18 +233,17 @@ def _constant(name: str) -> object:
 _DECODER = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_constant, strict=False)
 
 
-def _scan_object(text: str, start: int) -> tuple[list[tuple[str, object, int, int]], int]:
-    """The members of the object at `start` with the spans of their values, and where it ends.
+def _scan_object(text: str, start: int, members: list[Member]) -> int:
+    """Put the members of the object at `start`, with the spans of their values, into `members`; give where it ends.
 
     Python's own `None` is read too, as models that were shown Python write it.
 
     Raises:
         ValueError: it is no object. RecursionError: it is nested too deep.
     """
-    members: list[tuple[str, object, int, int]] = []
     at = _skip(text, start + 1)
     if text[at : at + 1] == "}":
-        return members, at + 1
+        return at + 1
     while True:
         if text[at : at + 1] != '"':
             raise ValueError("a key was expected")
@@ -228,11 +257,14 @@ def _scan_object(text: str, start: int) -> tuple[list[tuple[str, object, int, in
             end = at + 4
         else:
             value, end = _DECODER.raw_decode(text, at)
-        members.append((key, value, at, end))
-        at = _skip(text, end)
-        mark = text[at : at + 1]
+        after = _skip(text, end)
+        mark = text[after : after + 1]
+        # A number at the end of what there is could still grow, so a value counts once something stands behind it.
+        if mark:
+            members.append((key, value, at, end))
+        at = after
         if mark == "}":
-            return members, at + 1
+            return at + 1
         if mark != ",":
             raise ValueError("a comma was expected")
         at = _skip(text, at + 1)

@@ -1,67 +1,46 @@
 """The one client of the engine, any server that speaks OpenAI's chat completions (built for vLLM).
 
-One session with kept connections serves all requests. What the engine says in an error stays here: only its kind
-goes on.
+One session with kept connections serves all requests. What the engine says in an error stays here: only its kind goes
+on. A call that is cancelled closes its connection, which ends the engine's work.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import aiohttp
 import orjson
 
 from gateway.circuit import Circuit
+from gateway.completion import Completion, GrowingCompletion, read_completion
+from gateway.engine_errors import (
+    EngineAnswerError,
+    EngineError,
+    EngineRejectedError,
+    EngineTimeoutError,
+    EngineUnavailableError,
+)
 from gateway.settings import Settings
 
+CHAT = "/v1/chat/completions"
 _JSON = {"Content-Type": "application/json"}
 
 
-class EngineError(Exception):
-    """The engine gave no answer that can be used."""
-
-
-class EngineUnavailableError(EngineError):
-    """The engine cannot be reached, refuses for now, or broke off. Trying again may help."""
-
-
-class EngineTimeoutError(EngineError):
-    """The engine did not answer in the request's time."""
-
-
-class EngineRejectedError(EngineError):
-    """The engine refused the request; `status` is its HTTP status."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"the engine refused the request with status {status}")
-        self.status = status
-
-
-class EngineAnswerError(EngineError):
-    """The engine's reply is not of the form that it should have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """An answer of the engine. `tokens` holds each token's bytes and natural-log probability, or is None."""
-
-    text: str
-    finish_reason: str | None
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    tokens: list[tuple[bytes, float]] | None
-
-
 class Engine:
-    """Calls the engine. Use it as an async context manager: the session lives as long as the context."""
+    """Calls the engine. Use it as an async context manager: the session lives as long as the context.
+
+    All calls take `deadline`, the time to give up by the event loop's clock in seconds, and raise `EngineError` or,
+    while
+    the engine is known to be down, `CircuitOpenError`. `request_id` is passed on for the engine's log.
+    """
 
     def __init__(self, settings: Settings) -> None:
         """Take address and time-outs from the settings; nothing is opened yet."""
         self._base = settings.engine_base
         self._connect_timeout = settings.connect_timeout
+        self._first_token_timeout = settings.first_token_timeout
         self._session: aiohttp.ClientSession | None = None
         self.circuit = Circuit()
         self.last_token_at = float("-inf")
@@ -70,9 +49,7 @@ class Engine:
         """Open the session."""
         # How much runs at once is admission's to bound, so the pool has no limit of its own.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=10)
-        self._session = aiohttp.ClientSession(
-            connector=connector, auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar()
-        )
+        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -82,149 +59,174 @@ class Engine:
             self._session = None
 
     async def complete(self, body: Mapping[str, Any], *, deadline: float, request_id: str | None = None) -> Completion:
-        """Run one chat completion.
-
-        Args:
-            body: the request as the engine takes it.
-            deadline: when to give up, by the event loop's clock, in seconds.
-            request_id: passed on to the engine, for its log.
-
-        Raises:
-            EngineError: one of its kinds. CircuitOpenError: the engine was down a moment ago.
-            A cancelled call closes its connection, and so ends the engine's work.
-        """
+        """Run one chat completion; `body` is the request as the engine takes it."""
         self.circuit.check()
-        raw = await self._post("/v1/chat/completions", orjson.dumps(body), deadline=deadline, request_id=request_id)
-        completion = _completion(raw)
+        completion = read_completion(await self._json("POST", CHAT, body, deadline, request_id))
         if completion.completion_tokens:
             self.last_token_at = time.monotonic()
         return completion
 
+    async def complete_in_parts(
+        self,
+        body: Mapping[str, Any],
+        on_text: Callable[[str], None],
+        *,
+        deadline: float,
+        request_id: str | None = None,
+    ) -> Completion:
+        """Run one chat completion as `complete` does; `on_text` gets the answer so far each time that it has grown."""
+        growing = GrowingCompletion()
+        wanted = {**body, "stream": True, "stream_options": {"include_usage": True}}
+        async with self.open_stream(CHAT, wanted, deadline=deadline, request_id=request_id) as events:
+            async for event in events:
+                if growing.add(event):
+                    on_text(growing.text)
+        return growing.whole()
+
+    async def forward(
+        self, path: str, body: Mapping[str, Any], *, deadline: float, request_id: str | None = None
+    ) -> dict[str, Any]:
+        """Run any request of the engine's OpenAI face and give its answer as it is."""
+        self.circuit.check()
+        reply = await self._json("POST", path, body, deadline, request_id)
+        if not isinstance(reply, dict):
+            raise EngineAnswerError("the engine's reply is no object")
+        self.last_token_at = time.monotonic()
+        return reply
+
+    @asynccontextmanager
+    async def open_stream(
+        self, path: str, body: Mapping[str, Any], *, deadline: float, request_id: str | None = None
+    ) -> AsyncGenerator[AsyncIterator[dict[str, Any]]]:
+        """Open a stream of server-sent events, and give them one by one up to `[DONE]`.
+
+        Raises:
+            As all calls, when the stream is opened and while it runs; EngineTimeoutError also when the first event does
+            not come in its time, EngineUnavailableError when the stream ends before its end.
+        """
+        self.circuit.check()
+        async with self._send("POST", path, body, deadline, request_id) as response:
+            self._check(response.status)
+            yield self._events(response, deadline)
+
+    async def _events(self, response: aiohttp.ClientResponse, deadline: float) -> AsyncIterator[dict[str, Any]]:
+        until = min(deadline, asyncio.get_running_loop().time() + self._first_token_timeout)
+        buffer = b""
+        while True:
+            # Around the reading only: what the caller does between two events is not the engine's time.
+            async with asyncio.timeout_at(until):
+                part = await response.content.readany()
+            if not part:
+                raise EngineUnavailableError("the engine broke off the answer")
+            *blocks, buffer = (buffer + part).split(b"\n\n")
+            for block in blocks:
+                data = block.strip().removeprefix(b"data:").strip()
+                if data == b"[DONE]":
+                    return
+                if not data or data.startswith(b":"):
+                    continue
+                event = _parsed(data)
+                if not isinstance(event, dict) or "error" in event:
+                    raise EngineUnavailableError("the engine broke off the answer")
+                self.last_token_at = time.monotonic()
+                until = deadline
+                yield event
+
     async def produces_tokens(self, model: str, *, within: float) -> bool:
-        """Whether the engine makes a token with `model` in `within` seconds."""
+        """Whether the engine makes a token with `model` in `within` seconds. Asks the engine even if it is known to
+        be down.
+        """
         body = {"model": model, "messages": [{"role": "user", "content": "."}], "max_tokens": 1, "temperature": 0}
         deadline = asyncio.get_running_loop().time() + within
         try:
-            raw = await self._post("/v1/chat/completions", orjson.dumps(body), deadline=deadline)
-            alive = _completion(raw).completion_tokens > 0
+            alive = read_completion(await self._json("POST", CHAT, body, deadline)).completion_tokens > 0
         except EngineError:
             return False
         if alive:
             self.last_token_at = time.monotonic()
         return alive
 
-    async def max_model_len(self, model: str, *, deadline: float) -> int | None:
-        """The tokens that prompt and answer may have together, or None where the engine does not say.
-
-        Raises:
-            EngineError: one of its kinds.
-        """
-        reply = _json(await self._request("GET", "/v1/models", None, deadline=deadline))
+    async def models(self, *, deadline: float) -> list[dict[str, Any]]:
+        """The models that the engine serves, as it describes them."""
+        self.circuit.check()
+        reply = await self._json("GET", "/v1/models", None, deadline)
         cards = reply.get("data") if isinstance(reply, dict) else None
-        lengths = [
-            card["max_model_len"]
-            for card in (cards if isinstance(cards, list) else [])
-            if isinstance(card, dict)
-            and isinstance(card.get("max_model_len"), int)
-            # A LoRA adapter's card has no length of its own; its base has.
-            and card.get("id") in (model, _parent_of(cards, model))
-        ]
-        return min(lengths) if lengths else None
+        if not isinstance(cards, list) or not all(isinstance(card, dict) for card in cards):
+            raise EngineAnswerError("the engine's list of models is no list")
+        return cards
+
+    async def max_model_len(self, model: str, *, deadline: float) -> int | None:
+        """The tokens that prompt and answer may have together, or None where the engine does not say."""
+        cards = await self.models(deadline=deadline)
+        # A LoRA adapter's card has no length of its own; its base has.
+        names = {model} | {card.get("parent") for card in cards if card.get("id") == model}
+        lengths = [card.get("max_model_len") for card in cards if card.get("id") in names]
+        return min((length for length in lengths if isinstance(length, int)), default=None)
 
     async def token_strings(self, model: str, text: str, *, deadline: float) -> list[str] | None:
-        """The tokens of a text as the engine's tokenizer cuts it, or None where the engine cannot say.
-
-        Raises:
-            EngineError: one of its kinds, except that the engine has no such call.
-        """
+        """The tokens of a text as the engine's tokenizer cuts it, or None where the engine cannot say."""
+        self.circuit.check()
         body = {"model": model, "prompt": text, "add_special_tokens": False, "return_token_strs": True}
         try:
-            reply = _json(await self._post("/tokenize", orjson.dumps(body), deadline=deadline))
+            reply = await self._json("POST", "/tokenize", body, deadline)
         except EngineRejectedError:
             return None
         tokens = reply.get("token_strs") if isinstance(reply, dict) else None
         return tokens if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens) else None
 
-    async def _post(self, path: str, body: bytes, *, deadline: float, request_id: str | None = None) -> bytes:
-        return await self._request("POST", path, body, deadline=deadline, request_id=request_id)
+    async def _json(
+        self, method: str, path: str, body: Mapping[str, Any] | None, deadline: float, request_id: str | None = None
+    ) -> Any:
+        async with self._send(method, path, body, deadline, request_id) as response:
+            raw = await response.read()
+            self._check(response.status)
+        return _parsed(raw)
 
-    async def _request(
-        self, method: str, path: str, body: bytes | None, *, deadline: float, request_id: str | None = None
-    ) -> bytes:
+    @asynccontextmanager
+    async def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None, deadline: float, request_id: str | None
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """Send a request; what goes wrong with the connection until the context ends becomes an `EngineError`."""
         if self._session is None:
             raise RuntimeError("the engine's session is not open")
         remaining = deadline - asyncio.get_running_loop().time()
         if remaining <= 0:
             raise EngineTimeoutError("the request's time was over before the engine was asked")
-        headers = _JSON if request_id is None else {**_JSON, "X-Request-Id": request_id}
-        timeout = aiohttp.ClientTimeout(total=remaining, sock_connect=self._connect_timeout)
         try:
             async with self._session.request(
-                method, self._base + path, data=body, headers=headers, timeout=timeout, allow_redirects=False
+                method,
+                self._base + path,
+                data=None if body is None else orjson.dumps(body),
+                headers=_JSON if request_id is None else {**_JSON, "X-Request-Id": request_id},
+                timeout=aiohttp.ClientTimeout(total=remaining, sock_connect=self._connect_timeout),
+                allow_redirects=False,
             ) as response:
-                raw = await response.read()
+                yield response
         except aiohttp.ConnectionTimeoutError as error:
-            self._lost()
-            raise EngineUnavailableError("the engine cannot be reached") from error
+            raise self._lost() from error
         except TimeoutError as error:
             raise EngineTimeoutError("the engine did not answer in time") from error
         except aiohttp.ClientConnectionError as error:
-            self._lost()
-            raise EngineUnavailableError("the engine cannot be reached") from error
+            raise self._lost() from error
         except aiohttp.ClientError as error:
             raise EngineUnavailableError("the engine's reply broke off") from error
-        self.circuit.succeeded()
-        if response.status == 200:
-            return raw
-        if response.status >= 500 or response.status == 429:
-            raise EngineUnavailableError("the engine cannot answer now")
-        raise EngineRejectedError(response.status)
 
-    def _lost(self) -> None:
+    def _check(self, status: int) -> None:
+        """Raise what an HTTP status other than 200 means."""
+        self.circuit.succeeded()
+        if status >= 500 or status == 429:
+            raise EngineUnavailableError("the engine cannot answer now")
+        if status != 200:
+            raise EngineRejectedError(status)
+
+    def _lost(self) -> EngineUnavailableError:
         self.circuit.failed()
         self.last_token_at = float("-inf")
+        return EngineUnavailableError("the engine cannot be reached")
 
 
-def _parent_of(cards: Any, model: str) -> str | None:
-    for card in cards if isinstance(cards, list) else []:
-        if isinstance(card, dict) and card.get("id") == model:
-            parent = card.get("parent")
-            return parent if isinstance(parent, str) else None
-    return None
-
-
-def _json(raw: bytes) -> Any:
+def _parsed(raw: bytes) -> Any:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise EngineAnswerError("the engine's reply is not JSON") from error
-
-
-def _completion(raw: bytes) -> Completion:
-    reply = _json(raw)
-    try:
-        choice = reply["choices"][0]
-        text = choice["message"]["content"]
-        usage = reply["usage"]
-        completion = Completion(
-            text="" if text is None else text,
-            finish_reason=choice.get("finish_reason"),
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            completion_tokens=int(usage.get("completion_tokens") or 0),
-            total_tokens=int(usage["total_tokens"]),
-            tokens=_tokens(choice.get("logprobs")),
-        )
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise EngineAnswerError("the engine's reply lacks what a completion has") from error
-    if not isinstance(completion.text, str):
-        raise EngineAnswerError("the engine's reply holds no text")
-    return completion
-
-
-def _tokens(logprobs: Any) -> list[tuple[bytes, float]] | None:
-    if not isinstance(logprobs, dict) or not isinstance(logprobs.get("content"), list):
-        return None
-    return [
-        (bytes(entry["bytes"]) if entry.get("bytes") is not None else entry["token"].encode(), float(entry["logprob"]))
-        for entry in logprobs["content"]
-    ]

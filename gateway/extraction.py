@@ -3,7 +3,7 @@ answer.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,15 +11,10 @@ from gateway import chunking
 from gateway.admission import Gate
 from gateway.budget import TokenBudget
 from gateway.circuit import CircuitOpenError
+from gateway.completion import Completion
 from gateway.decoding import Decoded, DecodingError, Repair, confidence, decode, grammar
-from gateway.engine import (
-    Completion,
-    Engine,
-    EngineError,
-    EngineRejectedError,
-    EngineTimeoutError,
-    EngineUnavailableError,
-)
+from gateway.engine import Engine
+from gateway.engine_errors import EngineError, EngineRejectedError, EngineTimeoutError, EngineUnavailableError
 from gateway.grounding import Evidence, Grounder
 from gateway.prompting import build_messages
 from gateway.tasks import Task
@@ -105,7 +100,14 @@ class Extractor:
         self._grammars = {name: grammar(task) for name, task in tasks.items()}
 
     async def extract(
-        self, task: Task, text: str, options: Options, *, deadline: float, request_id: str | None = None
+        self,
+        task: Task,
+        text: str,
+        options: Options,
+        *,
+        deadline: float,
+        request_id: str | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> Extraction:
         """Extract one text.
 
@@ -115,6 +117,7 @@ class Extractor:
             options: the client's choices.
             deadline: when to give up, by the event loop's clock, in seconds.
             request_id: passed on to the engine.
+            on_text: is called with the engine's answer so far each time that it has grown, where the text is one piece.
 
         Raises:
             RefusedError, DecodingError, EngineError, CircuitOpenError: as the layers below; of a text in several
@@ -127,7 +130,7 @@ class Extractor:
             pieces = await self._split(task, text, model, options, deadline)
             if len(pieces) == 1:
                 answers: list[_Answer | BaseException] = [
-                    await self._answer(task, text, model, options, deadline, request_id)
+                    await self._answer(task, text, model, options, deadline, request_id, on_text)
                 ]
             else:
                 answers = await _all(
@@ -191,7 +194,14 @@ class Extractor:
         return pieces if len(pieces) > 1 else whole
 
     async def _answer(
-        self, task: Task, text: str, model: str, options: Options, deadline: float, request_id: str | None
+        self,
+        task: Task,
+        text: str,
+        model: str,
+        options: Options,
+        deadline: float,
+        request_id: str | None,
+        on_text: Callable[[str], None] | None = None,
     ) -> _Answer:
         """One call of the engine, and a second one where that can help."""
         temperature = task.temperature if options.temperature is None else options.temperature
@@ -206,7 +216,7 @@ class Extractor:
             "top_logprobs": 0,
         }
         try:
-            return await self._attempt(task, text, model, body, deadline, request_id)
+            return await self._attempt(task, text, model, body, deadline, request_id, on_text)
         except EngineUnavailableError:
             await asyncio.sleep(_RETRY_PAUSE)
         except CutAnswerError:
@@ -215,13 +225,25 @@ class Extractor:
             # At temperature 0 the same answer would come again.
             if temperature == 0:
                 raise
-        return await self._attempt(task, text, model, body, deadline, request_id)
+        return await self._attempt(task, text, model, body, deadline, request_id, on_text)
 
     async def _attempt(
-        self, task: Task, text: str, model: str, body: Mapping[str, Any], deadline: float, request_id: str | None
+        self,
+        task: Task,
+        text: str,
+        model: str,
+        body: Mapping[str, Any],
+        deadline: float,
+        request_id: str | None,
+        on_text: Callable[[str], None] | None,
     ) -> _Answer:
         async with self._gate.place():
-            completion = await self._engine.complete(body, deadline=deadline, request_id=request_id)
+            if on_text is None:
+                completion = await self._engine.complete(body, deadline=deadline, request_id=request_id)
+            else:
+                completion = await self._engine.complete_in_parts(
+                    body, on_text, deadline=deadline, request_id=request_id
+                )
         self._budget.learn(model, text, completion.prompt_tokens)
         if completion.finish_reason == "length":
             raise CutAnswerError(body["max_tokens"])
@@ -271,21 +293,20 @@ def _merged(task: Task, answers: list[_Answer]) -> tuple[dict[str, str | None], 
     if len(answers) == 1:
         only = answers[0]
         return dict(only.decoded.fields), dict(only.confidence), warnings
+    first = task.fields[0].name
+    shape = task.variant(answers[0].decoded.fields.get(first))
+    if None not in task.variants:
+        # Pieces that chose otherwise have other fields; the first piece's choice stands.
+        answers = [answer for answer in answers if task.variant(answer.decoded.fields.get(first)) == shape]
     values = [answer.decoded.fields for answer in answers]
-    by_rule = {rule: chunking.merge(values, rule) for rule in {field.merge or task.merge for field in task.fields}}
-    fields: dict[str, str | None] = {}
+    fields = chunking.merge(values, {spec.name: spec.merge or task.merge for spec in shape}, task.separator)
     sure: dict[str, float | None] = {}
-    for spec in task.variant(values[0].get(task.fields[0].name)):
-        value = by_rule[spec.merge or task.merge].get(spec.name)
-        fields[spec.name] = value
-        # The least sure of the pieces that the value came from.
+    for name, value in fields.items():
+        # The least sure of the pieces that the value, or its absence, came from.
         known = [
-            answer.confidence[spec.name]
-            for answer in answers
-            if (answer.decoded.fields.get(spec.name) is None) == (value is None)
+            answer.confidence[name] for answer in answers if (answer.decoded.fields[name] is None) == (value is None)
         ]
-        kept = [number for number in known if number is not None]
-        sure[spec.name] = min(kept) if kept else None
+        sure[name] = min((number for number in known if number is not None), default=None)
     return fields, sure, warnings
 
 

@@ -89,7 +89,7 @@ for _one, _other in _OPPOSITE_GROUPS:
 _POLARITY = frozenset(("positive", "negative"))
 # Words that say too little to be evidence as a piece of a value.
 _UNITS = word_set("""
-    cycle week month year day hour mg g kg ml ng u % fraction dose gy line course time daily weekly monthly x current
+    cycle week month year day hour mg g kg ml ng mb mut u % fraction dose gy line course time daily weekly monthly x current
     ongoing prior
 """)
 # Endings that a word takes without becoming another; two words that differ in these alone are inflections.
@@ -102,12 +102,17 @@ _NOT_ADDED = word_set("a ae um us y or ar")
 _MIN_STEM = 4
 
 _PARTS = re.compile(r"\s*[;|\n•]\s*")
+_ASIDE = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
 _PIECES = re.compile(
     r"\s*(?:,(?!\d)|[/()\[\]&→]|->|(?<=\w)\+(?=\w)|(?<=\s)\+(?=\s)|(?<=\s)[–—-](?=\s)|:(?=\s))\s*"
     r"|\s+(?:and|or|plus|with|then|followed by|in combination with|after|before)\s+",
     re.IGNORECASE,
 )
+_STAGE_LABELS = "|".join(sorted(STAGE_LABELS))
+_STAGE = re.compile(rf"(?:({_STAGE_LABELS})\W+)?({NUMERAL.pattern})", re.IGNORECASE)
 _NON = re.compile(r"(?:\A|\W)non[\s\-\u2010-\u2013\u2212]*\Z", re.IGNORECASE)
+# Words that say nothing of the patient: "progress" here is no progression.
+_HEADINGS = frozenset({("progress", "note")})
 # Gene and disease symbols that are everyday words when they are not in capitals.
 _CAPITALS_ONLY = word_set("all met kit set ret rest max cat act was her er it us no as in or is at am pm who his aids")
 
@@ -218,32 +223,54 @@ class Grounder:
         if whole := self._whole(value):
             return [(value, whole)]
         parts = [part for part in _PARTS.split(value) if part]
+        if len(parts) > 1:
+            parts = [part for part in parts if not _is_weak(_units(scan(part)))]
         return [found for part in parts for found in self._pieces(part)]
 
     def _pieces(self, part: str) -> list[tuple[str, list[Evidence]]]:
-        """The evidence of a part, whole or else in pieces, where the pieces are better found than the whole."""
+        """The evidence of a part: as a whole, or else of its head and of what stands in brackets behind it.
+
+        What is in brackets counts without a head only where it says much and the head holds no gene or number:
+        "invasive ductal carcinoma" for "breast cancer (invasive ductal carcinoma)", but not "germline" for
+        "BRCA2 (germline)".
+        """
+        if whole := self._whole(part):
+            return [(part, whole)]
+        asides = [aside for aside in _ASIDE.findall(part) if not _is_weak(_units(scan(aside)))]
+        head = " ".join(_ASIDE.sub(" ", part).split())
+        if head == part or not head:
+            return self._list(part)
+        found = self._list(head)
+        if (len(found) > 1 or asides) and (passage := self._fuzzy(part)):
+            return [(part, passage)]
+        grounded = any(spans for _, spans in found)
+        may_stand_alone = not any(unit.is_required for unit in _units(scan(head)))
+        for aside in asides:
+            counts = grounded or (may_stand_alone and len(_units(scan(aside))) > 1)
+            found += self._list(aside) if counts else [(aside, [])]
+        return found
+
+    def _list(self, part: str) -> list[tuple[str, list[Evidence]]]:
+        """The evidence of a part without brackets: as a whole, or of its pieces between commas, "and" and the like."""
         if whole := self._whole(part):
             return [(part, whole)]
         pieces = _split_pieces(part)
         found = [(piece, self._whole(piece)) for piece in pieces]
-        if pieces not in ([], [part]) and all(spans for _, spans in found):
+        if found and all(spans for _, spans in found):
             return found
         if passage := self._fuzzy(part):
             return [(part, passage)]
-        if pieces in ([], [part]):
+        if len(found) < 2:
             return [(part, [])]
         return [(piece, spans or self._fuzzy(piece)) for piece, spans in found]
 
     def _whole(self, value: str) -> list[Evidence]:
         """Exact evidence, or else normalised."""
-        words = scan(value)
-        if numeral := _bare_numeral(value, words):
+        if numeral := _bare_numeral(value):
             return self._stage(value, numeral)
-        return self._exact(value, words) or self._normalized(value, words)
+        return self._exact(value) or self._normalized(value)
 
-    def _exact(self, value: str, words: Words) -> list[Evidence]:
-        if not words and not any(unicodedata.category(character)[0] == "S" for character in value):
-            return []  # punctuation alone says nothing; an emoji does
+    def _exact(self, value: str) -> list[Evidence]:
         found: list[Evidence] = []
         start = self._text.find(value)
         while start >= 0 and len(found) < MAX_SPANS:
@@ -252,9 +279,10 @@ class Grounder:
             # Nothing else within this word can be whole; skipping it keeps the search linear.
             word = LETTERS.match(self._text, start)
             start = self._text.find(value, word.end() if word else start + 1)
-        return found
+        return found if found and _says_something(value) else []
 
-    def _normalized(self, value: str, words: Words) -> list[Evidence]:
+    def _normalized(self, value: str) -> list[Evidence]:
+        words = scan(value)
         capitals_only = len(words) == 1 and value.isupper() and value.lower() in _CAPITALS_ONLY
         found: list[Evidence] = []
         for run in self._runs(words.forms, words.joints):
@@ -268,10 +296,12 @@ class Grounder:
 
     def _stage(self, value: str, numeral: str) -> list[Evidence]:
         """Evidence for a bare stage number: where the text calls it a stage, or a letter makes it plain ("IIIB")."""
+        if plain := self._plain_stage(value):
+            return plain
         staged = self._words.staged
         found = [self._evidence(run, "normalized") for run in self._runs([numeral], [BROKEN]) if run.first in staged]
         if not found and len(numeral) > 1 and value[0] in "IVX":
-            found = list(self._exact(value, self._words))
+            found = list(self._exact(value))
         if not found and numeral.isdigit():
             # "IV" in "stage IVA"; never the other way round.
             within = sorted(
@@ -279,12 +309,20 @@ class Grounder:
             )
             found = [self._evidence(_Run(number, number), "fuzzy") for number in within]
         if not found and value.isdigit():
-            found = list(self._exact(value, self._words))
+            found = list(self._exact(value))
         kept = [evidence for evidence in found if evidence is not None]
         return [
             Evidence(span.text, span.start, span.end, "exact" if span.text == value else span.match)
             for span in kept[:MAX_SPANS]
         ]
+
+    def _plain_stage(self, value: str) -> list[Evidence]:
+        """Exact evidence for a stage right after its label, which needs no scan of the text."""
+        if not NUMERAL.fullmatch(value):
+            return self._exact(value)
+        plain = re.compile(rf"(?i:\b(?:{_STAGE_LABELS})\s)({re.escape(value)})(?!\w)")
+        found = [match.span(1) for match in plain.finditer(self._text)]
+        return [Evidence(value, start, end, "exact") for start, end in found if self._is_whole(start, end)][:MAX_SPANS]
 
     def _runs(self, forms: Sequence[str], joints: Sequence[int]) -> Iterator[_Run]:
         """Where the words `forms` stand together, whatever the hyphens and spaces between letters and digits."""
@@ -341,6 +379,8 @@ class Grounder:
         if len(unit.forms) == 1 and not unit.is_required:
             for form in self._variants(unit.forms[0]):
                 runs += (_Run(number, number, _VARIANT_SCORE) for number in self._places[form])
+        forms = self._words.forms
+        runs = [run for run in runs if tuple(forms[run.first : run.last + 2]) not in _HEADINGS]
         return sorted(runs)
 
     def _variants(self, form: str) -> Iterator[str]:
@@ -463,20 +503,29 @@ class _Passages:
         """Whether "positive" or "negative" says it of the word that the value means: after it, or by "positive for"."""
         if self._units[unit].forms[-1] not in _POLARITY or unit == 0:
             return True
-        return unit - 1 in taken or self._words.forms[run.last + 1 : run.last + 2] == ["for"]
+        forms = self._words.forms
+        if unit - 1 not in taken:
+            return forms[run.last + 1 : run.last + 2] == ["for"]
+        # "PR 80%, HER2 negative" gives PR a number, so "negative" is said of another.
+        between = forms[taken[unit - 1].last + 1 : run.first]
+        numbers = [place for place, form in enumerate(between) if form[0].isdigit()]
+        return not numbers or all(form[0].isdigit() or form == "%" for form in between[numbers[0] :])
 
 
-def _bare_numeral(value: str, words: Words) -> str | None:
+def _says_something(value: str) -> bool:
+    """Whether a value is more than punctuation and connecting words; an emoji says something."""
+    return bool(scan(value)) or any(unicodedata.category(character)[0] == "S" for character in value)
+
+
+def _bare_numeral(value: str) -> str | None:
     """The number of a value that is a stage and nothing else ("IIIB", "stage 3", "III A"), as "3b"."""
-    if not 1 <= len(words) <= 3:
+    match = _STAGE.fullmatch(value)
+    if match is None:
         return None
-    bare = re.sub(rf"\A(?:{'|'.join(STAGE_LABELS)})\W+", "", value, flags=re.IGNORECASE)
-    match = NUMERAL.fullmatch(bare)
-    if match is None or (bare == value and bare.islower() and not bare[0].isdigit()):
-        return None
-    if bare[0].isdigit() and bare[0] not in "01234":
-        return None
-    return arabic(bare)
+    label, bare = match[1], match[2]
+    if bare[0].isdigit():
+        return arabic(bare) if bare[0] in "01234" else None
+    return arabic(bare) if label or bare[0].isupper() else None
 
 
 def _split_pieces(part: str) -> list[str]:
@@ -503,7 +552,7 @@ def _units(words: Words) -> list[_Unit]:
             units[-1] = _Unit((*units[-1].forms, form), (*units[-1].joints, JOINED))
         else:
             units.append(_Unit((form,), (BROKEN,)))
-    content = [unit for unit in units if unit.forms[0] not in _STOP_WORDS]
+    content = [unit for unit in units if not (len(unit.forms) == 1 and unit.forms[0] in _STOP_WORDS)]
     return list(dict.fromkeys(content or units))
 
 

@@ -58,8 +58,8 @@ def build(settings: Settings) -> Services:
     clashing = sorted(RESERVED & default.by_name.keys())
     if clashing:
         raise DefaultTaskError(
-            f"GATEWAY_DEFAULT_TASK: {default.name} cannot be the default: /api/v1/extract puts its fields beside members "
-            f"of the same names: {', '.join(clashing)}; /api/v1/tasks/{default.name}/extract serves it"
+            f"GATEWAY_DEFAULT_TASK: {default.name} cannot be the default: /api/v1/extract puts its fields beside "
+            f"members of the same names: {', '.join(clashing)}; /api/v1/tasks/{default.name}/extract serves it"
         )
     keyring = None
     if settings.auth == "required" and settings.api_keys_file is not None:

@@ -85,6 +85,11 @@ def request_id(scope: Scope) -> str:
     return str(scope["gateway.request_id"])
 
 
+def note_status(scope: Scope, status: int) -> None:
+    """Log another status than the one that was sent, such as 499 for a client that went away."""
+    scope["gateway.status"] = status
+
+
 class Telemetry:
     """Gives each request an id, takes the client's `X-Request-ID` where it is well-formed, and logs the request's end.
 
@@ -126,7 +131,7 @@ class Telemetry:
                 request_id=identity,
                 method=scope["method"],
                 route=_route(scope),
-                status=status,
+                status=scope.get("gateway.status", status),
                 client=scope.get("gateway.client"),
                 milliseconds=round(1000 * (time.perf_counter() - began), 1),
             ).info("request")

@@ -7,7 +7,6 @@ offset.
 import re
 import unicodedata
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import chain
 
 # How a word hangs on the one before it.
@@ -24,6 +23,7 @@ _ABBREVIATIONS = word_set("""
     approx ca cf dept dr eg ext fig figs hosp ie incl mr mrs ms nr prof pt pts ref refs resp sr st sup inf viz vs
 """)
 _NUMBERED = word_set("no nos vol sec p pp ch art")  # nor after these where a number follows
+_LAST_WORDS_CHARS = 40  # enough to see them
 _LAST_WORDS = re.compile(r"(?:(\S+)\s+)?(\S*)\Z")
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 
@@ -80,20 +80,23 @@ _UNSPACED = (
     "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d"
     "\U00020000-\U0003ffff"
 )
-_SYMBOL = r"[+%&<>≤≥]=?|[-−–](?=[ \t,;:/)\].]|\Z)"
+_DASHES = "-−–"
+_SYMBOL = re.compile(rf"[+%&]|[<>≤≥]=?|[{_DASHES}](?=[ \t,;:/)\].]|\Z)")
+_PLAIN_GAPS = frozenset(("", " ", "\n", ",", "/", "("))
 _NUMBER = r"\d++(?:[.,]\d++)++"
-_ASCII_WORD = re.compile(rf"{_NUMBER}|[A-Za-z0-9]+|{_SYMBOL}")
+_ASCII_WORD = re.compile(rf"({_NUMBER}|[A-Za-z0-9]++)")
 _LETTER = rf"[^\W_{_SCRIPT_DIGITS}{_UNSPACED}]"
 _INSIDE = f"{_MARKS}{_JOINERS}\u00ad\u2060\ufeff"
+# The second alternative says nothing that the third does not; it makes ASCII words in other texts fast.
 _WORD = re.compile(
-    rf"{_NUMBER}|{_LETTER}+(?:[{_INSIDE}]+{_LETTER}+)*[{_MARKS}]*|[{_UNSPACED}][{_MARKS}]*|[{_SCRIPT_DIGITS}]+|{_SYMBOL}"
+    rf"({_NUMBER}|[A-Za-z0-9]++(?=[\x00-\x7f]|\Z)|{_LETTER}+(?:[{_INSIDE}]+{_LETTER}+)*[{_MARKS}]*"
+    rf"|[{_UNSPACED}][{_MARKS}]*|[{_SCRIPT_DIGITS}]+)"
 )
 LETTERS = re.compile(f"{_LETTER}+")
 """A run of letters and digits, which a span may not cut."""
 _UNSPACED_CHAR = re.compile(f"[{_UNSPACED}]")
 _INVISIBLE = str.maketrans("", "", "\u200c\u200d\u00ad\u2060\ufeff")
 
-_HYPHENS = frozenset("-\u00ad\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d")
 _HYPHEN_GAP = re.compile(r"[-\u00ad\u2010-\u2013\u2212\ufe63\uff0d](?:[ \t]*\r?\n[ \t]*)?\Z")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n|\r[^\S\r\n]*\r|\n\s*[-*•‣◦▪–]\s|[\u2029。！？｡।۔؟]")
 _FULL_STOP = re.compile(r"([.!?…]+)[\"'”’»)\]]*\s")
@@ -121,6 +124,7 @@ NUMERAL = re.compile(r"(viii|vii|iii|vi|iv|ix|ii|v|i|x|\d)(\s?[a-d]\d?)?", re.IG
 STAGE_LABELS = frozenset(("stage", "staged", "staging", "figo", "ajcc", "uicc"))
 _LABELS = STAGE_LABELS | {"grade", "phase", "type", "class", "level", "nyha", "category"}
 _COPULAS = frozenset(("is", "was", "as", "to", "be", "of", "at", "group", "disease", "or"))
+_SPECIAL = _SKIPPED | _LABELS | {"s", "p", "c"}
 _LABEL_REACH = 6  # words between a label and its numeral: "stage at presentation was IIIA"
 
 
@@ -168,18 +172,17 @@ def is_unspaced(character: str) -> bool:
     return character > "\u0e00" and _UNSPACED_CHAR.match(character) is not None
 
 
-@lru_cache(maxsize=16384)
 def fold(surface: str) -> str:
     """The form in which a word is compared: without case, accents, ligatures, plural and British spelling."""
     form = surface.lower() if surface.isascii() else _fold_unicode(surface)
-    if form[:1].isdigit() and ("," in form or "." in form):
+    if form.isalpha():
+        if len(form) >= 4 and form.isascii():
+            if form[-1] == "s":
+                form = _singular(form)
+            if len(form) >= 6:
+                form = _american(form)
+    elif "," in form or "." in form:
         return re.sub(r",(?=\d{3}(?!\d))", "", form).replace(",", ".")
-    if len(form) >= 4 and form.isascii() and form.isalpha():
-        form = _singular(form)
-        if len(form) >= 6:
-            form = form.replace("ae", "e").replace("oe", "e")
-            if form.endswith("our"):
-                form = form[:-3] + "or"
     return _SAME.get(form, form)
 
 
@@ -198,13 +201,19 @@ def _fold_unicode(surface: str) -> str:
 def _singular(form: str) -> str:
     if form.endswith("sis"):
         return form[:-2] + "e"  # "metastasis" meets "metastases"
-    if not form.endswith("s") or form.endswith(("ss", "us", "is")):
+    if form.endswith(("ss", "us", "is")):
         return form
     if form.endswith("ies") and len(form) > 4:
         return form[:-3] + "y"
     if form.endswith(("sses", "shes", "ches", "xes")):
         return form[:-2]
     return form[:-1]
+
+
+def _american(form: str) -> str:
+    if "ae" in form or "oe" in form:
+        form = form.replace("ae", "e").replace("oe", "e")
+    return form[:-3] + "or" if form.endswith("our") else form
 
 
 def normal_form(value: str) -> str:
@@ -221,80 +230,125 @@ def scan(text: str) -> Words:
     return _Scanner(text).run()
 
 
+def _is_numeral(surface: str) -> bool:
+    return surface[0] in "iIvVxX0123456789" and NUMERAL.fullmatch(surface) is not None
+
+
+class _Forms(dict[str, tuple[str, bool]]):
+    """From a word as written to its form, and whether it is plain: neither left out nor changed by its neighbours.
+
+    Lives as long as one scan: words of a note are not kept.
+    """
+
+    def __missing__(self, surface: str) -> tuple[str, bool]:
+        form = fold(surface)
+        found = self[surface] = form, form not in _SPECIAL and not _is_numeral(surface)
+        return found
+
+
 class _Scanner:
-    """One pass over one text."""
+    """One pass over one text. Most words are plain and follow one space; `run` takes these by itself, for speed."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._words = Words()
-        self._joint = BROKEN
-        self._end = 0  # of the last match, skipped ones included
+        self._pending = BROKEN  # the joint left by words that were left out
         self._label = -_LABEL_REACH - 1  # number of the last label that a numeral may belong to
         self._label_is_stage = False
 
     def run(self) -> Words:
-        pattern = _ASCII_WORD if self._text.isascii() else _WORD
-        for match in pattern.finditer(self._text):
-            self._take(match.group(), match.start(), match.end())
-        return self._words
-
-    def _take(self, surface: str, start: int, end: int) -> None:
-        gap = self._text[self._end : start]
-        if surface[0] in "-−–":
-            if gap or not self._is_marker() or start == 0:
-                return  # a dash: part of the gap
-            form = "negative"
-        elif surface[0] == "+":
-            attached = not gap and start > 0 and not self._text[start + 1 : start + 2].isalnum()
-            form = "positive" if attached else "+"
-        else:
-            form = surface if surface in _SKIPPED else fold(surface)
-        self._joint = (
-            max(self._joint, self._joint_of(gap, surface)) if self._joint != JOINED else self._joint_of(gap, surface)
+        words = self._words
+        add_form, add_start, add_end, add_joint = (
+            words.forms.append,
+            words.starts.append,
+            words.ends.append,
+            words.joints.append,
         )
-        self._end = end
+        pieces = (_ASCII_WORD if self._text.isascii() else _WORD).split(self._text)
+        forms = _Forms()
+        at = 0
+        for gap, surface in zip(pieces[::2], pieces[1::2], strict=False):
+            form, is_plain = forms[surface]
+            start = at + len(gap)
+            end = start + len(surface)
+            if is_plain and gap == " " and not self._pending:
+                add_form(form)
+                add_start(start)
+                add_end(end)
+                add_joint(SPACED)
+            else:
+                self._take(surface, form, self._take_symbols(at, start), start, end)
+            at = end
+        self._take_symbols(at, len(self._text))
+        return words
+
+    def _take_symbols(self, start: int, end: int) -> int:
+        """Take the symbols between two words that count as words, and give the end of the last one."""
+        if end - start < 2 and self._text[start:end] in _PLAIN_GAPS:
+            return start
+        at = start
+        # One character more, for what the minus may be followed by.
+        for match in _SYMBOL.finditer(self._text, start, end + 1):
+            symbol, begin = match[0], match.start()
+            if symbol in _DASHES:
+                if begin > at or not self._is_marker(at):
+                    continue  # a dash is part of the gap
+                form = "negative"
+            elif symbol == "+":
+                attached = begin == at and begin > 0 and not self._text[begin + 1 : begin + 2].isalnum()
+                form = "positive" if attached else "+"
+            else:
+                form = _SAME.get(symbol, symbol)
+            self._take(symbol, form, at, begin, match.end())
+            at = match.end()
+        return at
+
+    def _take(self, surface: str, form: str, at: int, start: int, end: int) -> None:
+        """Take a word or symbol; `at` is the end of the one before."""
+        text, words = self._text, self._words
+        gap = text[at:start]
+        joint = max(self._pending, self._joint_of(gap, at, surface))
         if form in _SKIPPED and (form != "a" or surface == "a"):
-            self._joint = max(self._joint, SPACED)
+            self._pending = max(joint, SPACED)
             return
+        self._pending = joint
         if form == "s" and gap in ("'", "’", "´"):
             return  # genitive
-        if surface in ("p", "c") and self._text[end : end + 1] == "." and self._text[end + 1 : end + 2].isalnum():
+        if surface in ("p", "c") and text[end : end + 1] == "." and text[end + 1 : end + 2].isalnum():
             return  # HGVS: "p.V600E" is "V600E"
-        if NUMERAL.fullmatch(surface):
-            form = self._numeral(form)
-        words = self._words
-        words.append(form, start, end, self._joint)
-        self._joint = JOINED
+        self._pending = JOINED
+        if _is_numeral(surface):
+            form = self._numeral(form, joint, gap)
+        words.append(form, start, end, joint)
         if form in _LABELS:
             self._label, self._label_is_stage = len(words) - 1, form in STAGE_LABELS or words.forms[-2:-1] == ["who"]
 
-    def _is_marker(self) -> bool:
-        """Whether the last word can bear a minus for "negative": a short one in capitals, as in "ER-"."""
-        if not self._words.ends or self._words.ends[-1] != self._end:
+    def _is_marker(self, end: int) -> bool:
+        """Whether the word that ends at `end` can bear a minus for "negative": a short one in capitals, as in "ER-"."""
+        if not self._words.ends or self._words.ends[-1] != end:
             return False
-        surface = self._text[self._words.starts[-1] : self._end]
-        return len(surface) <= 6 and surface.isupper() and NUMERAL.fullmatch(surface) is None
+        surface = self._text[self._words.starts[-1] : end]
+        return len(surface) <= 6 and surface.isupper() and not _is_numeral(surface)
 
-    def _joint_of(self, gap: str, surface: str) -> int:
-        if gap == " ":
+    def _joint_of(self, gap: str, at: int, surface: str) -> int:
+        if gap in (" ", ", "):
             return SPACED
         if not gap or _HYPHEN_GAP.match(gap):
             return JOINED
         if _BLANK_LINE.search(gap):
             return BROKEN
         full_stop = _FULL_STOP.match(gap)
-        if full_stop and ends_sentence(self._text[max(self._end - 40, 0) : self._end], full_stop[1], surface[0]):
+        if full_stop and ends_sentence(self._text[max(at - _LAST_WORDS_CHARS, 0) : at], full_stop[1], surface[0]):
             return BROKEN
         return SPACED
 
-    def _numeral(self, form: str) -> str:
+    def _numeral(self, form: str, joint: int, gap: str) -> str:
         """`form` with an Arabic number where a label says that it is a numeral."""
         words, number = self._words, len(self._words)
-        if self._joint == BROKEN or not number or number - self._label > _LABEL_REACH:
+        if joint == BROKEN or number - self._label > _LABEL_REACH:
             return form
-        bracketed = self._text[self._end - 1 - len(form) : self._end - len(form)] == "("
-        near = number - self._label == 1 or words.forms[-1] in _COPULAS or number - 1 in words.staged or bracketed
-        if not near or BROKEN in words.joints[self._label + 1 :]:
+        follows = number - self._label == 1 or words.forms[-1] in _COPULAS or number - 1 in words.staged
+        if not (follows or gap.endswith("(")) or BROKEN in words.joints[self._label + 1 :]:
             return form
         if self._label_is_stage:
             words.staged.add(number)

@@ -1,6 +1,7 @@
 """What the extraction faces share: running one extraction, and how its answer looks."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -48,7 +49,13 @@ def body_schema(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-async def run(parts: Services, task: Task, wanted: ExtractRequest, identity: str) -> Extraction:
+async def run(
+    parts: Services,
+    task: Task,
+    wanted: ExtractRequest,
+    identity: str,
+    on_text: Callable[[str], None] | None = None,
+) -> Extraction:
     """One extraction with a client's choices, within the request's time.
 
     Raises:
@@ -60,7 +67,9 @@ async def run(parts: Services, task: Task, wanted: ExtractRequest, identity: str
     options = Options(wanted.temperature, wanted.max_tokens, wanted.model, wanted.grounding)
     deadline = asyncio.get_running_loop().time() + parts.settings.request_timeout
     try:
-        return await parts.extractor.extract(task, wanted.text, options, deadline=deadline, request_id=identity)
+        return await parts.extractor.extract(
+            task, wanted.text, options, deadline=deadline, request_id=identity, on_text=on_text
+        )
     except UnknownModelError as error:
         raise ProblemError(
             422, str(error), errors=[{"loc": ["model"], "msg": str(error), "type": "unknown_model"}]

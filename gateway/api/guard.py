@@ -56,6 +56,12 @@ class Guard:
             drain.active -= 1
 
 
+def charge(scope: Scope, services: Services, requests: int) -> None:
+    """Count `requests` more towards the rate of the client of `scope`, which may go into debt with them."""
+    if services.limiter is not None and requests > 0:
+        services.limiter.charge(scope["gateway.client"], requests)
+
+
 def _presented(scope: Scope) -> str | None:
     headers = Headers(scope=scope)
     scheme, _, credentials = headers.get("authorization", "").partition(" ")

@@ -14,7 +14,7 @@ from starlette.types import Scope
 from gateway.admission import RefusedError
 from gateway.circuit import CircuitOpenError
 from gateway.decoding import DecodingError
-from gateway.engine import EngineAnswerError, EngineRejectedError, EngineTimeoutError, EngineUnavailableError
+from gateway.engine_errors import EngineAnswerError, EngineRejectedError, EngineTimeoutError, EngineUnavailableError
 
 MEDIA_TYPE = "application/problem+json"
 _ENGINE_RETRY_AFTER = 5

@@ -16,12 +16,9 @@ Text = Annotated[
 ]
 
 
-class ExtractRequest(BaseModel):
-    """A text, and how to read it. What is left out takes the task's own value."""
+class Choices(BaseModel):
+    """How to read a text. What is left out takes the task's own value."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"text": _NOTE}]})
-
-    text: Text
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
     max_tokens: int | None = Field(
         default=None, ge=1, le=8192, description="Tokens of the answer; one that is cut is an error."
@@ -32,6 +29,14 @@ class ExtractRequest(BaseModel):
     grounding: Literal["off", "report", "strict"] = Field(
         default="report", description="`strict` turns a value that nothing in the text says into null."
     )
+
+
+class ExtractRequest(Choices):
+    """A text, and how to read it. What is left out takes the task's own value."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": _NOTE}]})
+
+    text: Text
 
 
 class EvidenceModel(BaseModel):

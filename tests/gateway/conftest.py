@@ -45,7 +45,7 @@ class Gateway:
         """Send a request and read the answer."""
         async with self.session.request(method, self.url + path, **options) as response:
             body = await response.read()
-            is_json = "json" in response.headers.get("Content-Type", "")
+            is_json = response.content_type in ("application/json", "application/problem+json")
             return Reply(
                 response.status, response.headers, body, await response.json(content_type=None) if is_json else None
             )

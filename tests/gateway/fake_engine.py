@@ -53,6 +53,10 @@ def completion(text: str | None, finish_reason: str | None = "stop", **changes: 
     return reply | changes
 
 
+async def _send(response: web.StreamResponse, event: dict[str, Any]) -> None:
+    await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+
+
 @dataclass
 class FakeEngine:
     """What it answers, and what it was asked."""
@@ -61,6 +65,8 @@ class FakeEngine:
     answer: str = field(default_factory=lambda: json.dumps(GOLD))
     finish_reason: str | None = "stop"
     delay: float = 0.0
+    token_delay: float = 0.0
+    break_off_at: int | None = None
     max_model_len: int = 4096
     handler: Handler | None = None
     replies: list[Handler] = field(default_factory=list)
@@ -92,12 +98,37 @@ class FakeEngine:
                 await asyncio.sleep(self.delay)
             if body["model"] not in MODELS:
                 return web.json_response({"error": {"message": f"no model at {self.url}"}}, status=404)
+            if body.get("stream"):
+                return await self.stream(request, body)
             return web.json_response(completion(self.answer, self.finish_reason))
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         finally:
             self.running -= 1
+
+    async def stream(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        """The answer in tokens of four characters, as server-sent events."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        tokens = tokens_of(self.answer)
+        for number, token in enumerate(tokens):
+            if number == self.break_off_at:
+                assert request.transport is not None
+                request.transport.close()
+                return response
+            await asyncio.sleep(self.token_delay)
+            choice = {"index": 0, "delta": {"content": token["token"]}, "finish_reason": None}
+            if body.get("logprobs"):
+                choice["logprobs"] = {"content": [token]}
+            await _send(response, {"object": "chat.completion.chunk", "choices": [choice]})
+        last = {"index": 0, "delta": {}, "finish_reason": self.finish_reason}
+        await _send(response, {"object": "chat.completion.chunk", "choices": [last]})
+        if (body.get("stream_options") or {}).get("include_usage"):
+            usage = {"prompt_tokens": 100, "completion_tokens": len(tokens), "total_tokens": 100 + len(tokens)}
+            await _send(response, {"object": "chat.completion.chunk", "choices": [], "usage": usage})
+        await response.write(b"data: [DONE]\n\n")
+        return response
 
     async def models(self, _: web.Request) -> web.Response:
         """GET /v1/models."""
