@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from gateway import __version__
-from gateway.api import batch, convert, extract, health, problems, stream, tasks
+from gateway.api import batch, convert, extract, health, openai, problems, stream, tasks
 from gateway.api.body import ClientGoneError
 from gateway.api.guard import GUARDED, Guard
 from gateway.services import Services, build
@@ -54,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(tasks.router)
     if convert.TASK in parts.tasks:
         app.include_router(convert.router(parts.tasks[convert.TASK]))
+    app.include_router(openai.router)
     app.include_router(health.router)
     _add_layers(app, parts)
     _document_keys(app)
