@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from tests.local_region.errors import RegionError
@@ -41,14 +42,22 @@ def holder_of(port: int, proc: Path = Path("/proc")) -> tuple[int, str] | None:
     if not inodes:
         return None
     for process in proc.glob("[0-9]*"):
-        try:
-            targets = {descriptor.readlink().name for descriptor in (process / "fd").iterdir()}
-        except OSError:
-            continue  # ended meanwhile, or not ours to look into
-        if targets & inodes:
+        if _sockets_of(process) & inodes:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
             return int(process.name), command[:120]
     return None
+
+
+def _sockets_of(process: Path) -> set[str]:
+    """Gives what a process has open; less than that where it is another user's, or ends meanwhile."""
+    found = set()
+    try:
+        for descriptor in (process / "fd").iterdir():
+            with suppress(FileNotFoundError):  # closed since, as the one that lists the folder itself
+                found.add(descriptor.readlink().name)
+    except OSError:
+        pass
+    return found
 
 
 def _listening_inodes(port: int, proc: Path) -> set[str]:

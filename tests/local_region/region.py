@@ -85,10 +85,12 @@ class LocalRegion:
         with steps.step("Instance: systemd and its own Docker Engine") as line:
             line(instance_container.ensure(engine, self.state, built["instance"]))
         account = self.account()
-        with steps.step("Account: buckets, model, secrets, parameters, repositories, EC2 instance"):
-            instance_id = account.seed(self.state, self._model)
+        with steps.step("Account: buckets, secrets, parameters, repositories, EC2 instance"):
+            instance_id = account.seed(self.state)
         with steps.step("Images: pushed to the registry, told to ECR") as line:
             self._push(engine, account, built, line)
+        with steps.step("Model: uploaded to S3") as line:
+            line(f"{account.upload_model(self._model)} files changed")
         return instance_id
 
     def _push(

@@ -6,6 +6,7 @@ that what a test or a person changed stays.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import secrets
@@ -33,27 +34,37 @@ SMALL_MODEL = names.REPOSITORY_ROOT / "models" / "small"
 MODEL_PARTS = ("base", "adapter")
 
 
+@functools.cache
+def _session() -> boto3.Session:
+    """One for all accounts: it reads boto3's large descriptions of the services, and keeps them."""
+    return boto3.Session(region_name=names.AWS_REGION)
+
+
 class Account:
     """Clients of a region's API, and what is put there."""
 
     def __init__(self, endpoint: str) -> None:
         """endpoint: URL of the region's API."""
         self.endpoint = endpoint
-        self._session = boto3.Session(
-            aws_access_key_id=environment.OPERATOR_ACCESS_KEY,
-            aws_secret_access_key=environment.OPERATOR_SECRET_KEY,
-            region_name=names.AWS_REGION,
-        )
+        self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
         """Gives a boto3 client of the region; no setting of the operator's own reaches it."""
-        config = Config(proxies={}, retries={"max_attempts": 2}, s3={"addressing_style": "path"})
-        return self._session.client(service, endpoint_url=self.endpoint, config=config)  # type: ignore[call-overload]
+        if service not in self._clients:
+            config = Config(proxies={}, retries={"max_attempts": 2}, s3={"addressing_style": "path"})
+            make: Any = _session().client
+            self._clients[service] = make(
+                service,
+                endpoint_url=self.endpoint,
+                config=config,
+                aws_access_key_id=environment.OPERATOR_ACCESS_KEY,
+                aws_secret_access_key=environment.OPERATOR_SECRET_KEY,
+            )
+        return self._clients[service]
 
-    def seed(self, state: RegionState, model: Path = SMALL_MODEL) -> str:
-        """Puts everything but the images; gives the instance's id. Raises RegionError when there is no model."""
+    def seed(self, state: RegionState) -> str:
+        """Puts everything but the images and the model; gives the instance's id."""
         self._buckets()
-        self._upload_model(model)
         self._secrets(state)
         self._repositories()
         self._instance_profile()
@@ -118,10 +129,13 @@ class Account:
             },
         )
 
-    def _upload_model(self, model: Path) -> None:
+    def upload_model(self, model: Path) -> int:
+        """Makes the models bucket's `small/` equal to a folder with `base` and `adapter`; gives the number of changes.
+
+        Raises RegionError when there is no such folder.
+        """
         missing = [part for part in MODEL_PARTS if not (model / part).is_dir()]
         if missing:
-            return
             raise RegionError(f"There is no small model to upload: {model} lacks {' and '.join(missing)}.")
         s3: S3Client = self.client("s3")
         listed = s3.list_objects_v2(Bucket=names.MODELS_BUCKET, Prefix="small/").get("Contents", [])
@@ -131,13 +145,14 @@ class Account:
             for part in MODEL_PARTS
             for path in _files(model / part)
         }
-        for key, path in files.items():
-            content = path.read_bytes()
-            # S3's ETag of an object put whole is its MD5.
-            if there.get(key) != hashlib.md5(content, usedforsecurity=False).hexdigest():
-                s3.put_object(Bucket=names.MODELS_BUCKET, Key=key, Body=content)
-        for key in there.keys() - files.keys():
+        # S3's ETag of an object put whole is its MD5.
+        changed = [key for key, path in files.items() if there.get(key) != _md5(path)]
+        for key in changed:
+            s3.put_object(Bucket=names.MODELS_BUCKET, Key=key, Body=files[key].read_bytes())
+        surplus = there.keys() - files.keys()
+        for key in surplus:
             s3.delete_object(Bucket=names.MODELS_BUCKET, Key=key)
+        return len(changed) + len(surplus)
 
     def _secrets(self, state: RegionState) -> None:
         digest = hashlib.sha256(kept_secret(state.gateway_api_key, "slm-demo-").encode()).hexdigest()
@@ -148,10 +163,9 @@ class Account:
         }.items():
             try:
                 manager.create_secret(Name=name, SecretString=value)
-            except manager.exceptions.ResourceExistsException:
-                continue
-            except manager.exceptions.InvalidRequestException:  # deleted, and still within its recovery window
-                manager.restore_secret(SecretId=name)
+            except (manager.exceptions.ResourceExistsException, manager.exceptions.InvalidRequestException):
+                if "DeletedDate" in manager.describe_secret(SecretId=name):  # still within its recovery window
+                    manager.restore_secret(SecretId=name)
 
     def _repositories(self) -> None:
         ecr = self.client("ecr")
@@ -223,6 +237,10 @@ def kept_secret(path: Path, prefix: str) -> str:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _unless_there(codes: tuple[str, ...], make: Any) -> None:
