@@ -68,7 +68,7 @@ _STOP_WORDS = word_set("""
     of in on at to for with by from is was were are be been had has have as that this it its or then followed after
     before via per than
 """)
-_NEGATIONS = word_set("no not without negative denies denied never absent absence nor") | {"denie"}
+_NEGATIONS = word_set("no non not without negative denies denied never absent absence nor") | {"denie"}
 _OPPOSITE_GROUPS = (
     ({"positive"}, {"negative"}),
     ({"left"}, {"right"}),
@@ -89,8 +89,8 @@ for _one, _other in _OPPOSITE_GROUPS:
 _POLARITY = frozenset(("positive", "negative"))
 # Words that say too little to be evidence as a piece of a value.
 _UNITS = word_set("""
-    cycle week month year day hour mg g kg ml ng mb mut u % fraction dose gy line course time daily weekly monthly x current
-    ongoing prior
+    cycle week month year day hour mg g kg ml ng mb mut u % fraction dose gy line course time daily weekly monthly x
+    current ongoing prior
 """)
 # Endings that a word takes without becoming another; two words that differ in these alone are inflections.
 _SUFFIXES = word_set("""
@@ -241,27 +241,28 @@ class Grounder:
         if head == part or not head:
             return self._list(part)
         found = self._list(head)
-        if (len(found) > 1 or asides) and (passage := self._fuzzy(part)):
-            return [(part, passage)]
         grounded = any(spans for _, spans in found)
         may_stand_alone = not any(unit.is_required for unit in _units(scan(head)))
         for aside in asides:
             counts = grounded or (may_stand_alone and len(_units(scan(aside))) > 1)
             found += self._list(aside) if counts else [(aside, [])]
+        if not all(spans for _, spans in found) and (passage := self._fuzzy(part, complete=True)):
+            return [(part, passage)]
         return found
 
     def _list(self, part: str) -> list[tuple[str, list[Evidence]]]:
-        """The evidence of a part without brackets: as a whole, or of its pieces between commas, "and" and the like."""
+        """The evidence of a part without brackets: as a whole, or of its pieces between commas, "and" and such."""
         if whole := self._whole(part):
             return [(part, whole)]
         pieces = _split_pieces(part)
         found = [(piece, self._whole(piece)) for piece in pieces]
         if found and all(spans for _, spans in found):
             return found
-        if passage := self._fuzzy(part):
-            return [(part, passage)]
         if len(found) < 2:
-            return [(part, [])]
+            return [(part, self._fuzzy(part))]
+        # A passage in place of a list must hold all of it, or it would hide what is missing.
+        if passage := self._fuzzy(part, complete=True):
+            return [(part, passage)]
         return [(piece, spans or self._fuzzy(piece)) for piece, spans in found]
 
     def _whole(self, value: str) -> list[Evidence]:
@@ -283,7 +284,7 @@ class Grounder:
 
     def _normalized(self, value: str) -> list[Evidence]:
         words = scan(value)
-        capitals_only = len(words) == 1 and value.isupper() and value.lower() in _CAPITALS_ONLY
+        capitals_only = _is_symbol(value)
         found: list[Evidence] = []
         for run in self._runs(words.forms, words.joints):
             evidence = self._evidence(run, "normalized")
@@ -359,17 +360,19 @@ class Grounder:
                 return False
         return True
 
-    def _fuzzy(self, part: str) -> list[Evidence]:
-        """The best passage for a part that is not in the text as it is."""
+    def _fuzzy(self, part: str, *, complete: bool = False) -> list[Evidence]:
+        """The best passage for a part that is not in the text as it is; with `complete` it must hold every word."""
+        if _is_symbol(part) or _bare_numeral(part):
+            return []
         units = _units(scan(part))
         if not units or len(units) > _MAX_UNITS or _is_weak(units):
             return []
         hits = [self._hits(unit) for unit in units]
         if any(unit.is_required and not found for unit, found in zip(units, hits, strict=True)):
             return []
-        if sum(bool(found) for found in hits) / len(units) < FUZZY_THRESHOLD:
+        if sum(bool(found) for found in hits) / len(units) < (1 if complete else FUZZY_THRESHOLD):
             return []
-        best = self._best_passage(units, hits)
+        best = self._best_passage(units, hits, complete=complete)
         evidence = best and self._evidence(best, "fuzzy")
         return [evidence] if evidence else []
 
@@ -392,9 +395,10 @@ class Grounder:
             if (long and OSA.distance(form, other, score_cutoff=1) <= 1) or _is_inflection(form, other):
                 yield other
 
-    def _best_passage(self, units: list[_Unit], hits: list[list[_Run]]) -> _Run | None:
+    def _best_passage(self, units: list[_Unit], hits: list[list[_Run]], *, complete: bool) -> _Run | None:
         """The passage of the highest score, the first of equals."""
-        passages = _Passages(units, self._words, self._content, self._sentences, self._blockers(units))
+        required = {number for number, unit in enumerate(units) if complete or unit.is_required}
+        passages = _Passages(units, required, self._words, self._content, self._sentences, self._blockers(units))
         events = sorted((run, number) for number, runs in enumerate(hits) for run in runs)
         # A passage must hold one of the rarest words, so only the neighbourhood of these is looked at.
         spare = int(len(units) * (1 - FUZZY_THRESHOLD)) + 1
@@ -458,14 +462,20 @@ class _Passages:
     """Scores passages of one text for the units of one value."""
 
     def __init__(
-        self, units: list[_Unit], words: Words, content: list[int], sentences: list[int], blockers: list[int]
+        self,
+        units: list[_Unit],
+        required: set[int],
+        words: Words,
+        content: list[int],
+        sentences: list[int],
+        blockers: list[int],
     ) -> None:
         self._units = units
         self._words = words
         self._content = content
         self._sentences = sentences
         self._blockers = blockers
-        self._required = {number for number, unit in enumerate(units) if unit.is_required}
+        self._required = required
         # More words than this cost more than the threshold leaves; function words are free, hence the doubling.
         length = sum(len(unit.forms) for unit in units)
         self.reach = 2 * (length + int(len(units) * (1 / FUZZY_THRESHOLD - 1) / _GAP_COST) + 1)
@@ -515,6 +525,11 @@ class _Passages:
 def _says_something(value: str) -> bool:
     """Whether a value is more than punctuation and connecting words; an emoji says something."""
     return bool(scan(value)) or any(unicodedata.category(character)[0] == "S" for character in value)
+
+
+def _is_symbol(value: str) -> bool:
+    """Whether a value in capitals means something else than the everyday word of the same letters."""
+    return value.isupper() and value.lower() in _CAPITALS_ONLY
 
 
 def _bare_numeral(value: str) -> str | None:
