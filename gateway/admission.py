@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 _MAX_BUCKETS = 10_000
@@ -22,13 +22,16 @@ class RefusedError(Exception):
 class Gate:
     """Lets a number of requests run at once, in the order of their coming, and a number wait."""
 
-    def __init__(self, *, concurrency: int, queue: int, queue_timeout: float) -> None:
-        """Take how many run at once, how many may wait, and the longest wait in seconds."""
+    def __init__(
+        self, *, concurrency: int, queue: int, queue_timeout: float, on_wait: Callable[[float], None] | None = None
+    ) -> None:
+        """Take how many run at once, how many may wait, the longest wait in seconds, and whom to tell of each wait."""
         self._concurrency = concurrency
         self._max_queue = queue
         self._queue_timeout = queue_timeout
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._service_seconds = 1.0
+        self._on_wait = on_wait
         self.running = 0
 
     @property
@@ -57,6 +60,7 @@ class Gate:
     async def _wait(self) -> None:
         if len(self._waiting) >= self._max_queue:
             raise RefusedError("queue_full", "all places are taken and the queue is full", self._estimate())
+        began = time.monotonic()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
@@ -71,6 +75,9 @@ class Gate:
             if isinstance(error, TimeoutError):
                 raise RefusedError("queue_timeout", "no place came free in time", self._estimate()) from None
             raise
+
+        if self._on_wait is not None:
+            self._on_wait(time.monotonic() - began)
 
     def _leave(self) -> None:
         while self._waiting:

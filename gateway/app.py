@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from gateway import __version__
-from gateway.api import batch, convert, extract, health, openai, problems, stream, tasks
+from gateway.api import batch, convert, extract, health, metrics, openai, problems, stream, tasks
 from gateway.api.body import ClientGoneError
 from gateway.api.guard import GUARDED, Guard
 from gateway.services import Services, build
@@ -56,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(convert.router(parts.tasks[convert.TASK]))
     app.include_router(openai.router)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     _add_layers(app, parts)
     _document_keys(app)
     return app
@@ -72,7 +73,7 @@ def _add_layers(app: FastAPI, parts: Services) -> None:
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
-    app.add_middleware(Telemetry)
+    app.add_middleware(Telemetry, metrics=parts.metrics)
 
 
 def origin_pattern(origin: str) -> str:

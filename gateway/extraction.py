@@ -3,12 +3,13 @@ answer.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gateway import chunking
-from gateway.admission import Gate
+from gateway.admission import Gate, RefusedError
 from gateway.budget import TokenBudget
 from gateway.circuit import CircuitOpenError
 from gateway.completion import Completion
@@ -16,6 +17,7 @@ from gateway.decoding import Decoded, DecodingError, Repair, confidence, decode,
 from gateway.engine import Engine
 from gateway.engine_errors import EngineError, EngineRejectedError, EngineTimeoutError, EngineUnavailableError
 from gateway.grounding import Evidence, Grounder
+from gateway.metrics import Metrics
 from gateway.prompting import build_messages
 from gateway.tasks import Task
 
@@ -92,8 +94,11 @@ class _Answer:
 class Extractor:
     """Runs extractions. It holds no state of a request, so one serves all."""
 
-    def __init__(self, engine: Engine, gate: Gate, tasks: Mapping[str, Task]) -> None:
-        """Take the engine, the gate before it, and the tasks, whose grammars are made once here."""
+    def __init__(self, engine: Engine, gate: Gate, tasks: Mapping[str, Task], metrics: Metrics) -> None:
+        """Take the engine, the gate before it, the tasks, whose grammars are made once here, and the metrics to
+        keep.
+        """
+        self._metrics = metrics
         self._engine = engine
         self._gate = gate
         self._budget = TokenBudget(engine)
@@ -121,10 +126,36 @@ class Extractor:
 
         Raises:
             RefusedError, DecodingError, EngineError, CircuitOpenError: as the layers below; of a text in several
-            pieces, only when all
-            pieces fail, and then the first one's.
+            pieces,
+            only when all pieces fail, and then the first one's.
             UnknownModelError: `options.model` is not served.
         """
+        try:
+            extraction = await self._extract(task, text, options, deadline, request_id, on_text)
+        except Exception as error:
+            self._metrics.extracted(task.name, reason_of(error))
+            if isinstance(error, RefusedError):
+                self._metrics.refused(error.reason)
+            raise
+        self._metrics.extracted(task.name, "ok")
+        for warning in extraction.warnings:
+            self._metrics.repaired(task.name, warning.code)
+        if options.grounding != "off":
+            evidence = extraction.evidence
+            self._metrics.ungrounded(
+                task.name, sum(1 for name, value in extraction.fields.items() if value and not evidence[name])
+            )
+        return extraction
+
+    async def _extract(
+        self,
+        task: Task,
+        text: str,
+        options: Options,
+        deadline: float,
+        request_id: str | None,
+        on_text: Callable[[str], None] | None,
+    ) -> Extraction:
         model = options.model or task.adapter
         try:
             pieces = await self._split(task, text, model, options, deadline)
@@ -148,7 +179,7 @@ class Extractor:
         report = tuple(
             Piece(piece.index, piece.start, piece.end)
             if isinstance(answer, _Answer)
-            else Piece(piece.index, piece.start, piece.end, "failed", _reason(answer))
+            else Piece(piece.index, piece.start, piece.end, "failed", reason_of(answer))
             for piece, answer in zip(pieces, answers, strict=True)
         )
         fields, sure, warnings = _merged(task, good)
@@ -178,6 +209,18 @@ class Extractor:
             chunks=report,
             warnings=tuple(warnings),
         )
+
+    def _timed(self, task: Task, began: float, on_text: Callable[[str], None]) -> Callable[[str], None]:
+        first = True
+
+        def told(text: str) -> None:
+            nonlocal first
+            if first:
+                first = False
+                self._metrics.first_token(task.name, time.monotonic() - began)
+            on_text(text)
+
+        return told
 
     async def _split(
         self, task: Task, text: str, model: str, options: Options, deadline: float
@@ -238,12 +281,15 @@ class Extractor:
         on_text: Callable[[str], None] | None,
     ) -> _Answer:
         async with self._gate.place():
+            began = time.monotonic()
             if on_text is None:
                 completion = await self._engine.complete(body, deadline=deadline, request_id=request_id)
             else:
-                completion = await self._engine.complete_in_parts(
-                    body, on_text, deadline=deadline, request_id=request_id
-                )
+                told = self._timed(task, began, on_text)
+                completion = await self._engine.complete_in_parts(body, told, deadline=deadline, request_id=request_id)
+        self._metrics.engine_answered(
+            task.name, time.monotonic() - began, completion.prompt_tokens, completion.completion_tokens
+        )
         self._budget.learn(model, text, completion.prompt_tokens)
         if completion.finish_reason == "length":
             raise CutAnswerError(body["max_tokens"])
@@ -275,16 +321,21 @@ async def _all(calls: Sequence[Coroutine[Any, Any, _Answer]]) -> list[_Answer | 
     return results
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Why an extraction or a piece of one failed, as a fixed word."""
     match error:
-        case DecodingError():
+        case DecodingError() | RefusedError():
             return error.reason
+        case UnknownModelError():
+            return "unknown_model"
         case EngineTimeoutError():
             return "too_late"
         case EngineRejectedError():
             return "refused"
-        case _:
+        case EngineError() | CircuitOpenError():
             return "unavailable"
+        case _:
+            return "internal"
 
 
 def _merged(task: Task, answers: list[_Answer]) -> tuple[dict[str, str | None], dict[str, float | None], list[Repair]]:

@@ -10,6 +10,7 @@ from gateway.api.schemas import RESERVED
 from gateway.engine import Engine
 from gateway.extraction import Extractor
 from gateway.keys import Keyring
+from gateway.metrics import Metrics
 from gateway.readiness import Readiness
 from gateway.settings import Settings
 from gateway.tasks import Task, load_tasks
@@ -36,6 +37,7 @@ class Services:
     engine: Engine
     extractor: Extractor
     readiness: Readiness
+    metrics: Metrics
     drain: Drain = field(default_factory=Drain)
 
 
@@ -64,8 +66,19 @@ def build(settings: Settings) -> Services:
     keyring = None
     if settings.auth == "required" and settings.api_keys_file is not None:
         keyring = Keyring(settings.api_keys_file)
+    metrics = Metrics()
     engine = Engine(settings)
-    gate = Gate(concurrency=settings.max_concurrency, queue=settings.max_queue, queue_timeout=settings.queue_timeout)
+    gate = Gate(
+        concurrency=settings.max_concurrency,
+        queue=settings.max_queue,
+        queue_timeout=settings.queue_timeout,
+        on_wait=metrics.waited,
+    )
+    metrics.watch("gateway_running", "Calls at the engine now.", lambda: gate.running)
+    metrics.watch("gateway_queue_waiting", "Requests that wait for a place.", lambda: gate.waiting)
+    metrics.watch(
+        "gateway_circuit_open", "1 while requests fail at once as the engine is down.", lambda: engine.circuit.is_open
+    )
     return Services(
         settings=settings,
         tasks=tasks,
@@ -74,8 +87,9 @@ def build(settings: Settings) -> Services:
         limiter=RateLimiter(*settings.rate) if settings.rate else None,
         gate=gate,
         engine=engine,
-        extractor=Extractor(engine, gate, tasks),
+        extractor=Extractor(engine, gate, tasks, metrics),
         readiness=Readiness(engine, default.adapter),
+        metrics=metrics,
     )
 
 

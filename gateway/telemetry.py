@@ -17,6 +17,7 @@ from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.problems import problem_response
+from gateway.metrics import Metrics
 
 if TYPE_CHECKING:
     from loguru import Message as LogMessage
@@ -96,9 +97,10 @@ class Telemetry:
     It is the outermost layer: whatever nobody else caught becomes a problem document here.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Take the application to wrap."""
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        """Take the application to wrap and the metrics to keep."""
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -127,13 +129,17 @@ class Telemetry:
             response = problem_response(scope, 500, "the gateway failed; its log has the reason under this request id")
             await response(scope, receive, send_with_id)
         finally:
+            seconds = time.perf_counter() - began
+            status = scope.get("gateway.status", status)
+            route = _route(scope)
+            self._metrics.answered(route or "none", status, seconds)
             logger.bind(
                 request_id=identity,
                 method=scope["method"],
-                route=_route(scope),
-                status=scope.get("gateway.status", status),
+                route=route,
+                status=status,
                 client=scope.get("gateway.client"),
-                milliseconds=round(1000 * (time.perf_counter() - began), 1),
+                milliseconds=round(1000 * seconds, 1),
             ).info("request")
 
 

@@ -26,7 +26,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         drain = self._services.drain
+        metrics = self._services.metrics
         if drain.draining:
+            metrics.refused("draining")
             headers = {"Retry-After": str(_DRAIN_RETRY_AFTER), "Connection": "close"}
             await problem_response(scope, 503, "the gateway is going down", headers)(scope, receive, send)
             return
@@ -35,6 +37,7 @@ class Guard:
             key = _presented(scope)
             name = self._services.keyring.identify(key) if key else None
             if name is None:
+                metrics.refused("unauthorized")
                 detail = (
                     "the key is not known" if key else "send a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
                 )
@@ -46,6 +49,7 @@ class Guard:
             try:
                 self._services.limiter.take(client)
             except RefusedError as error:
+                metrics.refused(error.reason)
                 headers = {"Retry-After": str(error.retry_after)}
                 await problem_response(scope, 429, str(error), headers)(scope, receive, send)
                 return

@@ -4,6 +4,7 @@ All messages go on as they are, tokens come back as they are, and every count is
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from gateway.api.body import read, while_connected
 from gateway.api.problems import ProblemError, as_problem, problem
 from gateway.api.streaming import EVENTS, PartsResponse
 from gateway.engine_errors import EngineRejectedError
+from gateway.metrics import OPENAI
 from gateway.services import Services, services
 from gateway.telemetry import request_id
 
@@ -167,18 +169,21 @@ async def _serve(request: Request, path: str, wanted: _Generation, size: int) ->
     if wanted.stream:
         return PartsResponse(request, _events(request, parts, path, body), EVENTS)
     async with while_connected(request), parts.gate.place():
+        began = time.monotonic()
         try:
             reply = await parts.engine.forward(
                 path, body, deadline=_deadline(parts), request_id=request_id(request.scope)
             )
         except EngineRejectedError as error:
             raise _rejected(error) from None
+    _count(parts, began, reply)
     return answers.json_response(reply)
 
 
 async def _events(request: Request, parts: Services, path: str, body: dict[str, Any]) -> AsyncGenerator[bytes]:
     """The engine's events as OpenAI's clients read them; an error after the first one is an event of its own."""
     begun = False
+    began = time.monotonic()
     usage_wanted = bool((body.get("stream_options") or {}).get("include_usage"))
     body = {**body, "stream_options": {**(body.get("stream_options") or {}), "include_usage": True}}
     try:
@@ -189,6 +194,10 @@ async def _events(request: Request, parts: Services, path: str, body: dict[str, 
             ) as events,
         ):
             async for event in events:
+                if not begun:
+                    parts.metrics.first_token(OPENAI, time.monotonic() - began)
+                if event.get("usage") and not event.get("choices"):
+                    _count(parts, began, event)
                 if event.get("choices") or usage_wanted:
                     yield _data(event)
                     begun = True
@@ -202,6 +211,15 @@ async def _events(request: Request, parts: Services, path: str, body: dict[str, 
         # OpenAI's clients look for `error`; no [DONE] follows, as the answer is not whole.
         document = problem(request.scope, known)
         yield _data({"error": {**document, "message": known.detail, "code": known.status}})
+
+
+def _count(parts: Services, began: float, reply: Mapping[str, Any]) -> None:
+    usage = reply.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    prompt, completion = (
+        count if isinstance(count := usage.get(name), int) else 0 for name in ("prompt_tokens", "completion_tokens")
+    )
+    parts.metrics.engine_answered(OPENAI, time.monotonic() - began, prompt, completion)
 
 
 def _data(event: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,90 @@
+"""What Prometheus reads. Labels come from fixed sets - routes, statuses, tasks, codes - and never from a request's
+data.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from gateway import __version__
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+# Extraction with no task of its own, by an OpenAI client.
+OPENAI = "openai"
+
+
+class Metrics:
+    """The gateway's metrics in a registry of their own; the engine's are the engine's."""
+
+    def __init__(self) -> None:
+        """Make them all."""
+        registry = self._registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def histogram(name: str, text: str, *labels: str) -> Histogram:
+            return Histogram(name, text, labels, registry=registry, buckets=_SECONDS)
+
+        self._requests = counter("llm_requests", "Requests answered.", "route", "status")
+        self._durations = histogram(
+            "llm_request_duration_seconds", "From a request's head to its answer's end.", "route"
+        )
+        self._tokens = counter("llm_tokens", "Tokens as the engine counts them.", "task", "kind")
+        self._first_tokens = histogram(
+            "llm_time_to_first_token_seconds", "From asking the engine to a stream's first token.", "task"
+        )
+        self._engine_calls = histogram("gateway_engine_seconds", "One call of the engine.", "task")
+        self._queue_waits = histogram("gateway_queue_wait_seconds", "Waiting for a place at the engine.")
+        self._refusals = counter("gateway_refusals", "Requests refused before the engine.", "reason")
+        self._extractions = counter("gateway_extractions", "Extractions by how they ended.", "task", "outcome")
+        self._repairs = counter("gateway_repairs", "Warnings in answers.", "task", "code")
+        self._ungrounded = counter("gateway_ungrounded_values", "Values that nothing in the text says.", "task")
+        build = Gauge("gateway_build_info", "The gateway's version.", ["version"], registry=registry)
+        build.labels(__version__).set(1)
+        # Labelled children, looked up once.
+        self._child = cache(lambda metric, *labels: metric.labels(*labels))
+
+    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Add a gauge that is read when Prometheus asks."""
+        Gauge(name, text, registry=self._registry).set_function(value)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """A request ended."""
+        self._child(self._requests, route, str(status)).inc()
+        self._child(self._durations, route).observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        """A request was refused."""
+        self._child(self._refusals, reason).inc()
+
+    def waited(self, seconds: float) -> None:
+        """A place at the engine was given after a wait."""
+        self._queue_waits.observe(seconds)
+
+    def engine_answered(self, task: str, seconds: float, prompt_tokens: int, completion_tokens: int) -> None:
+        """A call of the engine ended with an answer."""
+        self._child(self._engine_calls, task).observe(seconds)
+        self._child(self._tokens, task, "prompt").inc(prompt_tokens)
+        self._child(self._tokens, task, "completion").inc(completion_tokens)
+
+    def first_token(self, task: str, seconds: float) -> None:
+        """A stream's first token came."""
+        self._child(self._first_tokens, task).observe(seconds)
+
+    def extracted(self, task: str, outcome: str) -> None:
+        """An extraction ended: `ok`, or a fixed word for why not."""
+        self._child(self._extractions, task, outcome).inc()
+
+    def repaired(self, task: str, code: str) -> None:
+        """An answer has a warning."""
+        self._child(self._repairs, task, code).inc()
+
+    def ungrounded(self, task: str, values: int) -> None:
+        """An answer has values without evidence."""
+        self._child(self._ungrounded, task).inc(values)
+
+    def exposition(self) -> bytes:
+        """All of them in Prometheus's text format."""
+        return generate_latest(self._registry)
