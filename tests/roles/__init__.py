@@ -1,0 +1,1 @@
+"""The roles' templates, variables and modules, tested without an instance."""
