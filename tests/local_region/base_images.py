@@ -11,7 +11,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,31 +68,30 @@ def ensure(engine: DockerEngine, progress: Progress, suites: Sequence[str] = SUI
     Raises BaseImageError when one could neither be pulled nor made.
     """
     missing = [suite for suite in suites if engine.run("image", "inspect", tag(suite), check=False).returncode != 0]
-    unreachable = [suite for suite in missing if not _pull(engine, suite, progress)]
-    if not unreachable:
-        return
-    _require_debootstrap(progress)
-    mirrors = machine_mirrors()
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        for _ in pool.map(lambda suite: _make(engine, suite, mirrors, progress), unreachable):
-            pass
+    for suite in missing:
+        refusal = _pull(engine, suite, progress)
+        if refusal is not None:
+            _require_debootstrap(refusal, progress)
+            _make(engine, suite, machine_mirrors(), progress)
 
 
-def _pull(engine: DockerEngine, suite: str, progress: Progress) -> bool:
+def _pull(engine: DockerEngine, suite: str, progress: Progress) -> str | None:
+    """Pulls a base image; gives why it could not, None when it could."""
     began = time.monotonic()
     upstream = f"debian:{suite}-slim"
     try:
-        pulled = engine.run("pull", "-q", upstream, check=False, timeout=PULL_TIMEOUT_SECONDS).returncode == 0
+        pulled = engine.run("pull", "-q", upstream, check=False, timeout=PULL_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        pulled = False
-    if pulled:
-        engine.run("tag", upstream, tag(suite))
-        progress(f"base image {suite}: pulled ({time.monotonic() - began:.0f} s)")
-    return pulled
+        return f"no answer within {PULL_TIMEOUT_SECONDS} s"
+    if pulled.returncode != 0:
+        return pulled.stderr.strip()
+    engine.run("tag", upstream, tag(suite))
+    progress(f"base image {suite}: pulled ({time.monotonic() - began:.0f} s)")
+    return None
 
 
-def _require_debootstrap(progress: Progress) -> None:
-    why = "No image registry answers, so the base images have to be made with debootstrap"
+def _require_debootstrap(refusal: str, progress: Progress) -> None:
+    why = f"No image registry answers ({refusal}), so the base images have to be made with debootstrap"
     if not is_debian_like():
         raise BaseImageError(f"{why}, which needs Debian or Ubuntu. Give this machine access to an image registry.")
     if os.geteuid() != 0:

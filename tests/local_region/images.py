@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from tests.local_region import base_images, names, package_settings
 from tests.local_region.docker_engine import REQUIRED_DISK_GIB, DockerEngine, Progress, check_disk
@@ -135,15 +136,19 @@ def build_all(engine: DockerEngine, progress: Progress, state_dir: Path) -> dict
     if missing:
         # A changed gateway needs next to nothing.
         check_disk(engine, BUILD_DISK_GIB if "engine" in missing else REQUIRED_DISK_GIB)
-        base_images.ensure(engine, progress, sorted({SPECS[name].suite for name in missing}))
         settings = package_settings.of_this_machine()
+        bases = Lock()
+
+        def build(name: str) -> None:
+            with bases:  # The first that wants a base makes it; builds on another go on meanwhile.
+                base_images.ensure(engine, progress, [SPECS[name].suite])
+            _build(engine, name, references[name], settings, progress, state_dir)
+
         # Two at a time: the engine's build unpacks and downloads by turns, and leaves the others a core.
         with ThreadPoolExecutor(max_workers=2) as pool:
-            builds = [
-                pool.submit(_build, engine, name, references[name], settings, progress, state_dir) for name in missing
-            ]
-        for build in builds:
-            build.result()
+            builds = [pool.submit(build, name) for name in missing]
+        for finished in builds:
+            finished.result()
         for name in missing:
             _remove_older(engine, references[name])
     up_to_date = [name for name in SPECS if name not in missing]

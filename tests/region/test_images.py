@@ -244,3 +244,17 @@ def test_production_engine_builds_on_a_stand_in() -> None:
         engine.run("rmi", tag, check=False)
     for key in ("Entrypoint", "Cmd", "ExposedPorts", "User"):
         assert production[key] == cpu[key], key
+
+
+def test_no_registry_and_no_debian_says_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = tmp_path / "docker"
+    client.write_text("#!/bin/sh\necho no such host >&2\nexit 1\n", encoding="utf-8")
+    client.chmod(0o755)
+    engine = DockerEngine(client=str(client), version="28.2.2", started_by_us=False)
+    monkeypatch.setattr(base_images, "is_debian_like", lambda: False)
+    with pytest.raises(base_images.BaseImageError, match=r"no such host.*which needs Debian or Ubuntu"):
+        base_images.ensure(engine, lambda _line: None, ["trixie"])
+    monkeypatch.setattr(base_images, "is_debian_like", lambda: True)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(base_images.BaseImageError, match=r"no such host.*which needs root"):
+        base_images.ensure(engine, lambda _line: None, ["trixie"])
