@@ -39,8 +39,8 @@ def ensure(state: RegionState, port: int, engine: DockerEngine) -> bool:
         stop(state)
     state.api_pid.unlink(missing_ok=True)  # stale: the machine was restarted, or the process was killed
     ports.require_free(port, "AWS's API", "--api-port")
-    process = _start(state, port, engine)
-    _wait_until_ready(process, state, port)
+    _start(state, port, engine)
+    _wait_until_ready(state, port)
     return True
 
 
@@ -68,39 +68,40 @@ def stop(state: RegionState) -> bool:
     return True
 
 
-def _start(state: RegionState, port: int, engine: DockerEngine) -> subprocess.Popen[bytes]:
+def _start(state: RegionState, port: int, engine: DockerEngine) -> None:
     command = [sys.executable, "-m", MODULE, "--region", state.name, "--folder", str(state.folder), "--port", str(port)]
     command += ["--docker", engine.client, "--address", "127.0.0.1"]
     gateway = containers.machine_address(engine, state.name)
     if gateway is not None:
         command += ["--address", gateway]
     with state.api_log.open("ab") as log:
-        process = subprocess.Popen(
-            command,
+        # By a shell that ends at once: the server is then nobody's child, so nobody has to wait for it.
+        started = subprocess.run(
+            ["sh", "-c", '"$@" 1>&2 & echo $!', "sh", *command],
             cwd=names.REPOSITORY_ROOT,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,
             # moto calls itself at this port for some services; the operator's own AWS settings stay out.
             env={**_without_aws(os.environ), "MOTO_PORT": str(port)},
+            check=True,
         )
-    state.api_pid.write_text(f"{process.pid}\n", encoding="ascii")
-    return process
+    state.api_pid.write_bytes(started.stdout)
 
 
 def _without_aws(environment: os._Environ[str]) -> dict[str, str]:
     return {key: value for key, value in environment.items() if not key.startswith("AWS_")}
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], state: RegionState, port: int) -> None:
+def _wait_until_ready(state: RegionState, port: int) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if is_running(state, port):
             return
-        if process.poll() is not None:
+        if _pid(state) is None:
             state.api_pid.unlink(missing_ok=True)
-            raise RegionError(f"The API server ended at once (exit {process.returncode}). {_end_of(state.api_log)}")
+            raise RegionError(f"The API server ended at once. {_end_of(state.api_log)}")
         time.sleep(0.1)
     raise RegionError(f"The API server does not answer after {READY_TIMEOUT_SECONDS} s. {_end_of(state.api_log)}")
 
@@ -128,11 +129,6 @@ def _pid(state: RegionState) -> int | None:
         pid = int(state.api_pid.read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):
         return None
-    try:
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:  # ours, and just ended
-            return None
-    except ChildProcessError:
-        pass
     return pid if MODULE in _command_of(pid) and str(state.folder) in _command_of(pid) else None
 
 
