@@ -140,9 +140,10 @@ def _pieces(
         start, end = units[first][0], units[behind - 1][1]
         yield Chunk(index, start, end, text[start:end])
         index += 1
+        begun = first
         first = fresh = behind
         repeated = 0
-        while first > 0 and repeated + units[first - 1][2] <= overlap_tokens:
+        while first - 1 > begun and repeated + units[first - 1][2] <= overlap_tokens:
             first -= 1
             repeated += units[first][2]
 

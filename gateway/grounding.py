@@ -51,15 +51,16 @@ Match = Literal["exact", "normalized", "fuzzy"]
 FUZZY_THRESHOLD = 0.8
 """Least score of fuzzy evidence: found / (words of the value + 0.1 for each other word in the passage).
 
-A found word counts 1, its inflection or one typing error (one edit in seven letters or more) 0.9. Function words ("of",
-"with") count on neither side. So of up to four words all must be found, and of five one may be missing where no other
-word stands between the rest.
+A found word counts 1, its inflection or one typing error (one edit in seven letters or more) 0.9, a word that stands
+elsewhere in the text 0.25. Function words ("of", "with") count on neither side. So of up to three words all must be
+found, and of five one may be missing where no other word stands between the rest.
 """
 MAX_SPANS = 10
 """Most spans that one part of a value gets, in document order: enough to show, and the answer stays small."""
 
 _GAP_COST = 0.1
 _VARIANT_SCORE = 0.9
+_ELSEWHERE_SCORE = 0.25
 _TYPO_MIN_CHARS = 7  # shorter words are too often another word: "ileum" and "ilium"
 _MAX_UNITS = 32  # a longer part is prose, not a value
 _SHORT_WORD = 3  # a gene, a unit, an abbreviation: must be found as it is
@@ -90,7 +91,7 @@ _POLARITY = frozenset(("positive", "negative"))
 # Words that say too little to be evidence as a piece of a value.
 _UNITS = word_set("""
     cycle week month year day hour mg g kg ml ng mb mut u % fraction dose gy line course time daily weekly monthly x
-    current ongoing prior
+    current initial ongoing prior previous
 """)
 # Endings that a word takes without becoming another; two words that differ in these alone are inflections.
 _SUFFIXES = word_set("""
@@ -103,6 +104,7 @@ _MIN_STEM = 4
 
 _PARTS = re.compile(r"\s*[;|\n•]\s*")
 _ASIDE = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
+_SYMBOL = re.compile(r"\b(?:\w*\d\w*|[A-Z]{2,6})\b")  # of a gene or a drug scheme, or a number
 _PIECES = re.compile(
     r"\s*(?:,(?!\d)|[/()\[\]&→]|->|(?<=\w)\+(?=\w)|(?<=\s)\+(?=\s)|(?<=\s)[–—-](?=\s)|:(?=\s))\s*"
     r"|\s+(?:and|or|plus|with|then|followed by|in combination with|after|before)\s+",
@@ -242,7 +244,7 @@ class Grounder:
             return self._list(part)
         found = self._list(head)
         grounded = any(spans for _, spans in found)
-        may_stand_alone = not any(unit.is_required for unit in _units(scan(head)))
+        may_stand_alone = _SYMBOL.search(head) is None
         for aside in asides:
             counts = grounded or (may_stand_alone and len(_units(scan(aside))) > 1)
             found += self._list(aside) if counts else [(aside, [])]
@@ -398,10 +400,13 @@ class Grounder:
     def _best_passage(self, units: list[_Unit], hits: list[list[_Run]], *, complete: bool) -> _Run | None:
         """The passage of the highest score, the first of equals."""
         required = {number for number, unit in enumerate(units) if complete or unit.is_required}
-        passages = _Passages(units, required, self._words, self._content, self._sentences, self._blockers(units))
+        present = {number for number, runs in enumerate(hits) if runs}
+        passages = _Passages(
+            units, required, present, self._words, self._content, self._sentences, self._blockers(units)
+        )
         events = sorted((run, number) for number, runs in enumerate(hits) for run in runs)
         # A passage must hold one of the rarest words, so only the neighbourhood of these is looked at.
-        spare = int(len(units) * (1 - FUZZY_THRESHOLD)) + 1
+        spare = int(len(units) * (1 - FUZZY_THRESHOLD) / (1 - _ELSEWHERE_SCORE)) + 1
         rarest = sorted((len(runs), number) for number, runs in enumerate(hits) if runs)[:spare]
         anchors = sorted({run.first for _, number in rarest for run in hits[number]})
         best: _Run | None = None
@@ -465,6 +470,7 @@ class _Passages:
         self,
         units: list[_Unit],
         required: set[int],
+        present: set[int],
         words: Words,
         content: list[int],
         sentences: list[int],
@@ -476,6 +482,7 @@ class _Passages:
         self._sentences = sentences
         self._blockers = blockers
         self._required = required
+        self._present = present
         # More words than this cost more than the threshold leaves; function words are free, hence the doubling.
         length = sum(len(unit.forms) for unit in units)
         self.reach = 2 * (length + int(len(units) * (1 / FUZZY_THRESHOLD - 1) / _GAP_COST) + 1)
@@ -502,12 +509,13 @@ class _Passages:
     def _score(self, first: int, last: int, taken: dict[int, _Run]) -> float:
         if not self._required <= taken.keys():
             return 0.0
+        elsewhere = _ELSEWHERE_SCORE * len(self._present - taken.keys())
         blocker = bisect_left(self._blockers, first)
         if blocker < len(self._blockers) and self._blockers[blocker] <= last:
             return 0.0
         inside = self._content[last + 1] - self._content[first]
         gaps = max(inside - sum(run.last - run.first + 1 for run in taken.values()), 0)
-        return sum(run.score for run in taken.values()) / (len(self._units) + _GAP_COST * gaps)
+        return (sum(run.score for run in taken.values()) + elsewhere) / (len(self._units) + _GAP_COST * gaps)
 
     def _is_in_order(self, unit: int, run: _Run, taken: dict[int, _Run]) -> bool:
         """Whether "positive" or "negative" says it of the word that the value means: after it, or by "positive for"."""

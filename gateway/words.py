@@ -181,6 +181,8 @@ def fold(surface: str) -> str:
                 form = _singular(form)
             if len(form) >= 6:
                 form = _american(form)
+    elif form[0] == "x" and form[1:].isdecimal():
+        return form[1:]  # "x6" of cycles
     elif "," in form or "." in form:
         return re.sub(r",(?=\d{3}(?!\d))", "", form).replace(",", ".")
     return _SAME.get(form, form)
