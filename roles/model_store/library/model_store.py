@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import fnmatch
 import hashlib
+import http.client
 import json
 import re
 import shutil
@@ -263,7 +264,7 @@ class HubSource:
                 try:
                     self._download(name, target, file["size"])
                     break
-                except (OSError, urllib.error.URLError) as error:
+                except (OSError, http.client.HTTPException) as error:
                     if attempt == ATTEMPTS:
                         raise ModelError(f"the download of {name} from {self.source} was cut: {error}") from error
                     time.sleep(2**attempt)

@@ -1,0 +1,88 @@
+"""Fake of the Hugging Face Hub: one repository over real HTTP, with Range requests, a token, a redirect, cut downloads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+REPOSITORY = "someone/some-model"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class FakeHub:
+    """A Hub that serves `files`; with a token, only to those who send it.
+
+    `cut_at`: bytes after which the next download ends, once."""
+
+    def __init__(self, files: dict[str, bytes], token: str = "") -> None:
+        self.files, self.token = files, token
+        self.cut_at: int | None = None
+        self.seen: list[tuple[str, str, str]] = []
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                hub.answer(self)
+
+            def log_message(self, *_: object) -> None:
+                """Stay quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> FakeHub:
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def siblings(self) -> list[dict[str, object]]:
+        """What the Hub's API tells of each file: a SHA-256 of those over 100 bytes, else the git blob's SHA-1."""
+        told: list[dict[str, object]] = []
+        for name, content in self.files.items():
+            blob = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
+            entry: dict[str, object] = {"rfilename": name, "size": len(content), "blobId": blob}
+            if len(content) > 100:
+                entry["lfs"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            told.append(entry)
+        return told
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer one request as the Hub (or, under /storage, the storage that it redirects to) does."""
+        path = urlsplit(request.path).path
+        authorization = request.headers.get("Authorization", "")
+        self.seen.append((path, authorization, request.headers.get("Range", "")))
+        storage = path.startswith("/storage/")
+        if self.token and not storage and authorization != f"Bearer {self.token}":
+            request.send_error(401)
+        elif path == f"/api/models/{REPOSITORY}/revision/{COMMIT}":
+            self._send(request, 200, json.dumps({"siblings": self.siblings()}).encode())
+        elif path.startswith(f"/{REPOSITORY}/resolve/{COMMIT}/"):
+            request.send_response(302)
+            # Another name of the same machine, so that it is another host for the client.
+            port = self._server.server_address[1]
+            request.send_header("Location", f"http://localhost:{port}/storage/{path.rsplit(COMMIT + '/')[-1]}")
+            request.end_headers()
+        elif storage and path.removeprefix("/storage/") in self.files:
+            self._download(request, self.files[path.removeprefix("/storage/")])
+        else:
+            request.send_error(404)
+
+    def _download(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
+        start = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        self._send(request, 206 if start else 200, content[start:])
+
+    def _send(self, request: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        if self.cut_at is not None and len(body) > self.cut_at and "/storage/" in request.path:
+            body, self.cut_at = body[: self.cut_at], None
+        request.wfile.write(body)
