@@ -69,6 +69,7 @@ class Ssm:
         with self._lock:
             if session in self._sessions:
                 self._sessions[session] |= {"Status": "Terminated", "EndDate": _now()}
+        threading.Thread(target=self._machine.end_session, args=(session,), daemon=True).start()
         return json_answer({"SessionId": session})
 
     def _describe_sessions(self, request: dict[str, Any]) -> Response:

@@ -39,6 +39,10 @@ class Machine:
         self._agent_answer = (time.monotonic(), active)
         return active
 
+    def end_session(self, session: str) -> None:
+        """Ends a session and what it runs, as AWS's agent does; no error if it has ended by itself."""
+        self._run("exec", self.container, "/usr/local/sbin/fake-ssm-session", "--end", session)
+
     def start(self) -> None:
         """Starts the container. Raises MachineError."""
         self._must("start", self.container)

@@ -32,6 +32,7 @@ class FakeMachine:
     running: bool = True
     active: bool = True
     broken: bool = False
+    ended: list[str] = field(default_factory=list)
     may_stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -44,6 +45,10 @@ class FakeMachine:
     def agent_is_active(self, max_age: float = 0.0) -> bool:
         """As Machine.agent_is_active."""
         return self.running and self.active
+
+    def end_session(self, session: str) -> None:
+        """As Machine.end_session."""
+        self.ended.append(session)
 
     def start(self) -> None:
         """As Machine.start."""

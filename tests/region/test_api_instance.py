@@ -102,6 +102,7 @@ def test_a_session_names_container_and_log_and_is_counted(api: Api, instance: st
     assert Path(second["TokenValue"]).name == f"00002-{second['SessionId']}.log"
     assert (api.state.sessions / "count").read_text(encoding="ascii") == "2"
     ssm.terminate_session(SessionId=first["SessionId"])
+    _wait_for(lambda: api.machine.ended == [first["SessionId"]])
     assert [each["SessionId"] for each in ssm.describe_sessions(State="Active")["Sessions"]] == [second["SessionId"]]
     assert [each["SessionId"] for each in ssm.describe_sessions(State="History")["Sessions"]] == [first["SessionId"]]
 

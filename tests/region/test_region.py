@@ -209,6 +209,13 @@ def test_a_session_that_drops_is_opened_again_and_only_drops_without_end_fail_th
     assert "here" in _ansible(probe, "ansible.builtin.raw", "echo here").stdout
 
 
+def test_a_terminated_session_takes_its_command_with_it(probe: Probe) -> None:
+    """amazon.aws says a command again in a new session when its time is over: the first must not run on beside it."""
+    late = _ansible(probe, "ansible.builtin.raw", "sleep 4321", "--extra-vars", "ansible_aws_ssm_timeout=2")
+    assert late.returncode != 0
+    _wait_for(lambda: probe.region.exec("pgrep --full --exact 'sleep 4321'", check=False).stdout == "", seconds=10)
+
+
 def test_up_repairs_what_a_restart_of_the_machine_leaves(probe: Probe) -> None:
     """All memory lost, a process id file that names nobody, containers stopped: then everything as before."""
     before = probe.instance
