@@ -1,0 +1,258 @@
+"""What the gateway costs: a fake engine directly, through this gateway, and through LiteLLM's proxy, in one run.
+
+    python -m tests.benchmarks.gateway
+
+One worker each, notes of 2 KB, 1 to 64 clients. The gateway runs with its defaults and with keys; every answer is
+checked, has evidence and confidence. LiteLLM passes plain chat completions on, without probabilities, which is less to
+do. LiteLLM gets an environment of its own from PyPI, made at the first run. Prints a Markdown table.
+"""
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.keys import create_key
+from gateway.prompting import build_messages
+from gateway.tasks import load_task
+
+LITELLM = "litellm[proxy]==1.106.*"
+CLIENTS = (1, 8, 32, 64)
+ROOT = Path(__file__).resolve().parents[2]
+TASK = ROOT / "gateway" / "tasks" / "medical_ie.yaml"
+NOTES = 64
+NOTE_BYTES = 2048
+
+
+def note(number: int) -> str:
+    """A synthetic note of 2 KB that says what the fake engine answers, somewhere in it."""
+    findings = (
+        "64-year-old woman with stage IV lung adenocarcinoma. Molecular testing identified EGFR L858R and PD-L1 "
+        "expression of 40%. She received first-line osimertinib. Restaging CT showed a partial response. Brain "
+        "metastases were noted. "
+    )
+    filler = (
+        f"Visit {number}: vital signs were stable, the examination without new findings. Haemoglobin was "
+        f"{9 + number % 5} g/dl. The patient walks without help, sleeps well and has no pain. Medication was reviewed "
+        "with her family. "
+    )
+    text = filler * 4 + findings + filler * 9
+    return text.encode()[:NOTE_BYTES].decode()
+
+
+@dataclass
+class Target:
+    """Something to measure."""
+
+    name: str
+    url: str
+    bodies: Path
+    processes: list[int]
+    headers: list[str] = field(default_factory=list)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(command: list[str], log: Path, **environment: str) -> Iterator[int]:
+    """A process for as long as the context lasts; gives its id."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            yield process.pid
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def wait_for(target: Target, seconds: float) -> None:
+    """Wait until one request is answered with 200.
+
+    Raises:
+        TimeoutError: it is not.
+    """
+    end = time.monotonic() + seconds
+    headers = dict(header.split(": ", 1) for header in target.headers) | {"Content-Type": "application/json"}
+    body = target.bodies.read_bytes().splitlines()[0]
+    while time.monotonic() < end:
+        with contextlib.suppress(urllib.error.URLError, OSError):
+            request = urllib.request.Request(target.url, body, headers)
+            with urllib.request.urlopen(request, timeout=5) as response:
+                if response.status == 200:
+                    return
+        time.sleep(0.2)
+    raise TimeoutError(f"{target.name} did not answer within {seconds:.0f} s")
+
+
+def memory(processes: list[int]) -> float:
+    """MiB that processes and their children hold now."""
+    total = 0
+    wanted = set(processes)
+    for status in sorted(Path("/proc").glob("[0-9]*/status"), key=lambda path: int(path.parent.name)):
+        with contextlib.suppress(OSError):
+            lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+            if int(lines["PPid"]) in wanted or int(lines["Pid"]) in wanted:
+                wanted.add(int(lines["Pid"]))
+                total += int(lines.get("VmRSS", "0 kB").split()[0])
+    return total / 1024
+
+
+def load(target: Target, clients: int, seconds: float) -> dict[str, float | dict[str, int]]:
+    """Measure a target from a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.load", target.url, str(target.bodies)]
+    command += ["--clients", str(clients), "--seconds", str(seconds)]
+    for header in target.headers:
+        command += ["--header", header]
+    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    result: dict[str, float | dict[str, int]] = json.loads(output)
+    return result
+
+
+def litellm_python(folder: Path) -> Path:
+    """The Python of LiteLLM's own environment, which is made where it is missing."""
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        sys.stderr.write(f"installing {LITELLM} into {folder}\n")
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", LITELLM], check=True)
+        (folder / "ready").touch()
+    return python
+
+
+def write_bodies(folder: Path) -> tuple[Path, Path]:
+    """The bodies for the gateway and for the two that take chat completions."""
+    task = load_task(TASK)
+    plain, chat = folder / "extract.jsonl", folder / "chat.jsonl"
+    texts = [note(number) for number in range(NOTES)]
+    plain.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    chat.write_text(
+        "".join(
+            json.dumps(
+                {"model": "medical-ie", "messages": build_messages(task, text), "max_tokens": 384, "temperature": 0}
+            )
+            + "\n"
+            for text in texts
+        )
+    )
+    return plain, chat
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement, after a warm-up of a fifth")
+    parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
+    parser.add_argument("--without-litellm", action="store_true")
+    parser.add_argument(
+        "--litellm", type=Path, default=Path.home() / ".cache" / "slm-ft-serving" / "litellm", help="its environment"
+    )
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        targets = start(stack, folder, None if chosen.without_litellm else chosen.litellm)
+        sys.stdout.write(table(targets, chosen.clients, chosen.seconds))
+
+
+def start(stack: contextlib.ExitStack, folder: Path, litellm: Path | None) -> list[Target]:
+    """Start all that is measured."""
+    plain, chat = write_bodies(folder)
+    engine_port, gateway_port, litellm_port = free_port(), free_port(), free_port()
+    engine = stack.enter_context(
+        running([sys.executable, "-m", "tests.benchmarks.fake_engine", str(engine_port)], folder / "engine.log")
+    )
+    key, line = create_key("benchmark")
+    (folder / "keys").write_text(line)
+    serving = stack.enter_context(
+        running(
+            [sys.executable, "-m", "gateway", "serve"],
+            folder / "gateway.log",
+            GATEWAY_PORT=str(gateway_port),
+            GATEWAY_ENGINE_URL=f"http://127.0.0.1:{engine_port}",
+            GATEWAY_API_KEYS_FILE=str(folder / "keys"),
+        )
+    )
+    targets = [
+        Target("engine alone", f"http://127.0.0.1:{engine_port}/v1/chat/completions", chat, [engine]),
+        Target(
+            "this gateway", f"http://127.0.0.1:{gateway_port}/api/v1/extract", plain, [serving], [f"X-API-Key: {key}"]
+        ),
+    ]
+    if litellm is not None:
+        python = litellm_python(litellm)
+        configuration = folder / "litellm.yaml"
+        configuration.write_text(
+            "model_list:\n  - model_name: medical-ie\n    litellm_params:\n      model: hosted_vllm/medical-ie\n"
+            f"      api_base: http://127.0.0.1:{engine_port}/v1\n      api_key: none\n"
+        )
+        proxy = stack.enter_context(
+            running(
+                [
+                    *(str(python.parent / "litellm"), "--config", str(configuration), "--host", "127.0.0.1"),
+                    *("--port", str(litellm_port), "--num_workers", "1"),
+                ],
+                folder / "litellm.log",
+                # Its proxy does not start without a master key otherwise.
+                LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY="true",
+            )
+        )
+        targets.append(Target("LiteLLM", f"http://127.0.0.1:{litellm_port}/v1/chat/completions", chat, [proxy]))
+    for target in targets:
+        try:
+            wait_for(target, 120)
+        except TimeoutError as error:
+            logs = "\n".join(path.read_text(errors="replace")[-2000:] for path in folder.glob("*.log"))
+            raise SystemExit(f"{error}\n{logs}") from None
+    return targets
+
+
+def table(targets: list[Target], clients: list[int], seconds: float) -> str:
+    """Measure everything and give the Markdown table."""
+    now = datetime.datetime.now(datetime.UTC)
+    lines = [
+        f"{now:%Y-%m-%d}, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
+        f"{seconds:g} s each, load average before: {os.getloadavg()[0]:.1f}",
+        "",
+        "| clients | | requests/s | p50 ms | p99 ms | MiB |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    for count in clients:
+        for target in targets:
+            result = load(target, count, seconds)
+            statuses = result["statuses"]
+            assert isinstance(statuses, dict)
+            failed = {status: number for status, number in statuses.items() if status != "200"}
+            note_of = f" (failed: {failed})" if failed else ""
+            lines.append(
+                f"| {count} | {target.name}{note_of} | {result['requests_per_second']:,.0f} | {result['p50_ms']:.2f} "
+                f"| {result['p99_ms']:.2f} | {memory(target.processes):.0f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
