@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
         sys.stdout.write(environment.as_shell(LocalRegion(options.name).exports(os.environ)))
     else:
         status = LocalRegion(options.name).status()
-        sys.stdout.write("".join(f"{part:12} {word}\n" for part, word in status.items()))
+        sys.stdout.write("".join(f"{part:16} {word}\n" for part, word in status.items()))
         return 0 if status["region"] == "running" else 1
     return 0
 

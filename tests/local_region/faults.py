@@ -43,6 +43,10 @@ class Faults:
         except FileNotFoundError:
             return ""
 
+    def switched_on(self) -> dict[str, str]:
+        """Gives the faults that are on, with their values."""
+        return {fault: self.value(fault) for fault in KNOWN if self.value(fault)}
+
     @property
     def instance_start(self) -> str:
         """How a start of the instance goes wrong; empty when it does not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.local_region import containers, names, ports
+from tests.local_region.api_source import STATUS_PATH
 from tests.local_region.docker_engine import DockerCommandError, DockerEngine
 from tests.local_region.errors import RegionError
 from tests.local_region.machine import Machine
@@ -46,7 +47,7 @@ def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:
     did = "was running"
     if before != settings:
         if before is not None:
-            engine.run("stop", container, check=False)
+            engine.run("stop", "--time", "60", container, check=False)
         containers.remove(engine, container)
         ports.require_free(chosen.gateway, "the gateway", "--gateway-port")
         _create(engine, state, image, settings)
@@ -55,11 +56,12 @@ def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:
         ports.require_free(chosen.gateway, "the gateway", "--gateway-port")
         engine.run("start", container)
         did = "started"
-    wait_until_booted(engine, state)
+    _wait_until_booted(engine, state)
+    _require_api(engine, state, chosen.api)
     return did
 
 
-def wait_until_booted(engine: DockerEngine, state: RegionState) -> None:
+def _wait_until_booted(engine: DockerEngine, state: RegionState) -> None:
     """Waits until sessions can be had. Raises RegionError with the container's last words when that takes too long."""
     machine = Machine(engine.client, names.instance_container(state.name))
     deadline = time.monotonic() + BOOT_TIMEOUT_SECONDS
@@ -70,6 +72,22 @@ def wait_until_booted(engine: DockerEngine, state: RegionState) -> None:
                 f"The instance {machine.container} did not boot. The end of its log:\n{log.stdout}{log.stderr}"
             )
         time.sleep(0.2)
+
+
+def _require_api(engine: DockerEngine, state: RegionState, port: int) -> None:
+    """Raises RegionError when the instance does not reach the API server: a firewall of this machine may be the cause."""
+    container = names.instance_container(state.name)
+    url = f"http://127.0.0.1:{port}{STATUS_PATH}"
+    if (
+        engine.run("exec", container, "curl", "--silent", "--fail", "--max-time", "10", url, check=False).returncode
+        != 0
+    ):
+        machine = containers.machine_address(engine, state.name) or "host.docker.internal"
+        raise RegionError(
+            f"The instance does not reach the API server on {machine} port {port}. A firewall on this machine may drop "
+            f"what comes from Docker's networks: allow TCP port {port} from {names.network_name(state.name)}, "
+            "then run up again."
+        )
 
 
 def _create(engine: DockerEngine, state: RegionState, image: str, settings: str) -> None:

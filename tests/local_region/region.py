@@ -62,7 +62,8 @@ class LocalRegion:
         """
         steps = self._steps
         try:
-            instance_id = self._up(steps)
+            with self.state.locked(self._say_waiting):
+                instance_id = self._up(steps)
         except (DockerUnavailable, DockerCommandError) as error:
             raise RegionError(str(error)) from error
         steps.total(f"Region {self.name} is up, instance {instance_id}")
@@ -118,7 +119,11 @@ class LocalRegion:
         Also stops a Docker Engine that `up` started, when nothing else runs on it. Nothing to do is no error.
         Raises RegionError.
         """
-        steps = self._steps
+        with self.state.locked(self._say_waiting):
+            self._down(self._steps, remove_images=remove_images)
+        self._steps.total(f"Region {self.name} is down")
+
+    def _down(self, steps: Steps, *, remove_images: bool) -> None:
         with steps.step("AWS API") as line:
             line("stopped" if api_process.stop(self.state) else "was not running")
         try:
@@ -136,7 +141,9 @@ class LocalRegion:
         self.state.remove()
         if not self._others():
             docker_engine.stop_if_ours(steps.line, names.STATE_ROOT)
-        steps.total(f"Region {self.name} is down")
+
+    def _say_waiting(self) -> None:
+        self._steps.line(f"Another command is at work on region {self.name}: waiting for it to end")
 
     def _others(self) -> list[str]:
         """Gives the names of the other regions that are there."""
@@ -144,7 +151,7 @@ class LocalRegion:
         return [file.parent.name for file in folders if file.parent.name != self.name]
 
     def status(self) -> dict[str, str]:
-        """Gives a word for each part of the region: `running`, `stopped` or `absent`, and its addresses."""
+        """Gives a word for each part of the region (`running`, `stopped`, `absent`), its addresses and its faults."""
         ports = self.state.load_ports()
         if ports is None:
             return {"region": "absent"}
@@ -166,7 +173,8 @@ class LocalRegion:
             "agent": _word(machine.agent_is_active()),
         }
         whole = "running" if set(parts.values()) == {"running"} else "stopped"
-        return {"region": whole, **parts, "api_url": self.endpoint, "gateway_url": self.gateway_url}
+        addresses = {"api_url": self.endpoint, "gateway_url": self.gateway_url}
+        return {"region": whole, **parts, **addresses, **self.faults.switched_on()}
 
     @property
     def ports(self) -> Ports:

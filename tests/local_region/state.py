@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import shutil
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -87,6 +90,19 @@ class RegionState:
     def aws(self) -> Path:
         """Folder of the AWS configuration that `env` points to, so that the operator's own is left alone."""
         return self.folder / "aws"
+
+    @contextmanager
+    def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
+        """Keeps other commands off this region meanwhile; waits for one that is at it, after calling `waiting` once."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the folder, which `down` removes. The lock goes with the process, however that ends.
+        with self.folder.with_suffix(".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def prepare(self) -> None:
         """Makes the region's folders, private to this user."""

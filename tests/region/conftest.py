@@ -33,6 +33,7 @@ class FakeMachine:
     active: bool = True
     broken: bool = False
     ended: list[str] = field(default_factory=list)
+    stops: int = 0
     may_stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -59,6 +60,7 @@ class FakeMachine:
     def stop(self) -> None:
         """As Machine.stop."""
         self.may_stop.wait(timeout=10)
+        self.stops += 1
         self.running = False
 
 
@@ -103,7 +105,7 @@ def api(state: RegionState, monkeypatch: pytest.MonkeyPatch, _moto: DomainDispat
     server = make_server(
         "127.0.0.1", 0, ApiServer("unit", state.folder, "docker"), threaded=True, request_handler=QuietHandler
     )
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds until it sees the shutdown
     thread.start()
     yield Api(Account(f"http://127.0.0.1:{server.server_port}"), machine, state)
     server.shutdown()

@@ -81,6 +81,17 @@ def test_stop_and_start_may_be_said_twice(api: Api, instance: str) -> None:
     assert _state(api, instance) == "stopped"
 
 
+def test_a_reboot_is_orderly_and_the_instance_stays_running(api: Api, instance: str) -> None:
+    api.machine.may_stop.clear()
+    api.client("ec2").reboot_instances(InstanceIds=[instance])
+    assert _state(api, instance) == "running"
+    api.machine.active = False
+    api.machine.may_stop.set()
+    _wait_for(lambda: api.machine.stops == 1 and api.machine.running)
+    assert _state(api, instance) == "running"
+    assert _ping(api, instance) == "ConnectionLost"
+
+
 def test_a_machine_that_will_not_start_leaves_the_instance_stopped(api: Api, instance: str) -> None:
     api.client("ec2").stop_instances(InstanceIds=[instance])
     _wait_for(lambda: _state(api, instance) == "stopped")

@@ -1,5 +1,6 @@
 """What a region remembers."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,23 @@ def test_a_state_file_cut_short_counts_as_none(tmp_path: Path) -> None:
     state.prepare()
     (state.folder / "state.json").write_text('{"ports": {"api"', encoding="ascii")
     assert state.load_ports() is None
+
+
+def test_two_commands_on_one_region_take_turns(state: RegionState) -> None:
+    order: list[str] = []
+    told = threading.Event()
+
+    def second() -> None:
+        with state.locked(told.set):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with state.locked(lambda: order.append("must not wait")):
+        thread.start()
+        assert told.wait(timeout=10)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
 
 
 def test_the_folder_is_private(state: RegionState) -> None:
