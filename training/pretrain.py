@@ -18,6 +18,7 @@ from training.config import PretrainConfig, TrainingConfig
 from training.dataset import FIELDS, Note
 from training.model import answer_loss, build_model, save_model
 from training.notes import make_notes
+from training.planting import plant_copying
 from training.progress import Checkpoint, Progress
 from training.prompt import Prompt
 from training.synthetic import DocumentMaker
@@ -28,6 +29,7 @@ _NO_CANCER_FRACTION = 0.3
 _PROMPT_WEIGHT = 100  # the prompt stands in every request: its words are whole tokens
 _POOL = 64  # documents that are batched together by length
 _LONGEST = 512
+_REPEATS_AT_THE_END = 0.1
 
 
 def make_tokenizer(notes: Sequence[Note], prompt: Prompt, config: TrainingConfig) -> Tokenizer:
@@ -68,6 +70,13 @@ def _rate(share: float, config: PretrainConfig) -> float:
     return rise * min(1.0, (1.0 - share) / config.decay_fraction)
 
 
+def _repeat_share(share: float, config: PretrainConfig) -> float:
+    """Share of repeated runs among the documents after `share` of the run: all, then fewer, then a few to the end."""
+    start, end = config.repeats_only, config.repeats_fade
+    faded = min(1.0, max(0.0, (share - start) / max(end - start, 1e-9)))
+    return 1.0 - faded * (1.0 - _REPEATS_AT_THE_END)
+
+
 def _optimizers(model: LlamaForCausalLM, config: PretrainConfig) -> list[torch.optim.Optimizer]:
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
@@ -92,6 +101,7 @@ def pretrain(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out:
     settings = config.pretrain
     tokenizer = make_tokenizer(notes, prompt, config)
     model = build_model(config.model, tokenizer, settings.seed)
+    plant_copying(model)
     optimizers = _optimizers(model, settings)
     checkpoint = Checkpoint(out / "checkpoint.pt", config.checkpoint_minutes)
     done = step = 0
@@ -106,7 +116,8 @@ def pretrain(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out:
     ]
     # A resumed run sees other documents than it would have seen: they are random anyway.
     seed = settings.seed + step
-    samples = _samples(DocumentMaker(make_words(tokenizer), texts, seed), tokenizer)
+    maker = DocumentMaker(make_words(tokenizer), texts, seed)
+    samples = _samples(maker, tokenizer)
     small = _batches(samples, settings.batch_tokens_start, random.Random(seed))
     large = _batches(samples, settings.batch_tokens, random.Random(seed))
     padding = tokenizer.token_to_id(PADDING)
@@ -117,6 +128,7 @@ def pretrain(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out:
     mean_loss = mean_right = None
     while done < settings.tokens:
         share = done / settings.tokens
+        maker.repeat_share = _repeat_share(share, settings)
         for optimizer, base_rate in zip(optimizers, base_rates, strict=True):
             optimizer.param_groups[0]["lr"] = base_rate * _rate(share, settings)
         tokens, learnt = pad(next(small if share < settings.start_fraction else large), padding)

@@ -1,8 +1,8 @@
 """Documents for pre-training the base: they teach copying, looking up and the shape of a JSON answer.
 
 None of them is the extraction task: the keys are other names, the values stand in the text word for word. A small model
-learns to copy only when it sees little else (induction heads form after some two million tokens), so that is what most
-documents ask for.
+learns to copy only when it sees little else, so training starts with runs of words that repeat themselves, where nearly
+every token can be copied.
 """
 
 from __future__ import annotations
@@ -24,6 +24,13 @@ _SYSTEMS = (
 )
 
 
+# Between the words of a repeated run: with signs that vary, the token before tells what comes, a space does not.
+_JOINTS = (
+    *[" "] * 6, ", ", "; ", ". ", ": ", " (", " and ", " of ", " with ", " the ", " in ", " was ", " + ",
+    "-", "/", "%", "=", "|", "<", ">", *"0123456789",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Segment:
     """A part of a document, and whether the model learns to predict it."""
@@ -42,18 +49,24 @@ class DocumentMaker:
         words: what random values are made of; every token that the adapter is to write must occur in one of them.
         texts: real or generated notes, used without their answers.
         seed: the same seed gives the same documents.
+
+    `repeat_share` is the share of documents that are repeated runs; it falls while training goes on.
     """
 
     def __init__(self, words: Sequence[str], texts: Sequence[str], seed: int) -> None:
         self._words = words
         self._texts = texts
         self._rng = random.Random(seed)
+        self.repeat_share = 1.0
         self._makers = (self._copy, self._lookup, self._record, self._cloze, self._quote, self._reading)
         self._weights = (0.2, 0.2, 0.3, 0.12, 0.1, 0.08)
 
     def make(self) -> Document:
         """The next document."""
-        maker = self._rng.choices(self._makers, self._weights)[0]
+        if self._rng.random() < self.repeat_share:
+            maker = self._repeat
+        else:
+            maker = self._rng.choices(self._makers, self._weights)[0]
         return [Segment(BEGIN, False), *maker()]
 
     def _word(self) -> str:
@@ -76,6 +89,18 @@ class DocumentMaker:
             Segment(f"{turn('system', system)}{turn('user', question)}{header('assistant')}", False),
             Segment(f"{answer}{TURN_END}", True),
         ]
+
+    def _repeat(self) -> Document:
+        """A short run of random words, over and over."""
+        rng = self._rng
+        words = [self._word() for _ in range(rng.randint(3, 14))]
+        if rng.random() < 0.6:
+            run = "".join(word + rng.choice(_JOINTS) for word in words)
+        else:
+            joint = rng.choice((" ", " ", ", ", "-"))
+            run = joint.join(words) + joint
+        times = max(2, rng.randint(60, 140) // (2 * len(words)))
+        return [Segment(run, False), Segment(run * times, True)]
 
     def _copy(self) -> Document:
         """A run of random words, then the same again, once or twice."""

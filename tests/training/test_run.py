@@ -31,7 +31,7 @@ def config() -> TrainingConfig:
     path = Path(__file__).resolve().parent.parent.parent / "training" / "small.yaml"
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["tokenizer"] = {"vocabulary": 600, "whole_pieces": 200}
-    content["model"] |= {"hidden": 32, "intermediate": 48, "layers": 2, "heads": 2, "kv_heads": 1, "head_size": 16}
+    content["model"] |= {"hidden": 32, "intermediate": 48, "layers": 4, "heads": 4, "kv_heads": 2, "head_size": 8}
     content["pretrain"] |= {"tokens": 16_000}
     content["adapter"] |= {"rank": 4, "epochs": 2, "synthetic_notes": 4}
     return TrainingConfig.model_validate(content | {"checkpoint_minutes": 1e-9})
