@@ -1,4 +1,4 @@
-"""Fake of the Hugging Face Hub: one repository over real HTTP, with Range requests, a token, a redirect, cut downloads."""
+"""Fake of the Hugging Face Hub: one repository over real HTTP, with Range requests, a token, a redirect and cuts."""
 
 from __future__ import annotations
 

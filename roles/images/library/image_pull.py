@@ -20,8 +20,8 @@ short_description: Pull images by digest from ECR
 description:
   - Images that are there already are not asked for, so an unchanged deployment needs no registry.
 options:
-  references:
-    description: Images by name, as registry/repository@digest.
+  images:
+    description: Images by name, each with C(reference) (registry/repository@digest) and C(tag).
     type: dict
     required: true
   region:
@@ -75,7 +75,7 @@ def log_in(registry: str, region: str, folder: Path) -> None:
 
 def explain(registry: str, stderr: str, doing: str) -> str:
     """Return a failure of the registry in words for the operator."""
-    said = last_line(stderr)
+    said = last_line(stderr).removeprefix("Error response from daemon: ")
     low = said.lower()
     if any(words in low for words in SILENCE):
         return (
@@ -86,14 +86,14 @@ def explain(registry: str, stderr: str, doing: str) -> str:
     return f"could not {doing}: {said}"
 
 
-def pull(reference: str, folder: Path, timeout: float) -> None:
+def pull(reference: str, tag: str, folder: Path, timeout: float) -> None:
     """Pull one image, trying again what may pass; raises StackError."""
     registry = reference.partition("/")[0]
     for attempt in range(1, ATTEMPTS + 1):
         result = run(["docker", "--config", str(folder), "pull", "--quiet", reference], timeout=timeout)
         if result.returncode == 0:
             return
-        problem = explain(registry, result.stderr, f"pull {reference}")
+        problem = explain(registry, result.stderr, f"pull {reference} (tag {tag})")
         if attempt == ATTEMPTS or any(words in result.stderr.lower() for words in FINAL):
             raise StackError(problem)
         time.sleep(3 * attempt)
@@ -114,7 +114,7 @@ def main() -> None:
     """Look, and pull what is missing."""
     module = AnsibleModule(
         argument_spec={
-            "references": {"type": "dict", "required": True},
+            "images": {"type": "dict", "required": True},
             "region": {"type": "str", "required": True},
             "pull": {"type": "bool", "default": True},
             "reserve": {"type": "int", "default": 2 * 1024**3},
@@ -122,18 +122,18 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    references = module.params["references"]
+    images = module.params["images"]
     try:
-        missing = [name for name, reference in references.items() if not is_present(reference)]
+        missing = [name for name, image in images.items() if not is_present(image["reference"])]
         if not missing or not module.params["pull"] or module.check_mode:
             module.exit_json(changed=bool(missing) and module.params["pull"], missing=missing, pulled=[])
         check_disk(module.params["reserve"])
         # /run is memory: the credentials never touch a disk, and they are gone before the task ends.
         with tempfile.TemporaryDirectory(dir="/run", prefix="slm-ft-serving-login-") as folder:
-            for registry in {references[name].partition("/")[0] for name in missing}:
+            for registry in {images[name]["reference"].partition("/")[0] for name in missing}:
                 log_in(registry, module.params["region"], Path(folder))
             for name in missing:
-                pull(references[name], Path(folder), module.params["timeout"])
+                pull(images[name]["reference"], images[name]["tag"], Path(folder), module.params["timeout"])
     except StackError as error:
         module.fail_json(msg=f"{error}. The running release was not touched.")
     module.exit_json(changed=True, missing=[], pulled=missing)
