@@ -52,9 +52,13 @@ def serve(app: FastAPI, settings: Settings) -> bool:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # the address of a client plays no part
         # What still runs after the drain's time is cut off soon.
         timeout_graceful_shutdown=5,
     )
     server = Server(config, app.state.services)
-    server.run()
+    try:
+        server.run()
+    except SystemExit:  # how uvicorn ends a start that failed
+        return False
     return server.started

@@ -83,7 +83,7 @@ async def measure(url: str, bodies: list[bytes], headers: list[str], clients: in
         def client(own: list[bytes] = turned) -> Client:
             return Client(own, seen)
 
-        transport, _ = await loop.create_connection(client, parts.hostname, parts.port)
+        transport, _ = await loop.create_connection(client, parts.hostname or "", parts.port or 80)
         transports.append(transport)
     begin = time.perf_counter() + seconds / 5
     await asyncio.sleep(seconds * 1.2)
