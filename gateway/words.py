@@ -24,7 +24,6 @@ _ABBREVIATIONS = word_set("""
 """)
 _NUMBERED = word_set("no nos vol sec p pp ch art")  # nor after these where a number follows
 _LAST_WORDS_CHARS = 40  # enough to see them
-_LAST_WORDS = re.compile(r"(?:(\S+)\s+)?(\S*)\Z")
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 
 
@@ -40,8 +39,8 @@ def ends_sentence(before: str, stop: str, after: str) -> bool:
         return not after.islower()
     if after.islower():
         return False
-    match = _LAST_WORDS.search(before)
-    earlier, last = (match[1] or "", match[2].lstrip("([\"'")) if match else ("", "")
+    *_, earlier, last = "", "", *before.rsplit(maxsplit=2)
+    last = last.lstrip("([\"'")
     if len(last) == 1 and last.isupper():
         # An initial: at the start or after a name or another initial, but not "hepatitis B." or "Stage I."
         return bool(earlier) and (earlier.lower() in _LABELS or not earlier[:1].isupper())
