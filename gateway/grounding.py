@@ -96,9 +96,10 @@ def find_evidence(text: str, value: str | None) -> list[Evidence]:
 
 
 class Grounder:
-    """Finds evidence in one text, which it reads once.
+    """Finds evidence for the values of one text, of which each sentence is read at most once.
 
-    Making one takes time linear in the text (about 0.1 s for 100,000 characters), `find` a few milliseconds.
+    Takes time about linear in the text: seven values of a 100,000-character note together well under 0.2 s, of a 2 KB
+    note under 1 ms. Not for use by several threads at once.
     """
 
     def __init__(self, text: str) -> None:
