@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.grounding import FUZZY_THRESHOLD, MAX_SPANS, Evidence, Grounder, find_evidence
+from gateway.grounding import MAX_SPANS, Evidence, Grounder, find_evidence
+from gateway.passages import FUZZY_THRESHOLD
 from gateway.words import starts_cluster
 
 NOTE = (
     "64-year-old woman with Stage IIIB breast cancer (invasive ductal carcinoma), cT4N1. ER+, PR weakly positive; "
     "HER2 was negative by FISH. Sequencing: EGFR p.L858R, no ALK fusion. PD-L1 expression was 40%. She received "
-    "six cycles of nab\u2011paclitaxel plus carboplatin, then pembrolizumab 200 mg IV. Restaging after treatment showed "
-    "an initial partial radiographic response but new peritoneal metastases. Her non\u2011small cell lung nodule is "
+    "six cycles of nab\u2011paclitaxel plus carboplatin, then pembrolizumab 200 mg IV. Restaging after treatment "
+    "showed an initial partial radiographic response but new peritoneal metastases. Her non\u2011small cell lung nodule is "
     "stable."
 )
 
