@@ -7,8 +7,9 @@ Three stages, and the first that finds something answers:
    spelling, small numbers ("six"), Roman numerals after "stage" and its like, "+" / "&" / "plus" / "and", and
    "+" / "positive" are made equal.
 3. `fuzzy`: a passage within one sentence that holds nearly all of the value's words, in any order and with few others
-   between them (`passages.FUZZY_THRESHOLD`). Numbers, short words (genes, units) and words that turn a finding round (positive /
-   negative, left / right) must be there, and their opposites must not. "stage IVA" is fuzzy evidence for "IV".
+   between them (`passages.FUZZY_THRESHOLD`). Numbers, short words (genes, units) and words that turn a finding round
+   (positive / negative, left / right) must be there, and their opposites must not. "stage IVA" is fuzzy evidence for
+   "IV".
 
 A value of several parts ("a; b", "a, b and c", "a + b (c)") that does not stand in the text as a whole gets evidence
 part by part.

@@ -50,7 +50,7 @@ def ends_sentence(before: str, stop: str, after: str) -> bool:
     return not (word in _ABBREVIATIONS or (word in _NUMBERED and after.isdigit()) or _DOTTED.fullmatch(last))
 
 
-# Found once at import, in a few milliseconds; no marks of living scripts lie outside of these blocks.
+# Found once at import, in some tens of milliseconds; no marks of living scripts lie outside of these blocks.
 _MARKS = "".join(
     chr(code)
     for code in chain(range(0x300, 0x3100), range(0xA660, 0xABFF), range(0xFB1E, 0xFE30), range(0x10000, 0x1F000))
