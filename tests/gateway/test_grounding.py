@@ -15,8 +15,8 @@ NOTE = (
     "64-year-old woman with Stage IIIB breast cancer (invasive ductal carcinoma), cT4N1. ER+, PR weakly positive; "
     "HER2 was negative by FISH. Sequencing: EGFR p.L858R, no ALK fusion. PD-L1 expression was 40%. She received "
     "six cycles of nab\u2011paclitaxel plus carboplatin, then pembrolizumab 200 mg IV. Restaging after treatment "
-    "showed an initial partial radiographic response but new peritoneal metastases. Her non\u2011small cell lung nodule "
-    "is stable."
+    "showed an initial partial radiographic response but new peritoneal metastases. Her non\u2011small cell lung "
+    "nodule is stable."
 )
 
 ALPHABET = "aAeiI vVX3+-–.,;:()/&\n\t%éﬁß\u0301\u200d\u00ad😀👩🏽🇩🇪अि한ᄒ\u1161กำ漢字שלוםمرحبا\u064e\u200f\ud800"
