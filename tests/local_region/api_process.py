@@ -50,6 +50,11 @@ def is_running(state: RegionState, port: int) -> bool:
     return status is not None and status.get("region") == state.name
 
 
+def exists(state: RegionState) -> bool:
+    """Says whether the region's API server is a process, answering or not."""
+    return _pid(state) is not None
+
+
 def stop(state: RegionState) -> bool:
     """Stops the region's API server; says whether there was one. Raises RegionError when it does not end."""
     pid = _pid(state)
@@ -58,7 +63,7 @@ def stop(state: RegionState) -> bool:
         return False
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-    while _pid(state) is not None:
+    while _is_ours(pid, state):
         if time.monotonic() > deadline:
             raise RegionError(
                 f"The API server (process {pid}) did not end within {STOP_TIMEOUT_SECONDS} s; end it by hand."
@@ -124,12 +129,27 @@ def _status(port: int) -> dict[str, object] | None:
 
 
 def _pid(state: RegionState) -> int | None:
-    """Gives the process id of the region's running server; None when its file names no process, or another one."""
+    """Gives the process id of the region's running server, from its file or by asking it; None when none runs."""
     try:
-        pid = int(state.api_pid.read_text(encoding="ascii"))
+        recorded = int(state.api_pid.read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):
-        return None
-    return pid if MODULE in _command_of(pid) and str(state.folder) in _command_of(pid) else None
+        recorded = None
+    ports = state.load_ports()
+    for pid in (recorded, _answering(state, ports.api) if ports else None):
+        if pid is not None and _is_ours(pid, state):
+            return pid
+    return None
+
+
+def _answering(state: RegionState, port: int) -> int | None:
+    status = _status(port)
+    pid = status.get("pid") if status is not None and status.get("region") == state.name else None
+    return pid if isinstance(pid, int) else None
+
+
+def _is_ours(pid: int, state: RegionState) -> bool:
+    command = _command_of(pid)
+    return MODULE in command and str(state.folder) in command
 
 
 def _command_of(pid: int) -> str:

@@ -57,6 +57,12 @@ def is_running(engine: DockerEngine, container: str) -> bool:
     return answer.returncode == 0 and answer.stdout.strip() == "true"
 
 
+def holds_port(engine: DockerEngine, container: str, port: int) -> bool:
+    """Says whether a container runs and holds a port of this machine."""
+    answer = engine.run("port", container, check=False)
+    return answer.returncode == 0 and any(line.endswith(f":{port}") for line in answer.stdout.splitlines())
+
+
 def settings_of(engine: DockerEngine, container: str) -> str | None:
     """Gives the settings that a container was made with, from its label; None when there is no such container."""
     template = f'{{{{index .Config.Labels "{names.REGION_LABEL}.settings"}}}}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.local_region import containers, names, ports
+from tests.local_region import containers, names
 from tests.local_region.api_source import STATUS_PATH
 from tests.local_region.docker_engine import DockerCommandError, DockerEngine
 from tests.local_region.errors import RegionError
@@ -37,7 +37,7 @@ def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:
     """Has the instance run and its systemd booted; gives what it did, such as `started`.
 
     A container of an older image is replaced; its volumes are kept.
-    Raises RegionError when the gateway's port is taken, Docker refuses the container, or systemd does not boot in time.
+    Raises RegionError when Docker refuses the container, or when systemd does not boot in time.
     """
     chosen = state.choose_ports()
     container = names.instance_container(state.name)
@@ -49,11 +49,9 @@ def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:
         if before is not None:
             engine.run("stop", "--time", "60", container, check=False)
         containers.remove(engine, container)
-        ports.require_free(chosen.gateway, "the gateway", "--gateway-port")
         _create(engine, state, image, settings)
         did = "created" if before is None else "replaced"
     elif not containers.is_running(engine, container):
-        ports.require_free(chosen.gateway, "the gateway", "--gateway-port")
         engine.run("start", container)
         did = "started"
     _wait_until_booted(engine, state)
@@ -75,7 +73,7 @@ def _wait_until_booted(engine: DockerEngine, state: RegionState) -> None:
 
 
 def _require_api(engine: DockerEngine, state: RegionState, port: int) -> None:
-    """Raises RegionError when the instance does not reach the API server: a firewall of this machine may be the cause."""
+    """Raises RegionError when the instance does not reach the API server, as with a firewall in between."""
     container = names.instance_container(state.name)
     url = f"http://127.0.0.1:{port}{STATUS_PATH}"
     if (

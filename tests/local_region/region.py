@@ -23,6 +23,7 @@ from tests.local_region.docker_engine import DockerCommandError, DockerEngine, D
 from tests.local_region.errors import RegionError
 from tests.local_region.faults import Faults
 from tests.local_region.machine import Machine
+from tests.local_region.ports import require_free
 from tests.local_region.state import Ports, RegionState
 from tests.local_region.steps import Steps
 
@@ -75,6 +76,7 @@ class LocalRegion:
         self.state.prepare()
         ports = self._wanted_ports or self.state.choose_ports()
         self.state.save_ports(ports)
+        self._require_ports(engine, ports)
         with steps.step("Images: built where something changed") as line:
             built = images.build_all(engine, line, names.STATE_ROOT)
         containers.ensure_network(engine, self.name)
@@ -93,6 +95,15 @@ class LocalRegion:
         with steps.step("Model: uploaded to S3") as line:
             line(f"{account.upload_model(self._model)} files changed")
         return instance_id
+
+    def _require_ports(self, engine: DockerEngine, ports: Ports) -> None:
+        """Raises RegionError when something else holds a port of the region: before the long work, not after it."""
+        if not api_process.exists(self.state):
+            require_free(ports.api, "AWS's API", "--api-port")
+        if not containers.holds_port(engine, names.registry_container(self.name), ports.registry):
+            require_free(ports.registry, "the registry", "--registry-port")
+        if not containers.holds_port(engine, self.container, ports.gateway):
+            require_free(ports.gateway, "the gateway", "--gateway-port")
 
     def _push(
         self, engine: DockerEngine, account: seed.Account, built: Mapping[str, str], line: Callable[[str], None]

@@ -8,7 +8,7 @@ import json
 import ssl
 import time
 
-from tests.local_region import certificates, containers, names, ports
+from tests.local_region import certificates, containers, names
 from tests.local_region.docker_engine import DockerEngine
 from tests.local_region.errors import RegionError
 from tests.local_region.state import RegionState
@@ -19,7 +19,7 @@ READY_TIMEOUT_SECONDS = 30
 def ensure(engine: DockerEngine, state: RegionState, port: int, image: str) -> None:
     """Has the registry run on 127.0.0.1:`port` of this machine and under ECR's name in the region's network.
 
-    Raises RegionError when the port is taken, or when the registry does not answer in time.
+    Raises RegionError when the registry does not answer in time.
     """
     renewed = certificates.ensure(state.certificates, names.ECR_HOST, state.name)
     write_login(state, port)
@@ -29,7 +29,6 @@ def ensure(engine: DockerEngine, state: RegionState, port: int, image: str) -> N
         containers.remove(engine, container)
         _create(engine, state, port, image, settings)
     if not containers.is_running(engine, container):
-        ports.require_free(port, "the registry", "--registry-port")
         engine.run("start", container)
     wait_until_ready(engine, state, port)
 

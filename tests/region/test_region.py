@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,10 @@ from typing import Any
 import botocore.exceptions
 import pytest
 
-from tests.local_region import docker_engine, names
+from tests.local_region import api_process, docker_engine, names
+from tests.local_region.errors import RegionError
 from tests.local_region.region import LocalRegion
+from tests.local_region.state import Ports
 from tests.local_region.steps import Steps
 
 pytestmark = pytest.mark.region
@@ -122,6 +125,23 @@ def test_up_again_is_quick_and_keeps_the_instance(probe: Probe) -> None:
     assert probe.instance == before
     assert probe.region.status()["region"] == "running"
     assert any(line.startswith("Region probe is up") for line in probe.lines)
+
+
+def test_a_taken_port_is_said_before_anything_is_made() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        taken = held.getsockname()[1]
+        lines: list[str] = []
+        region = LocalRegion("probe-taken", ports=Ports(api=1, registry=2, gateway=taken), steps=Steps(lines.append))
+        try:
+            with pytest.raises(
+                RegionError, match=rf"Port {taken} on 127.0.0.1, wanted for the gateway, .*--gateway-port"
+            ):
+                region.up()
+        finally:
+            region.down()
+    assert [line for line in lines if line.startswith("==>")][:2] == ["==> Docker Engine", "==> AWS API"]
 
 
 def test_the_instance_has_booted_whole_with_an_engine_of_its_own(probe: Probe) -> None:
@@ -237,9 +257,13 @@ def test_up_repairs_what_a_restart_of_the_machine_leaves(probe: Probe) -> None:
 
 def test_a_process_id_file_of_another_process_is_no_reason_to_end_it(probe: Probe) -> None:
     with subprocess.Popen(["sleep", "60"]) as bystander:
-        recorded = probe.region.state.api_pid.read_text(encoding="ascii")
-        probe.region.state.api_pid.write_text(f"{bystander.pid}\n", encoding="ascii")
-        probe.up()
-        assert bystander.poll() is None
-        bystander.terminate()
-    probe.region.state.api_pid.write_text(recorded, encoding="ascii")
+        try:
+            probe.region.state.api_pid.write_text(f"{bystander.pid}\n", encoding="ascii")
+            probe.up()
+            assert bystander.poll() is None
+            assert api_process.stop(probe.region.state), "the server that answers is found without its file"
+            assert not api_process.exists(probe.region.state)
+            assert bystander.poll() is None
+        finally:
+            bystander.terminate()
+    probe.up()
