@@ -154,7 +154,7 @@ class LocalRegion:
             docker_engine.stop_if_ours(steps.line, names.STATE_ROOT)
 
     def _say_waiting(self) -> None:
-        self._steps.line(f"Another command is at work on region {self.name}: waiting for it to end")
+        self._steps.line("Another command is at work on a local region: waiting for it to end")
 
     def _others(self) -> list[str]:
         """Gives the names of the other regions that are there."""

@@ -93,10 +93,13 @@ class RegionState:
 
     @contextmanager
     def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Keeps other commands off this region meanwhile; waits for one that is at it, after calling `waiting` once."""
+        """Keeps the commands of all regions off meanwhile: they share Docker Engine and images.
+
+        waiting: called once when another command is at work, before waiting for its end.
+        """
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the folder, which `down` removes. The lock goes with the process, however that ends.
-        with self.folder.with_suffix(".lock").open("w") as lock:
+        # The lock goes with the process, however that ends.
+        with (self.folder.parent / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -36,7 +36,7 @@ def test_a_state_file_cut_short_counts_as_none(tmp_path: Path) -> None:
     assert state.load_ports() is None
 
 
-def test_two_commands_on_one_region_take_turns(state: RegionState) -> None:
+def test_two_commands_take_turns(state: RegionState) -> None:
     order: list[str] = []
     told = threading.Event()
 
