@@ -4,6 +4,8 @@
 SHELL := /bin/bash
 
 PYTHON_ENV := .venv/bin
+# Ansible starts a Python for every task: where byte code may not be written, each would compile all its imports again.
+unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(PYTHON_ENV):$(PATH)
 
 help: ## Explain the commands
