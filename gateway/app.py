@@ -58,7 +58,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     _add_layers(app, parts)
-    _document_keys(app)
+    if parts.keyring is not None:
+        _document_keys(app)
     return app
 
 

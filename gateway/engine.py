@@ -5,6 +5,7 @@ on. A call that is cancelled closes its connection, which ends the engine's work
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -196,7 +197,7 @@ class Engine:
             async with self._session.request(
                 method,
                 self._base + path,
-                data=None if body is None else orjson.dumps(body),
+                data=None if body is None else _encoded(body),
                 headers=_JSON if request_id is None else {**_JSON, "X-Request-Id": request_id},
                 timeout=aiohttp.ClientTimeout(total=remaining, sock_connect=self._connect_timeout),
                 allow_redirects=False,
@@ -223,6 +224,14 @@ class Engine:
         self.circuit.failed()
         self.last_token_at = float("-inf")
         return EngineUnavailableError("the engine cannot be reached")
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        # orjson takes no integer above 64 bits; what an OpenAI client sends may hold one.
+        return json.dumps(body).encode()
 
 
 def _parsed(raw: bytes) -> Any:

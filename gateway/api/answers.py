@@ -37,16 +37,28 @@ def refusals(*more: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def errors(*more: int) -> dict[int | str, dict[str, Any]]:
+def errors() -> dict[int | str, dict[str, Any]]:
     """The OpenAPI part for the errors that every extraction face has, and `more`."""
-    return refusals(413, 422, 502, 504, *more)
+    return refusals(404, 413, 422, 502, 504)
 
 
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:
     """The OpenAPI part for a body that the endpoint reads itself, which is what keeps it fast."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
+    schema = model.model_json_schema()
+    # The document has no place for definitions of its own here, so they are put where they are referred to.
+    for name, definition in schema.pop("$defs", {}).items():
+        schema = _replaced(schema, f"#/$defs/{name}", definition)
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _replaced(node: Any, reference: str, definition: Any) -> Any:
+    if isinstance(node, dict):
+        if node.get("$ref") == reference:
+            return definition
+        return {key: _replaced(value, reference, definition) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_replaced(value, reference, definition) for value in node]
+    return node
 
 
 async def run(
@@ -59,7 +71,7 @@ async def run(
     """One extraction with a client's choices, within the request's time.
 
     Raises:
-        ProblemError: the text is too long, or the model is not known; and what `Extractor.extract` raises.
+        ProblemError: the text is too long, or the model is not served; and what `Extractor.extract` raises.
     """
     longest = parts.settings.max_text_chars
     if len(wanted.text) > longest:
@@ -71,9 +83,7 @@ async def run(
             task, wanted.text, options, deadline=deadline, request_id=identity, on_text=on_text
         )
     except UnknownModelError as error:
-        raise ProblemError(
-            422, str(error), errors=[{"loc": ["model"], "msg": str(error), "type": "unknown_model"}]
-        ) from None
+        raise ProblemError(404, f"{error}; /v1/models lists all") from None
 
 
 def flat(extraction: Extraction, task: Task, identity: str) -> dict[str, Any]:

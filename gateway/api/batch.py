@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Request
 from loguru import logger
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.body import read, while_connected
 from gateway.api.guard import charge
 from gateway.api.problems import ProblemError, as_problem, problem
-from gateway.api.schemas import Choices, ExtractRequest, Text
+from gateway.api.schemas import NOTE, Choices, ExtractRequest, NumberId, Text
 from gateway.api.streaming import LINES, PartsResponse
 from gateway.services import Services, services
 from gateway.tasks import Task
@@ -27,12 +27,16 @@ _ITEMS_AT_ONCE = 8
 class BatchItem(BaseModel):
     """One text; `id` comes back with its result."""
 
-    id: Annotated[str, Field(max_length=200)] | int | None = Field(default=None, description="Yours to choose.")
+    model_config = ConfigDict(strict=True)
+
+    id: Annotated[str, Field(max_length=200)] | NumberId | None = Field(default=None, description="Yours to choose.")
     text: Text
 
 
 class BatchRequest(Choices):
     """Texts, and choices that hold for all of them."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [{"id": "note-1", "text": NOTE}]}]})
 
     items: list[BatchItem] = Field(min_length=1)
 

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from starlette.responses import Response
 
 from gateway.api import answers
@@ -18,6 +18,10 @@ TASK = "assistant_intent"
 
 class ConvertRequest(BaseModel):
     """What a person said to the assistant."""
+
+    model_config = ConfigDict(
+        strict=True, json_schema_extra={"examples": [{"text": "Remind me to buy oat milk tomorrow morning."}]}
+    )
 
     text: Text
 

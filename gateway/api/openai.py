@@ -16,6 +16,7 @@ from starlette.responses import Response
 from gateway.api import answers
 from gateway.api.body import read, while_connected
 from gateway.api.problems import ProblemError, as_problem, problem
+from gateway.api.schemas import Few, MaxTokens
 from gateway.api.streaming import EVENTS, PartsResponse
 from gateway.engine_errors import EngineRejectedError
 from gateway.metrics import OPENAI
@@ -26,15 +27,18 @@ router = APIRouter(tags=["OpenAI"])
 _NOTE = "Members that are not listed here go on to the engine as they are."
 
 
+_Words = Annotated[str, Field(min_length=1)]
+
+
 class _Generation(BaseModel):
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
 
     model: str | None = Field(
         default=None, min_length=1, max_length=128, description="The default task's adapter unless set."
     )
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
-    max_tokens: int | None = Field(default=None, ge=1, le=100_000)
-    n: int | None = Field(default=None, ge=1, le=8)
+    max_tokens: MaxTokens | None = None
+    n: Few | None = None
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
 
@@ -42,7 +46,7 @@ class _Generation(BaseModel):
 class ChatMessage(BaseModel):
     """A message; `content` is a text or a list of parts."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
 
     role: Annotated[str, Field(min_length=1, max_length=64)]
     content: str | list[dict[str, Any]] | None = None
@@ -51,13 +55,19 @@ class ChatMessage(BaseModel):
 class ChatRequest(_Generation):
     """A chat completion as OpenAI's API takes it."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 16}]}
+    )
+
     messages: list[ChatMessage] = Field(min_length=1)
 
 
 class CompletionRequest(_Generation):
     """A completion as OpenAI's API takes it."""
 
-    prompt: str | list[str] = Field(min_length=1)
+    model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "Say hello.", "max_tokens": 16}]})
+
+    prompt: _Words | Annotated[list[_Words], Field(min_length=1)]
 
 
 class Model(BaseModel):
@@ -82,21 +92,12 @@ _CHAT: TypeAdapter[ChatRequest] = TypeAdapter(ChatRequest)
 _COMPLETION: TypeAdapter[CompletionRequest] = TypeAdapter(CompletionRequest)
 
 
-def _documented(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema()
-    definitions = schema.pop("$defs", {})
-    text = orjson.dumps(schema)
-    for name, definition in definitions.items():
-        text = text.replace(orjson.dumps({"$ref": f"#/$defs/{name}"}), orjson.dumps(definition))
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": orjson.loads(text)}}}}
-
-
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "As OpenAI's API answers",
         "content": {"application/json": {"schema": {"type": "object"}}, EVENTS: {}},
     },
-    **answers.errors(404),
+    **answers.errors(),
 }
 
 
@@ -106,7 +107,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     description=_NOTE,
     response_class=Response,
     responses=_ANSWERS,
-    openapi_extra=_documented(ChatRequest),
+    openapi_extra=answers.body_schema(ChatRequest),
 )
 async def chat(request: Request) -> Response:
     """A chat completion, streamed where the client asks for it."""
@@ -121,7 +122,7 @@ async def chat(request: Request) -> Response:
     description=_NOTE,
     response_class=Response,
     responses=_ANSWERS,
-    openapi_extra=_documented(CompletionRequest),
+    openapi_extra=answers.body_schema(CompletionRequest),
 )
 async def complete(request: Request) -> Response:
     """A plain completion, streamed where the client asks for it."""

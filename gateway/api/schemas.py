@@ -2,27 +2,41 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from gateway.tasks import Task
 
-_NOTE = (
+NOTE = (
     "64-year-old woman with stage IV lung adenocarcinoma, EGFR L858R mutation. She received osimertinib and had a "
     "partial response. Brain metastases were noted."
 )
 
+
+def _only_number(value: object) -> object:
+    # Python takes true for 1, and pydantic "1".
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("Input should be a valid integer")  # noqa: TRY004 - pydantic wants it so
+    return value
+
+
+# 16.0 is an integer in JSON Schema, so pydantic's strictness alone would refuse too much.
+_AsJson = BeforeValidator(_only_number)
+# Beyond these, JavaScript and many others lose digits.
+NumberId = Annotated[int, Field(strict=False, ge=-(2**53), le=2**53), _AsJson]
+Few = Annotated[int, Field(strict=False, ge=1, le=8), _AsJson]
+MaxTokens = Annotated[int, Field(strict=False, ge=1, le=8192), _AsJson]
 Text = Annotated[
-    str, Field(min_length=1, pattern=r"\S", description="The text, such as a clinical note.", examples=[_NOTE])
+    str, Field(min_length=1, pattern=r"\S", description="The text, such as a clinical note.", examples=[NOTE])
 ]
 
 
 class Choices(BaseModel):
     """How to read a text. What is left out takes the task's own value."""
 
+    model_config = ConfigDict(strict=True)
+
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
-    max_tokens: int | None = Field(
-        default=None, ge=1, le=8192, description="Tokens of the answer; one that is cut is an error."
-    )
+    max_tokens: MaxTokens | None = Field(default=None, description="Tokens of the answer; one that is cut is an error.")
     model: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$", description="A model or adapter of the engine."
     )
@@ -34,7 +48,7 @@ class Choices(BaseModel):
 class ExtractRequest(Choices):
     """A text, and how to read it. What is left out takes the task's own value."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"text": _NOTE}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": NOTE}]})
 
     text: Text
 

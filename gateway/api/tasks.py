@@ -81,7 +81,7 @@ async def get_task(request: Request, task: str) -> TaskModel:
     "/api/v1/tasks/{task}/extract",
     summary="Extract with a task",
     response_model=TaskExtraction,
-    responses=answers.errors(404),
+    responses=answers.errors(),
     openapi_extra=answers.body_schema(ExtractRequest),
 )
 async def extract(request: Request, task: str) -> Response:

@@ -63,6 +63,7 @@ class FakeEngine:
 
     url: str = ""
     answer: str = field(default_factory=lambda: json.dumps(GOLD))
+    answers: dict[str, str] = field(default_factory=dict)
     finish_reason: str | None = "stop"
     delay: float = 0.0
     token_delay: float = 0.0
@@ -100,7 +101,7 @@ class FakeEngine:
                 return web.json_response({"error": {"message": f"no model at {self.url}"}}, status=404)
             if body.get("stream"):
                 return await self.stream(request, body)
-            return web.json_response(completion(self.answer, self.finish_reason))
+            return web.json_response(completion(self.answers.get(body["model"], self.answer), self.finish_reason))
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -111,7 +112,7 @@ class FakeEngine:
         """The answer in tokens of four characters, as server-sent events."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
-        tokens = tokens_of(self.answer)
+        tokens = tokens_of(self.answers.get(body["model"], self.answer))
         for number, token in enumerate(tokens):
             if number == self.break_off_at:
                 assert request.transport is not None
