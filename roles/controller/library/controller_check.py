@@ -41,6 +41,7 @@ PLUGIN_HELP = (
     "https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
 )
 DEFAULT_PLUGIN = "/usr/local/bin/session-manager-plugin"
+CREDENTIALS_HELP = "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with `aws sso login`."
 
 
 def plugin_problem(configured: str) -> str | None:
@@ -79,6 +80,9 @@ def identity(problems: list[str]) -> dict[str, str]:
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if not region:
         problems.append("No region. Set AWS_REGION to the region of the instance, for example us-east-1.")
+        # Without one nothing can be asked, but what is plainly missing can be said in the same go.
+        if boto3.session.Session().get_credentials() is None:
+            problems.append(f"No AWS credentials. {CREDENTIALS_HELP}")
         return found
     found["region"] = region
     try:
@@ -87,8 +91,7 @@ def identity(problems: list[str]) -> dict[str, str]:
     except (BotoCoreError, ClientError) as error:
         problems.append(
             "AWS does not accept the credentials or cannot be reached"
-            f" ({type(error).__name__}: {error}). Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
-            " or sign in with `aws sso login`."
+            f" ({type(error).__name__}: {error}). {CREDENTIALS_HELP}"
         )
         return found
     found["account"] = answer["Account"]
