@@ -76,37 +76,53 @@ async def test_nothing_of_a_request_gets_into_the_log(
     log: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = tmp_path / "keys"
-    path.write_text("ward:" + hashlib.sha256(KEY.encode()).hexdigest())
+    (tmp_path / "keys").write_text("ward:" + hashlib.sha256(KEY.encode()).hexdigest())
     gateway = await start_gateway(
-        auth="required", api_keys_file=path, log_level="DEBUG", max_text_chars=500, request_timeout=5.0
+        auth="required", api_keys_file=tmp_path / "keys", max_text_chars=500, request_timeout=5.0, log_level="DEBUG"
     )
     headers = {"X-API-Key": KEY}
-    bodies: list[dict[str, Any]] = [
+    texts: list[dict[str, Any]] = [
         {"text": f"{MARKER} has stage IV cancer."},
         {"text": f"{MARKER} " * 200},
         {"text": MARKER, "model": MARKER},
         {"text": MARKER, "grounding": MARKER},
         {"text": [MARKER]},
     ]
+    messages = [{"role": "user", "content": MARKER}]
+    requests = [("/api/v1/extract", body) for body in texts]
+    requests += [
+        (path, texts[0]) for path in ("/api/v1/extract/stream", "/api/v1/tasks/medical_ie/extract", "/api/convert")
+    ]
+    requests += [
+        ("/api/v1/extract/batch", {"items": [{"id": MARKER, "text": MARKER}, {"text": MARKER * 100}]}),
+        ("/v1/chat/completions", {"messages": messages}),
+        ("/v1/chat/completions", {"messages": messages, "stream": True, "model": MARKER}),
+        ("/v1/completions", {"prompt": MARKER, MARKER: MARKER}),
+        (f"/api/v1/tasks/{MARKER}/extract", {"text": MARKER}),
+        (f"/api/v1/{MARKER}?q={MARKER}", {"text": MARKER}),
+    ]
     seen = set()
     for handler in await _answers(engine):
         engine.handler = handler
-        for body in bodies:
-            reply = await gateway.call("POST", "/api/v1/extract", json=body, headers=headers)
+        for target, body in requests:
+            reply = await gateway.call("POST", target, json=body, headers=headers)
             seen.add(reply.status)
             if reply.status != 200:
                 assert MARKER.encode() not in reply.body
                 assert engine.url.encode() not in reply.body
-    await gateway.call("POST", f"/api/v1/{MARKER}?q={MARKER}", data=MARKER, headers=headers)
-    await gateway.call("POST", "/api/v1/extract", json=bodies[0], headers={"X-API-Key": KEY + MARKER})
+    await gateway.call("POST", "/api/v1/extract", json=texts[0], headers={"X-API-Key": KEY + MARKER})
+    await gateway.call("POST", "/api/v1/extract", data=MARKER, headers=headers | {"X-Request-ID": MARKER + " "})
+    engine.handler = None
+    engine.break_off_at = 20
+    for path in ("/api/v1/extract/stream", "/v1/chat/completions"):
+        await gateway.call("POST", path, json=texts[0] | {"messages": messages, "stream": True}, headers=headers)
     monkeypatch.setattr("gateway.extraction.decode", _explode)
     engine.handler = None
-    assert (await gateway.call("POST", "/api/v1/extract", json=bodies[0], headers=headers)).status == 500
+    assert (await gateway.call("POST", "/api/v1/extract", json=texts[0], headers=headers)).status == 500
     await engine.stop()
-    await gateway.call("POST", "/api/v1/extract", json=bodies[0], headers=headers)
+    await gateway.call("POST", "/api/v1/extract", json=texts[0], headers=headers)
     assert seen == {200, 404, 413, 422, 502, 503}
-    written = log()
+    written = log() + (await gateway.call("GET", "/metrics")).body.decode()
     assert '"request"' in written
     assert "RuntimeError" in written  # the failure itself is told
     for secret in (MARKER, KEY, engine.url, engine.url.removeprefix("http://")):
