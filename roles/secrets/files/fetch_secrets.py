@@ -150,11 +150,14 @@ def main() -> int:
     """Fetch and store; exit 1 with the problem in words on standard error as well as in the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--configuration", type=Path, default=DEFAULT_CONFIGURATION, help="names of the secrets")
+    parser.add_argument("--adopt", type=Path, help="where to keep these names for the next boot")
     parser.add_argument("--patience", type=float, default=10, help="seconds to go on trying when AWS cannot be reached")
     arguments = parser.parse_args()
     configuration = json.loads(arguments.configuration.read_text(encoding="utf-8"))
     try:
         changed = store(configuration, read_all(configuration, arguments.patience))
+        if arguments.adopt:
+            changed = write(arguments.adopt, arguments.configuration.read_text(encoding="utf-8"), 0) or changed
     except SecretError as error:
         sys.stdout.write(json.dumps({"ok": False, "changed": False, "problem": str(error)}) + "\n")
         return 1

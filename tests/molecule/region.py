@@ -1,0 +1,62 @@
+"""The local region of a scenario: `python -m tests.molecule.region up NAME`, `images NAME`, and `down NAME`."""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.local_region import images
+from tests.local_region.errors import RegionError
+from tests.local_region.region import LocalRegion
+
+STAND_IN = Path(__file__).parent / "stand_in"
+
+
+def stand_in_model(folder: Path) -> Path:
+    """Fill a folder with what only looks like a model; no engine loads it in these scenarios."""
+    for name in ("base", "adapter"):
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text('{"a stand-in": true}\n', encoding="utf-8")
+    return folder
+
+
+def give_images(region: LocalRegion) -> None:
+    """Put the gateway's image and a stand-in engine into the instance's own Docker Engine, past the registry.
+
+    Raises subprocess.CalledProcessError.
+    """
+    on_instance = ["docker", "exec", "--interactive", region.container, "docker"]
+    source = images.reference(images.SPECS["gateway"])
+    with subprocess.Popen(["docker", "save", source], stdout=subprocess.PIPE) as saved:
+        subprocess.run([*on_instance, "load", "--quiet"], stdin=saved.stdout, check=True)
+    subprocess.run([*on_instance, "tag", source, "slm-ft-serving-gateway:scenario"], check=True)
+    with subprocess.Popen(["tar", "--create", "--directory", STAND_IN, "."], stdout=subprocess.PIPE) as context:
+        build = ["build", "--quiet", "--tag", "slm-ft-serving-engine:scenario", "-"]
+        subprocess.run([*on_instance, *build], stdin=context.stdout, check=True)
+
+
+def main() -> int:
+    """Make or remove the region; exit 1 with the reason when that fails."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("action", choices=["up", "images", "down"])
+    parser.add_argument("name", help="name of the region")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        # No role that a scenario converges pulls from the registry, and a push takes most of a region's time.
+        region = LocalRegion(arguments.name, pushed=(), model=stand_in_model(Path(folder)))
+        try:
+            if arguments.action == "up":
+                region.up()
+            elif arguments.action == "images":
+                give_images(region)
+            else:
+                region.down()
+        except RegionError as error:
+            sys.stderr.write(f"error: {error}\n")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""The roles' molecule scenarios: check mode, convergence, idempotence and what each verifies."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.roles.variables import ROLES
+
+TIMEOUT_SECONDS = 900
+SCENARIOS = sorted(path.parents[2].name for path in ROLES.glob("*/molecule/default/molecule.yml"))
+
+
+@pytest.mark.region
+@pytest.mark.parametrize("role", SCENARIOS)
+def test_scenario(role: str) -> None:
+    tools = Path(sys.executable).parent
+    result = subprocess.run(
+        [tools / "molecule", "test"],
+        cwd=ROLES / role,
+        env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+    )
+    assert result.returncode == 0, result.stdout
