@@ -9,6 +9,8 @@ from gateway.tasks import Task
 _WORD = re.compile(r"\S+|\s+")
 # What the chat format adds: the special tokens and role names of two messages and of the answer's head.
 _CHAT_TOKENS = 32
+# Texts of longer words than this are not worth a closer look.
+_MOST_CHARS_A_TOKEN = 16
 # A measured density is trusted for other texts with this margin; short prompts are mostly instruction and teach
 # nothing.
 _MARGIN = 1.5
@@ -40,7 +42,7 @@ class TokenBudget:
 
     def surely_fits(self, model: str, text: str, limit: int) -> bool:
         """Whether the text is so short that its tokens need not be counted. A byte makes one token at most."""
-        if len(text) > 4 * limit * 4:
+        if len(text) > _MOST_CHARS_A_TOKEN * limit:
             return False
         size = len(text.encode("utf-8", "surrogatepass"))
         return size <= limit or size * self._density.get(model, 1.0) * _MARGIN <= limit

@@ -133,14 +133,15 @@ class Telemetry:
             status = scope.get("gateway.status", status)
             route = _route(scope)
             self._metrics.answered(route or "none", status, seconds)
-            logger.bind(
+            logger.info(
+                "request",
                 request_id=identity,
                 method=scope["method"],
                 route=route,
                 status=status,
                 client=scope.get("gateway.client"),
                 milliseconds=round(1000 * seconds, 1),
-            ).info("request")
+            )
 
 
 class _AnswerBrokenOffError(Exception):

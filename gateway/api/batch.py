@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.body import read, while_connected
+from gateway.api.direct import DirectRoute
 from gateway.api.guard import charge
 from gateway.api.problems import ProblemError, as_problem, problem
 from gateway.api.schemas import NOTE, Choices, ExtractRequest, NumberId, Text
@@ -64,7 +65,7 @@ _REQUEST: TypeAdapter[BatchRequest] = TypeAdapter(BatchRequest)
 
 def router(task: Task) -> APIRouter:
     """The router for the default task."""
-    routes = APIRouter(tags=["extraction"])
+    routes = APIRouter(tags=["extraction"], route_class=DirectRoute)
 
     @routes.post(
         "/api/v1/extract/batch",

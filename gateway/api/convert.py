@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.body import read, while_connected
+from gateway.api.direct import DirectRoute
 from gateway.api.schemas import ExtractRequest, Text
 from gateway.services import services
 from gateway.tasks import Task
@@ -39,7 +40,7 @@ _REQUEST: TypeAdapter[ConvertRequest] = TypeAdapter(ConvertRequest)
 
 def router(task: Task) -> APIRouter:
     """The router for the assistant-intent task."""
-    routes = APIRouter(tags=["extraction"])
+    routes = APIRouter(tags=["extraction"], route_class=DirectRoute)
 
     @routes.post(
         "/api/convert",

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.body import read, while_connected
+from gateway.api.direct import DirectRoute
 from gateway.api.schemas import ExtractRequest, flat_model
 from gateway.services import services
 from gateway.tasks import Task
@@ -16,7 +17,7 @@ _REQUEST: TypeAdapter[ExtractRequest] = TypeAdapter(ExtractRequest)
 
 def router(task: Task) -> APIRouter:
     """The router for the default task."""
-    routes = APIRouter(tags=["extraction"])
+    routes = APIRouter(tags=["extraction"], route_class=DirectRoute)
 
     @routes.post(
         "/api/v1/extract",

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.body import read
+from gateway.api.direct import DirectRoute
 from gateway.api.problems import ProblemError, as_problem, problem
 from gateway.api.schemas import ExtractRequest
 from gateway.api.streaming import EVENTS, PartsResponse, event
@@ -31,7 +32,7 @@ fields at the end.
 
 def router(task: Task) -> APIRouter:
     """The router for the default task."""
-    routes = APIRouter(tags=["extraction"])
+    routes = APIRouter(tags=["extraction"], route_class=DirectRoute)
 
     @routes.post(
         "/api/v1/extract/stream",
