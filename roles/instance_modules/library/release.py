@@ -91,7 +91,7 @@ def compose_command(releases: Releases, project: str, *arguments: str) -> list[s
 
 
 @contextlib.contextmanager
-def activation_lock(take_over: bool, patience: float = 60):
+def activation_lock(take_over: bool, patience: float):
     """Hold the lock of whoever brings containers up, so that a repeated or a left-over run cannot interfere.
 
     With take_over the holder is ended first: it belongs to a deployment that has lost its session.
@@ -184,7 +184,8 @@ def prepare(module: AnsibleModule, releases: Releases) -> dict:
 def activate(module: AnsibleModule, releases: Releases) -> dict:
     """Point current to the release, bring it up, and let the unit know."""
     stamp, unit = module.params["stamp"], module.params["unit"]
-    with activation_lock(take_over=False):
+    # A deployment whose controller was killed may still be at it: its end is waited for.
+    with activation_lock(take_over=False, patience=module.params["timeout"]):
         record = releases.record(stamp)
         if not record:
             raise StackError(f"the release {stamp} is not on the instance or its {RECORD} cannot be read")
@@ -219,7 +220,7 @@ def keep_logs(releases: Releases, stamp: str, project: str) -> None:
 def withdraw(module: AnsibleModule, releases: Releases) -> dict:
     """Mark the release as failed and bring the last good one back; without one, stop the stack."""
     stamp, project, unit = module.params["stamp"], module.params["project"], module.params["unit"]
-    with activation_lock(take_over=True):
+    with activation_lock(take_over=True, patience=60):
         if releases.path(stamp).is_dir():
             keep_logs(releases, stamp, project)
             releases.update(stamp, result=FAILED, reason=module.params["reason"])
