@@ -6,7 +6,6 @@ import io
 import json
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
@@ -17,7 +16,7 @@ import aiohttp
 import pytest
 
 from gateway.cli import main
-from tests.gateway.conftest import NOTE, Gateway, StartGateway
+from tests.gateway.conftest import NOTE, Gateway, StartGateway, free_port
 from tests.gateway.fake_engine import GOLD, FakeEngine
 from tests.gateway.test_keys import line
 
@@ -146,9 +145,7 @@ async def test_a_busy_gateway_is_waited_for(start_gateway: StartGateway, engine:
 
 
 async def test_serve_drains_at_sigterm(engine: FakeEngine) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = await start(
         "serve", GATEWAY_AUTH="off", GATEWAY_PORT=str(port), GATEWAY_ENGINE_URL=engine.url, GATEWAY_DRAIN_TIMEOUT="5"
     )

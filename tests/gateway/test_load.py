@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import statistics
 import time
 from collections import Counter
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.gateway.conftest import NOTE
+from tests.gateway.conftest import NOTE, free_port
 from tests.gateway.fake_engine import FakeEngine
 from tests.gateway.test_cli import start
 
@@ -36,9 +35,7 @@ async def call(session: aiohttp.ClientSession, url: str) -> tuple[int, float, st
 
 
 async def test_overload_is_refused_and_leaves_no_trace(engine: FakeEngine) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     engine.delay = SERVICE_SECONDS
     process = await start(
         "serve",
