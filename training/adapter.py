@@ -19,10 +19,11 @@ from training.dataset import Note
 from training.labels import harmonise
 from training.lora import add_adapter, save_adapter
 from training.model import answer_loss, load_model
-from training.notes import make_notes
+from training.notes import drug_names, make_notes, mutation_names
 from training.progress import Checkpoint, Progress
 from training.prompt import Prompt, render_answer
 from training.tokenizer import load_tokenizer
+from training.variation import Variation
 
 
 def note_sample(tokenizer: Tokenizer, prompt: Prompt, note: Note) -> Sample:
@@ -31,13 +32,15 @@ def note_sample(tokenizer: Tokenizer, prompt: Prompt, note: Note) -> Sample:
 
 
 def _epoch(
-    epoch: int, public: Sequence[Sample], tokenizer: Tokenizer, prompt: Prompt, config: AdapterConfig
+    epoch: int, public: Sequence[Note], tokenizer: Tokenizer, prompt: Prompt, config: AdapterConfig
 ) -> list[list[Sample]]:
-    """The batches of one epoch: the public notes and as many new generated ones as the configuration says."""
+    """The batches of one epoch: the public notes, varied, and as many new generated ones as the configuration says."""
     seed = config.seed * 1000 + epoch
-    generated = make_notes(config.synthetic_notes, config.no_cancer_fraction, seed)
-    samples = [*public, *(note_sample(tokenizer, prompt, note) for note in generated)]
     rng = random.Random(seed)
+    variation = Variation(mutation_names(), drug_names(), config.variation)
+    varied = [variation.apply(note, rng) for note in public]
+    generated = make_notes(config.synthetic_notes, config.no_cancer_fraction, seed)
+    samples = [note_sample(tokenizer, prompt, note) for note in (*varied, *generated)]
     rng.shuffle(samples)  # which of the equally long ones share a batch
     batches = group_by_length(samples, config.batch_tokens)
     rng.shuffle(batches)
@@ -75,7 +78,7 @@ def train_adapter(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt,
         done = int(state["done"])
 
     padding = tokenizer.token_to_id(PADDING)
-    public = [note_sample(tokenizer, prompt, harmonise(note)) for note in notes]
+    public = [harmonise(note) for note in notes]
     plan = [batch for epoch in range(settings.epochs) for batch in _epoch(epoch, public, tokenizer, prompt, settings)]
     logger.info(f"adapter of {sum(p.numel() for p in trained):,} parameters, {len(plan):,} steps")
     progress = Progress("adapter", len(plan), done=done)

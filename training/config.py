@@ -60,6 +60,7 @@ class AdapterConfig(_Section):
     targets: tuple[str, ...]
     epochs: int = Field(gt=0)
     synthetic_notes: int = Field(ge=0, description="generated notes in every epoch")
+    variation: float = Field(ge=0, le=1, description="chance that a kind of value in a public note is exchanged")
     no_cancer_fraction: float = Field(ge=0, le=1, description="share of the generated notes without any cancer")
     batch_tokens: int = Field(gt=0)
     learning_rate: float = Field(gt=0)

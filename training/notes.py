@@ -183,3 +183,14 @@ def make_notes(count: int, no_cancer_fraction: float, seed: int) -> Iterator[Not
     rng = random.Random(seed)
     for _ in range(count):
         yield make_no_cancer_note(rng) if rng.random() < no_cancer_fraction else make_note(rng)
+
+
+def mutation_names() -> list[str]:
+    """Every mutation that the grammar knows, once, in its order."""
+    return list(dict.fromkeys(name for cancer in _grammar()["cancers"] for name in cancer.mutations))
+
+
+def drug_names() -> list[str]:
+    """Every single drug that the grammar knows, once, in its order."""
+    treatments = [treatment for cancer in _grammar()["cancers"] for treatment in cancer.systemic]
+    return list(dict.fromkeys(drug for treatment in treatments for drug in treatment.split(" and ")))

@@ -23,12 +23,19 @@ _MATCH_GAIN = 12.0
 _STEPS_BACK = (1, 2)
 
 
-@torch.no_grad()
 def plant_copying(model: LlamaForCausalLM) -> None:
-    """Write the heads into a model with new weights; needs 4 layers, 4 heads, 2 key/value heads or more.
+    """Write the heads into a model with new weights.
 
     Draws from torch's random numbers: seed them first.
+
+    Raises:
+        ValueError: the model has fewer than 4 layers, 4 heads or 2 key/value heads.
     """
+    with torch.no_grad():
+        _write_heads(model)
+
+
+def _write_heads(model: LlamaForCausalLM) -> None:
     config = model.config
     hidden, size = config.hidden_size, config.head_dim
     if config.num_hidden_layers < 4 or config.num_attention_heads < 4 or config.num_key_value_heads < 2:

@@ -31,7 +31,7 @@ class Progress:
             return
         self._last = now
         rate = (done - self._start_done) / max(now - self._start, 1e-9)
-        left = (self._total - done) / rate if rate else 0.0
+        left = max(0, self._total - done) / rate if rate else 0.0
         shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
         share = 100 * done / self._total
         logger.info(f"{self._what}: {share:.0f} % ({rate:,.0f}/s), {shown}, {left / 60:.1f} min left")
