@@ -189,6 +189,7 @@ def activate(module: AnsibleModule, releases: Releases) -> dict:
         record = releases.record(stamp)
         if not record:
             raise StackError(f"the release {stamp} is not on the instance or its {RECORD} cannot be read")
+        wait_for_boot(unit, module.params["timeout"])
         if releases.current() != stamp:
             releases.switch(stamp)
         if record.get("result") != GOOD:
@@ -198,6 +199,15 @@ def activate(module: AnsibleModule, releases: Releases) -> dict:
         if started.returncode != 0:
             raise StackError(f"the containers run, but {unit} does not start: {journal(unit)}")
     return {"changed": True, "stamp": stamp, "previous": record.get("previous")}
+
+
+def wait_for_boot(unit: str, timeout: float) -> None:
+    """Wait while systemd itself is starting the stack, as at boot: two composes would collide."""
+    deadline = time.monotonic() + timeout
+    while run(["systemctl", "is-active", unit]).stdout.strip() in {"activating", "deactivating"}:
+        if time.monotonic() > deadline:
+            raise StackError(f"{unit} has been starting for more than {timeout:.0f} s: {journal(unit)}")
+        time.sleep(1)
 
 
 def bring_up(module: AnsibleModule, releases: Releases, stamp: str) -> None:

@@ -9,6 +9,7 @@ release with what it had. Nothing secret is ever an argument, nor printed. Print
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 DEFAULT_CONFIGURATION = Path("/opt/slm-ft-serving/shared/secrets.json")
+LOCK = Path("/run/slm-ft-serving-secrets.lock")
 VERIFICATION_NAME = "verification"
 CALL_TIMEOUT = 60
 RETRY_AFTER = 5
@@ -153,16 +155,19 @@ def main() -> int:
     parser.add_argument("--adopt", type=Path, help="where to keep these names for the next boot")
     parser.add_argument("--patience", type=float, default=10, help="seconds to go on trying when AWS cannot be reached")
     arguments = parser.parse_args()
-    configuration = json.loads(arguments.configuration.read_text(encoding="utf-8"))
+    names = arguments.configuration.read_text(encoding="utf-8")
+    configuration = json.loads(names)
     try:
-        changed = store(configuration, read_all(configuration, arguments.patience))
-        if arguments.adopt:
-            changed = write(arguments.adopt, arguments.configuration.read_text(encoding="utf-8"), 0) or changed
+        with LOCK.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # The unit at boot and a deployment may come at the same time.
+            changed = store(configuration, read_all(configuration, arguments.patience))
+            if arguments.adopt:
+                changed = write(arguments.adopt, names, 0) or changed
     except SecretError as error:
         sys.stdout.write(json.dumps({"ok": False, "changed": False, "problem": str(error)}) + "\n")
         return 1
-    names = [secret["name"] for secret in configuration["secrets"]]
-    sys.stdout.write(json.dumps({"ok": True, "changed": changed, "secrets": names}) + "\n")
+    fetched = [secret["name"] for secret in configuration["secrets"]]
+    sys.stdout.write(json.dumps({"ok": True, "changed": changed, "secrets": fetched}) + "\n")
     return 0
 
 
