@@ -44,6 +44,7 @@ class PretrainConfig(_Section):
     batch_tokens: int = Field(gt=0)
     start_fraction: float = Field(ge=0, le=1, description="share of the run with batch_tokens_start")
     decay_fraction: float = Field(gt=0, le=1, description="share of the run, at its end, with a falling rate")
+    variation: float = Field(ge=0, le=1, description="chance that a kind of value in a note is exchanged")
     repeats_only: float = Field(ge=0, le=1, description="share of the run with repeated runs of words only")
     repeats_fade: float = Field(ge=0, le=1, description="share of the run by which most of them are gone")
     matrix_rate: float = Field(gt=0, description="learning rate of Muon")

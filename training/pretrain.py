@@ -16,15 +16,17 @@ from training.batching import Sample, group_by_length, make_sample, pad
 from training.chat import PADDING, SPECIAL_TOKENS
 from training.config import PretrainConfig, TrainingConfig
 from training.dataset import FIELDS, Note
+from training.labels import harmonise
 from training.model import answer_loss, build_model, save_model
-from training.notes import make_notes
+from training.notes import drug_names, make_notes, mutation_names
 from training.planting import plant_copying
 from training.progress import Checkpoint, Progress
 from training.prompt import Prompt
 from training.synthetic import DocumentMaker
 from training.tokenizer import save_tokenizer, train_tokenizer
+from training.variation import Variation
 
-_SYNTHETIC_TEXTS = 4000
+_SYNTHETIC_NOTES = 2000
 _NO_CANCER_FRACTION = 0.3
 _PROMPT_WEIGHT = 100  # the prompt stands in every request: its words are whole tokens
 _POOL = 64  # documents that are batched together by length
@@ -34,7 +36,7 @@ _REPEATS_AT_THE_END = 0.1
 
 def make_tokenizer(notes: Sequence[Note], prompt: Prompt, config: TrainingConfig) -> Tokenizer:
     """The tokenizer for these notes, for the generated ones and for the prompt around them."""
-    generated = make_notes(_SYNTHETIC_TEXTS // 2, _NO_CANCER_FRACTION, config.pretrain.seed)
+    generated = make_notes(_SYNTHETIC_NOTES, _NO_CANCER_FRACTION, config.pretrain.seed)
     texts = [text for note in (*notes, *generated) for text in (note.text, json.dumps(note.answer))]
     texts += [prompt.render("")] * _PROMPT_WEIGHT
     return train_tokenizer(texts, config.tokenizer)
@@ -93,7 +95,7 @@ def pretrain(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out:
     A run that was stopped goes on from its last checkpoint (in `out`, removed at the end).
 
     Args:
-        notes: public training notes; only their texts are used.
+        notes: public training notes.
         config: the run's configuration.
         prompt: the gateway's prompt; only the tokenizer sees it.
         out: folder of the base.
@@ -111,12 +113,12 @@ def pretrain(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out:
             optimizer.load_state_dict(saved)
         done, step = int(state["done"]), int(state["step"])
 
-    texts = [note.text for note in notes] + [
-        n.text for n in make_notes(_SYNTHETIC_TEXTS, _NO_CANCER_FRACTION, settings.seed)
-    ]
+    known = [harmonise(note) for note in notes]
+    known += make_notes(_SYNTHETIC_NOTES, _NO_CANCER_FRACTION, settings.seed)
     # A resumed run sees other documents than it would have seen: they are random anyway.
     seed = settings.seed + step
-    maker = DocumentMaker(make_words(tokenizer), texts, seed)
+    variation = Variation(mutation_names(), drug_names(), settings.variation)
+    maker = DocumentMaker(make_words(tokenizer), known, variation, seed)
     samples = _samples(maker, tokenizer)
     small = _batches(samples, settings.batch_tokens_start, random.Random(seed))
     large = _batches(samples, settings.batch_tokens, random.Random(seed))

@@ -1,6 +1,7 @@
 """Documents for pre-training the base: they teach copying, looking up and the shape of a JSON answer.
 
-None of them is the extraction task: the keys are other names, the values stand in the text word for word. A small model
+None of them is the extraction task: where a note is asked about, some of its facts are wanted, under other names and in
+any order, so that only the adapter knows the task. A small model
 learns to copy only when it sees little else, so training starts with runs of words that repeat themselves, where nearly
 every token can be copied.
 """
@@ -14,8 +15,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from training.chat import BEGIN, TURN_END, header, turn
+from training.dataset import FIELDS, Note
+from training.variation import Variation
 
 _SENTENCE = re.compile(r"(?<=[.;]) ")
+# Other names for the task's fields, in its order.
+_OTHER_NAMES = (
+    ("tumour", "diagnosis", "malignancy", "primary"),
+    ("extent", "phase", "staging"),
+    ("alteration", "variant", "genomics"),
+    ("marker", "expression", "assay"),
+    ("therapy", "regimen", "management"),
+    ("outcome", "effect", "course"),
+    ("spread", "deposits", "involvement"),
+)
 _SYSTEMS = (
     "You are a helpful assistant.",
     "You are an assistant for documents.",
@@ -47,19 +60,21 @@ class DocumentMaker:
 
     Args:
         words: what random values are made of; every token that the adapter is to write must occur in one of them.
-        texts: real or generated notes, used without their answers.
+        notes: public and generated notes.
+        variation: what to exchange values in the notes for.
         seed: the same seed gives the same documents.
 
     `repeat_share` is the share of documents that are repeated runs; it falls while training goes on.
     """
 
-    def __init__(self, words: Sequence[str], texts: Sequence[str], seed: int) -> None:
+    def __init__(self, words: Sequence[str], notes: Sequence[Note], variation: Variation, seed: int) -> None:
         self._words = words
-        self._texts = texts
+        self._notes = notes
+        self._variation = variation
         self._rng = random.Random(seed)
         self.repeat_share = 1.0
-        self._makers = (self._copy, self._lookup, self._record, self._cloze, self._quote, self._reading)
-        self._weights = (0.2, 0.2, 0.3, 0.12, 0.1, 0.08)
+        self._makers = (self._copy, self._lookup, self._record, self._cloze, self._quote, self._reading, self._facts)
+        self._weights = (0.08, 0.12, 0.2, 0.07, 0.07, 0.08, 0.38)
 
     def make(self) -> Document:
         """The next document."""
@@ -149,12 +164,12 @@ class DocumentMaker:
         return self._rng.choice(patterns)
 
     def _noise(self) -> str:
-        if self._texts and self._rng.random() < 0.6:
-            return self._rng.choice(_SENTENCE.split(self._rng.choice(self._texts)))
+        if self._rng.random() < 0.6:
+            return self._rng.choice(_SENTENCE.split(self._note()))
         return " ".join(self._word() for _ in range(self._rng.randint(3, 12))) + "."
 
     def _note(self) -> str:
-        return self._rng.choice(self._texts)
+        return self._rng.choice(self._notes).text
 
     def _cloze(self) -> Document:
         """A note, then the beginnings of some of its passages to be continued word for word."""
@@ -178,6 +193,15 @@ class DocumentMaker:
         asked = self._rng.sample(clues, k=min(len(clues), self._rng.randint(1, 3)))
         answer = {words[at]: " ".join(words[at + 1 : at + 1 + self._rng.randint(2, 5)]) for at in asked}
         return self._chat(f"Quote what follows {', '.join(answer)}.\n\nText: {note}", json.dumps(answer))
+
+    def _facts(self) -> Document:
+        """A note, and some of its facts under other names, in any order, as JSON."""
+        rng = self._rng
+        note = self._variation.apply(rng.choice(self._notes), rng)
+        asked = rng.sample(range(len(FIELDS)), k=rng.randint(2, 5))
+        answer = {rng.choice(_OTHER_NAMES[field]): note.answer[FIELDS[field]] for field in asked}
+        question = f"{rng.choice(('Find', 'Get', 'List', 'Report'))} {', '.join(answer)}.\n\nText: {note.text}"
+        return self._chat(question, json.dumps(answer))
 
     def _reading(self) -> Document:
         """A note as it is: the words of the field and their order."""
