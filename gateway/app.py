@@ -33,8 +33,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with parts.engine:
-            yield
+        yield
+        parts.engine.close()
 
     app = FastAPI(
         title="slm-ft-serving gateway",

@@ -1,6 +1,6 @@
 """The one client of the engine, any server that speaks OpenAI's chat completions (built for vLLM).
 
-One session with kept connections serves all requests. What the engine says in an error stays here: only its kind goes
+One pool of kept connections serves all requests. What the engine says in an error stays here: only its kind goes
 on. A call that is cancelled closes its connection, which ends the engine's work.
 """
 
@@ -9,9 +9,8 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any
 
-import aiohttp
 import orjson
 
 from gateway.circuit import Circuit
@@ -23,41 +22,29 @@ from gateway.engine_errors import (
     EngineTimeoutError,
     EngineUnavailableError,
 )
+from gateway.http_client import BrokenOffError, ConnectError, HttpClient, Response
 from gateway.settings import Settings
 
 CHAT = "/v1/chat/completions"
-_JSON = {"Content-Type": "application/json"}
 
 
 class Engine:
-    """Calls the engine. Use it as an async context manager: the session lives as long as the context.
+    """Calls the engine.
 
-    All calls take `deadline`, the time to give up by the event loop's clock in seconds, and raise `EngineError` or,
-    while
-    the engine is known to be down, `CircuitOpenError`. `request_id` is passed on for the engine's log.
+    All calls take `deadline`, the time to give up by the event loop's clock in seconds, and raise `EngineError`, or
+    `CircuitOpenError` while the engine is known to be down. `request_id` is passed on for the engine's log.
     """
 
     def __init__(self, settings: Settings) -> None:
         """Take address and time-outs from the settings; nothing is opened yet."""
-        self._base = settings.engine_base
-        self._connect_timeout = settings.connect_timeout
+        self._client = HttpClient(str(settings.engine_url), connect_timeout=settings.connect_timeout)
         self._first_token_timeout = settings.first_token_timeout
-        self._session: aiohttp.ClientSession | None = None
         self.circuit = Circuit()
         self.last_token_at = float("-inf")
 
-    async def __aenter__(self) -> Self:
-        """Open the session."""
-        # How much runs at once is admission's to bound, so the pool has no limit of its own.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=10)
-        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close the session."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._client.close()
 
     async def complete(self, body: Mapping[str, Any], *, deadline: float, request_id: str | None = None) -> Completion:
         """Run one chat completion; `body` is the request as the engine takes it."""
@@ -110,13 +97,13 @@ class Engine:
             self._check(response.status)
             yield self._events(response, deadline)
 
-    async def _events(self, response: aiohttp.ClientResponse, deadline: float) -> AsyncIterator[dict[str, Any]]:
+    async def _events(self, response: Response, deadline: float) -> AsyncIterator[dict[str, Any]]:
         until = min(deadline, asyncio.get_running_loop().time() + self._first_token_timeout)
         buffer = b""
         while True:
             # Around the reading only: what the caller does between two events is not the engine's time.
             async with asyncio.timeout_at(until):
-                part = await response.content.readany()
+                part = await response.read_some()
             if not part:
                 raise EngineUnavailableError("the engine broke off the answer")
             *blocks, buffer = (buffer + part).split(b"\n\n")
@@ -186,31 +173,22 @@ class Engine:
     @asynccontextmanager
     async def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None, deadline: float, request_id: str | None
-    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+    ) -> AsyncGenerator[Response]:
         """Send a request; what goes wrong with the connection until the context ends becomes an `EngineError`."""
-        if self._session is None:
-            raise RuntimeError("the engine's session is not open")
-        remaining = deadline - asyncio.get_running_loop().time()
-        if remaining <= 0:
+        if asyncio.get_running_loop().time() >= deadline:
             raise EngineTimeoutError("the request's time was over before the engine was asked")
         try:
-            async with self._session.request(
-                method,
-                self._base + path,
-                data=None if body is None else _encoded(body),
-                headers=_JSON if request_id is None else {**_JSON, "X-Request-Id": request_id},
-                timeout=aiohttp.ClientTimeout(total=remaining, sock_connect=self._connect_timeout),
-                allow_redirects=False,
-            ) as response:
+            async with (
+                asyncio.timeout_at(deadline),
+                self._client.send(method, path, None if body is None else _encoded(body), request_id) as response,
+            ):
                 yield response
-        except aiohttp.ConnectionTimeoutError as error:
-            raise self._lost() from error
         except TimeoutError as error:
             raise EngineTimeoutError("the engine did not answer in time") from error
-        except aiohttp.ClientConnectionError as error:
-            raise self._lost() from error
-        except aiohttp.ClientError as error:
-            raise EngineUnavailableError("the engine's reply broke off") from error
+        except (ConnectError, BrokenOffError) as error:
+            self.circuit.failed()
+            self.last_token_at = float("-inf")
+            raise EngineUnavailableError("the engine cannot be reached, or broke off") from error
 
     def _check(self, status: int) -> None:
         """Raise what an HTTP status other than 200 means."""
@@ -219,11 +197,6 @@ class Engine:
             raise EngineUnavailableError("the engine cannot answer now")
         if status != 200:
             raise EngineRejectedError(status)
-
-    def _lost(self) -> EngineUnavailableError:
-        self.circuit.failed()
-        self.last_token_at = float("-inf")
-        return EngineUnavailableError("the engine cannot be reached")
 
 
 def _encoded(body: Mapping[str, Any]) -> bytes:

@@ -62,6 +62,8 @@ Match = Literal["exact", "normalized", "fuzzy"]
 MAX_SPANS = 10
 """Most spans that one part of a value gets, in document order: enough to show, and the answer stays small."""
 
+# No connecting word is as long or has a digit in it; most values are told by this without being read.
+_SAYS_SOMETHING = re.compile(r"[A-Za-z]{5}|[0-9]")
 _PARTS = re.compile(r"\s*[;|\n•]\s*")
 _ASIDE = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
 _SYMBOL = re.compile(r"\b(?:\w*\d\w*|[A-Z]{2,6})\b")  # of a gene or a drug scheme, or a number
@@ -261,6 +263,8 @@ class Grounder:
 
     def _says_something(self, value: str) -> bool:
         """Whether a value is more than punctuation and connecting words; an emoji says something."""
+        if _SAYS_SOMETHING.search(value):
+            return True
         return bool(self._read(value)) or any(unicodedata.category(character)[0] == "S" for character in value)
 
     def _normalized(self, value: str) -> list[Evidence]:

@@ -91,11 +91,6 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def engine_base(self) -> str:
-        """The engine's address without a slash at its end."""
-        return str(self.engine_url).rstrip("/")
-
-    @property
     def rate(self) -> tuple[int, float] | None:
         """Requests and the seconds they are for, or None without a limit."""
         if self.rate_limit == "off":

@@ -1,9 +1,13 @@
 """Real clients of others against the OpenAI face."""
 
+import asyncio
+import json
 from pathlib import Path
 
+import langextract
 import openai
 import pytest
+from langextract.providers.openai import OpenAILanguageModel
 
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
 from tests.gateway.fake_engine import FakeEngine
@@ -46,3 +50,31 @@ async def test_openais_client_understands_the_errors(
         with pytest.raises(openai.InternalServerError) as caught:
             await client.chat.completions.create(model="medical-ie", messages=MESSAGES)
         assert caught.value.status_code == 503
+
+
+async def test_langextract_grounds_what_comes_through_the_gateway(gateway: Gateway, engine: FakeEngine) -> None:
+    found = [{"medication": "osimertinib"}, {"cancer": "lung adenocarcinoma"}]
+    engine.answer = json.dumps({"extractions": [{**entry, f"{next(iter(entry))}_attributes": {}} for entry in found]})
+    examples = [
+        langextract.data.ExampleData(
+            text="He took aspirin for colon cancer.",
+            extractions=[
+                langextract.data.Extraction("medication", "aspirin"),
+                langextract.data.Extraction("cancer", "colon cancer"),
+            ],
+        )
+    ]
+    model = OpenAILanguageModel(model_id="base", api_key="none", base_url=f"{gateway.url}/v1")
+    result = await asyncio.to_thread(
+        langextract.extract,
+        text_or_documents=NOTE,
+        prompt_description="Extract medications and cancers.",
+        examples=examples,
+        model=model,
+        fence_output=False,
+        use_schema_constraints=False,
+    )
+    spans = [(span.extraction_text, span.char_interval) for span in result.extractions]
+    assert [text for text, _ in spans] == ["osimertinib", "lung adenocarcinoma"]
+    assert [NOTE[place.start_pos : place.end_pos] for _, place in spans] == ["osimertinib", "lung adenocarcinoma"]
+    assert engine.bodies[0]["model"] == "base"
