@@ -10,42 +10,40 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tests.local_region import names
 from tests.local_region.errors import RegionError
 from tests.local_region.region import LocalRegion
 
-FIELDS = ("cancer_type", "stage", "gene_mutation", "biomarker", "treatment", "response", "metastasis_site")
+TASK = names.REPOSITORY_ROOT / "gateway/tasks/medical_ie.yaml"
 REQUEST_TIMEOUT_SECONDS = 120
-
-# Synthetic, written for this demonstration.
-NOTE = (
-    "58-year-old woman with stage IV lung adenocarcinoma, EGFR exon 19 deletion, PD-L1 40%. "
-    "Brain and bone metastases on staging. She was started on osimertinib. "
-    "Imaging at three months shows a partial response."
-)
 
 
 def main() -> int:
     """Runs the demonstration. Gives the exit code: 0 when the note was answered, 1 on an error, which is said."""
     started = time.monotonic()
     region = LocalRegion()
+    # The deployment was verified with the same note, so that its answer here can be judged by eye.
+    task = yaml.safe_load(TASK.read_text(encoding="utf-8"))
+    note = task["golden"][0]["text"]
     try:
         with step("Local AWS region: Docker Engine, images, API, registry, instance"):
             region.up()
         with step("Deployment: ansible-playbook playbooks/deploy.yml"):
             deploy(region.env())
         with step("Extraction: POST /api/v1/extract"):
-            answer = extract(region.env(), NOTE)
+            answer = extract(region.env(), note)
     except RegionError as error:
         say(f"\n{error}")
         return 1
     say("")
-    show(answer)
+    show(note, [field["name"] for field in task["fields"]], answer)
     say(what_next(region.env()["GATEWAY_URL"], time.monotonic() - started))
     return 0
 
@@ -87,12 +85,12 @@ def extract(environment: Mapping[str, str], note: str) -> dict[str, Any]:
         raise RegionError(f"The gateway at {request.full_url} does not answer: {error}") from error
 
 
-def show(answer: Mapping[str, Any]) -> None:
+def show(note: str, fields: Sequence[str], answer: Mapping[str, Any]) -> None:
     """Prints the note, and each field with the words of the note that it rests on."""
     say("The note:")
-    say(textwrap.indent(textwrap.fill(NOTE, 100), "  "))
+    say(textwrap.indent(textwrap.fill(note, 100), "  "))
     say("\nThe answer:")
-    for field in FIELDS:
+    for field in fields:
         value = answer[field]
         spans = answer["evidence"].get(field, [])
         evidence = "; ".join(f"{span['start']}-{span['end']} {span['text']!r} ({span['match']})" for span in spans)
