@@ -25,12 +25,12 @@ def failure(project: str, headline: str) -> str:
     return "\n".join(parts)
 
 
-def crash_looping(project: str, before: dict[str, dict]) -> str | None:
-    """Return the service that keeps crashing since `before`, or None."""
+def crashing(project: str, before: dict[str, dict], least: int) -> str | None:
+    """Return a service that Docker had to start again at least so often since `before`, or None."""
     for service, container in containers(project).items():
         known = before.get(service, {})
         restarts = container["restarts"] - (known["restarts"] if known.get("id") == container["id"] else 0)
-        if restarts >= CRASH_LOOP:
+        if restarts >= least:
             return service
     return None
 
@@ -50,15 +50,18 @@ def up(command: list[str], project: str, timeout: float, log: Path) -> None:
             while process.poll() is None:
                 if time.monotonic() > deadline:
                     raise StackError(failure(project, f"the containers are not healthy after {timeout:.0f} s"))
-                service = crash_looping(project, before)
+                service = crashing(project, before, least=CRASH_LOOP)
                 if service:
-                    raise StackError(failure(project, f"the {service} container crashes at start again and again"))
+                    raise StackError(failure(project, f"the {service} container crashes at start"))
                 time.sleep(1)
         finally:
             if process.poll() is None:
                 process.terminate()
                 process.wait(timeout=30)
     if process.returncode != 0:
+        service = crashing(project, before, least=1)
+        if service:  # Compose itself only says that another one depends on it.
+            raise StackError(failure(project, f"the {service} container crashes at start"))
         said = redact(last_line(log.read_text(encoding="utf-8", errors="replace")))
         raise StackError(failure(project, f"docker compose failed: {said}"))
 
