@@ -81,7 +81,9 @@ def free_port() -> int:
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway with these settings."""
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    )
     serving = asyncio.create_task(server._serve())  # without the signal handlers of `serve`
     while not server.started:
         if serving.done():
@@ -94,7 +96,6 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
             yield Gateway(f"http://127.0.0.1:{port}", session, app.state.services)
     finally:
         server.should_exit = True
-        server.force_exit = True
         await serving
 
 
