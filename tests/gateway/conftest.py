@@ -81,22 +81,19 @@ def free_port() -> int:
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """A gateway with these settings."""
     app = create_app(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    )
-    serving = asyncio.create_task(server._serve())  # without the signal handlers of `serve`
-    while not server.started:
-        if serving.done():
-            await serving
-            raise RuntimeError("the gateway did not start")
-        await asyncio.sleep(0.005)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
+    config.load()
+    server = uvicorn.Server(config)
+    # The parts of `Server.serve` without its signal handlers and its loop, whose ticks would make each test slower.
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         async with aiohttp.ClientSession() as session:
             yield Gateway(f"http://127.0.0.1:{port}", session, app.state.services)
     finally:
-        server.should_exit = True
-        await serving
+        async with asyncio.timeout(5):
+            await server.shutdown()
 
 
 @pytest.fixture

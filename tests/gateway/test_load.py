@@ -13,7 +13,7 @@ from tests.gateway.conftest import NOTE, free_port
 from tests.gateway.fake_engine import FakeEngine
 from tests.gateway.test_cli import start
 
-SECONDS = float(os.environ.get("GATEWAY_LOAD_SECONDS", "4"))
+SECONDS = float(os.environ.get("GATEWAY_LOAD_SECONDS", "2"))
 PLACES, QUEUE, QUEUE_SECONDS, SERVICE_SECONDS = 4, 12, 1.0, 0.1
 CLIENTS = 10 * PLACES
 # What this machine's own slowness may add.

@@ -47,6 +47,7 @@ def test_the_shipped_tasks_load_and_their_golden_answers_fit_their_grammars() ->
         ("prompt:", "prompt: [", 7, "not YAML"),
         ("  system: Read.", "  system: Read.\n  template: no place", 5, "template must hold {text} exactly once"),
         (GOOD, "", 1, "the file is empty"),
+        ("title: Notes", "title: !!python/none x", 3, "not YAML"),
         (GOOD, "- a list", 1, "valid dictionary"),
         ("- name: two", "- name: two\n    when: {one: [a]}", 1, "`when` may name the first field only"),
         (
