@@ -1,12 +1,15 @@
 """How much text fits into one call of the engine, counted in the engine's own tokens."""
 
 import re
+import time
 from collections.abc import Callable
 
 from gateway.engine import Engine
 from gateway.tasks import Task
 
 _WORD = re.compile(r"\S+|\s+")
+# The engine may be started again with another length.
+_LENGTHS_SECONDS = 60.0
 # What the chat format adds: the special tokens and role names of two messages and of the answer's head.
 _CHAT_TOKENS = 32
 # Texts of longer words than this are not worth a closer look.
@@ -23,22 +26,34 @@ class TokenBudget:
     def __init__(self, engine: Engine) -> None:
         """Take the engine that counts."""
         self._engine = engine
-        self._max_model_len: dict[str, int | None] = {}
+        self._lengths: dict[str, int] = {}
+        self._lengths_until = 0.0
         self._density: dict[str, float] = {}
 
-    async def limit(self, task: Task, model: str, max_tokens: int, *, deadline: float) -> int:
-        """The tokens that a text may have beside the prompt's words and an answer of `max_tokens`.
+    async def limits(self, task: Task, model: str, max_tokens: int, *, deadline: float) -> tuple[int, int]:
+        """How a model's length is shared out.
+
+        Args:
+            task: whose prompt stands around the text.
+            model: which will read it.
+            max_tokens: wanted for the answer.
+            deadline: for asking the engine.
+
+        Returns:
+            The tokens that a text may have, and those that its answer may have, which are half of the length at most.
 
         Raises:
-            EngineError: the engine was asked for its length and gave no answer.
+            EngineError, CircuitOpenError: the engine was asked for its length and gave no answer.
         """
-        if model not in self._max_model_len:
-            self._max_model_len[model] = await self._engine.max_model_len(model, deadline=deadline)
-        longest = self._max_model_len[model]
+        if time.monotonic() > self._lengths_until:
+            self._lengths = await self._engine.model_lengths(deadline=deadline)
+            self._lengths_until = time.monotonic() + _LENGTHS_SECONDS
+        longest = self._lengths.get(model)
         if longest is None:
-            return task.max_input_tokens
+            return task.max_input_tokens, max_tokens
         prompt = len((task.prompt.system + task.prompt.instruction + task.prompt.template).encode()) // 2 + _CHAT_TOKENS
-        return max(32, min(task.max_input_tokens, longest - max_tokens - prompt))
+        max_tokens = min(max_tokens, longest // 2)
+        return max(32, min(task.max_input_tokens, longest - max_tokens - prompt)), max_tokens
 
     def surely_fits(self, model: str, text: str, limit: int) -> bool:
         """Whether the text is so short that its tokens need not be counted. A byte makes one token at most."""

@@ -79,6 +79,8 @@ class Engine:
         reply = await self._json("POST", path, body, deadline, request_id)
         if not isinstance(reply, dict):
             raise EngineAnswerError("the engine's reply is no object")
+        if _is_broken_off(reply):
+            raise EngineUnavailableError("the engine broke off the answer")
         self.last_token_at = time.monotonic()
         return reply
 
@@ -114,7 +116,7 @@ class Engine:
                 if not data or data.startswith(b":"):
                     continue
                 event = _parsed(data)
-                if not isinstance(event, dict) or "error" in event:
+                if not isinstance(event, dict) or "error" in event or _is_broken_off(event):
                     raise EngineUnavailableError("the engine broke off the answer")
                 self.last_token_at = time.monotonic()
                 until = deadline
@@ -143,13 +145,17 @@ class Engine:
             raise EngineAnswerError("the engine's list of models is no list")
         return cards
 
-    async def max_model_len(self, model: str, *, deadline: float) -> int | None:
-        """The tokens that prompt and answer may have together, or None where the engine does not say."""
+    async def model_lengths(self, *, deadline: float) -> dict[str, int]:
+        """For each model, the tokens that prompt and answer may have together; models that the engine does not say
+        it of
+        are left out.
+        """
         cards = await self.models(deadline=deadline)
+        own = {str(card.get("id")): card.get("max_model_len") for card in cards}
         # A LoRA adapter's card has no length of its own; its base has.
-        names = {model} | {card.get("parent") for card in cards if card.get("id") == model}
-        lengths = [card.get("max_model_len") for card in cards if card.get("id") in names]
-        return min((length for length in lengths if isinstance(length, int)), default=None)
+        parents = {str(card.get("id")): own.get(str(card.get("parent"))) for card in cards}
+        lengths = {name: length if isinstance(length, int) else parents[name] for name, length in own.items()}
+        return {name: length for name, length in lengths.items() if isinstance(length, int)}
 
     async def token_strings(self, model: str, text: str, *, deadline: float) -> list[str] | None:
         """The tokens of a text as the engine's tokenizer cuts it, or None where the engine cannot say."""
@@ -197,6 +203,14 @@ class Engine:
             raise EngineUnavailableError("the engine cannot answer now")
         if status != 200:
             raise EngineRejectedError(status)
+
+
+def _is_broken_off(reply: Mapping[str, Any]) -> bool:
+    """Whether the engine gave up in the middle, as it does when it shuts down."""
+    choices = reply.get("choices")
+    return isinstance(choices, list) and any(
+        isinstance(choice, dict) and choice.get("finish_reason") == "abort" for choice in choices
+    )
 
 
 def _encoded(body: Mapping[str, Any]) -> bytes:

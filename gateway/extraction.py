@@ -5,7 +5,7 @@ answer.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from gateway import chunking
@@ -25,8 +25,7 @@ Grounding = Literal["off", "report", "strict"]
 _RETRY_PAUSE = 0.1
 # Of one text, so that a long one leaves room for others.
 _PIECES_AT_ONCE = 8
-# Longer texts are grounded in a thread, so that other requests go on.
-_GROUND_HERE_CHARS = 8_000
+_LONG_CHARS = 8_000
 
 
 class CutAnswerError(DecodingError):
@@ -82,13 +81,25 @@ class Extraction:
 
 
 @dataclass(frozen=True, slots=True)
+class _Call:
+    """What holds for all pieces of one extraction."""
+
+    task: Task
+    model: str
+    temperature: float
+    max_tokens: int
+    deadline: float
+    request_id: str | None
+    on_text: Callable[[str], None] | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     """One piece's answer."""
 
     decoded: Decoded
     confidence: Mapping[str, float | None]
     completion: Completion
-    warnings: tuple[Repair, ...] = field(default=())
 
 
 class Extractor:
@@ -130,8 +141,17 @@ class Extractor:
             only when all pieces fail, and then the first one's.
             UnknownModelError: `options.model` is not served.
         """
+        call = _Call(
+            task,
+            options.model or task.adapter,
+            task.temperature if options.temperature is None else options.temperature,
+            options.max_tokens or task.max_tokens,
+            deadline,
+            request_id,
+            on_text,
+        )
         try:
-            extraction = await self._extract(task, text, options, deadline, request_id, on_text)
+            extraction = await self._extract(call, text, options.grounding)
         except Exception as error:
             self._metrics.extracted(task.name, reason_of(error))
             if isinstance(error, RefusedError):
@@ -147,70 +167,108 @@ class Extractor:
             )
         return extraction
 
-    async def _extract(
-        self,
-        task: Task,
-        text: str,
-        options: Options,
-        deadline: float,
-        request_id: str | None,
-        on_text: Callable[[str], None] | None,
-    ) -> Extraction:
-        model = options.model or task.adapter
+    async def _extract(self, call: _Call, text: str, grounding: Grounding) -> Extraction:
+        pieces, call = await self._split(call, text)
         try:
-            pieces = await self._split(task, text, model, options, deadline)
             if len(pieces) == 1:
-                answers: list[_Answer | BaseException] = [
-                    await self._answer(task, text, model, options, deadline, request_id, on_text)
-                ]
+                answers: list[_Answer | BaseException] = [await self._answer(call, text)]
             else:
-                answers = await _all(
-                    [self._answer(task, piece.text, model, options, deadline, request_id) for piece in pieces]
-                )
+                quiet = replace(call, on_text=None)
+                answers = await _all([self._answer(quiet, piece.text) for piece in pieces])
         except EngineRejectedError as error:
             if error.status != 404:
                 raise
-            if options.model is None:
+            if call.model == call.task.adapter:
                 raise AdapterMissingError("the engine does not serve this task's adapter") from error
             raise UnknownModelError("the engine serves no model of this name") from error
         good = [answer for answer in answers if isinstance(answer, _Answer)]
         if not good:
             raise next(answer for answer in answers if isinstance(answer, BaseException))
-        report = tuple(
+        report = [
             Piece(piece.index, piece.start, piece.end)
             if isinstance(answer, _Answer)
             else Piece(piece.index, piece.start, piece.end, "failed", reason_of(answer))
             for piece, answer in zip(pieces, answers, strict=True)
-        )
-        fields, sure, warnings = _merged(task, good)
+        ]
+        fields, sure, warnings = _merged(call.task, good)
         warnings += [
-            Repair(
-                "piece_failed",
-                f"piece {piece.index} (characters {piece.start} to {piece.end}) gave no answer: {piece.error}",
-            )
+            Repair("piece_failed", f"characters {piece.start} to {piece.end} gave no answer: {piece.error}")
             for piece in report
             if piece.status == "failed"
         ]
         evidence: dict[str, list[Evidence]] = {}
-        if options.grounding != "off":
-            if len(text) <= _GROUND_HERE_CHARS:
-                evidence = _ground(text, fields)
-            else:
-                evidence = await asyncio.to_thread(_ground, text, fields)
-        if options.grounding == "strict":
-            _drop_ungrounded(task, fields, evidence, sure, warnings)
+        if grounding != "off":
+            evidence = await _here_or_aside(text, _ground, text, fields)
+        if grounding == "strict":
+            _drop_ungrounded(call.task, fields, evidence, sure, warnings)
         return Extraction(
             fields=fields,
             evidence=evidence,
             confidence=sure,
             raw_output="\n".join(answer.completion.text for answer in good),
             tokens_used=sum(answer.completion.total_tokens for answer in good),
-            model=model,
-            chunks=report,
+            model=call.model,
+            chunks=tuple(report),
             warnings=tuple(warnings),
         )
 
+    async def _split(self, call: _Call, text: str) -> tuple[list[chunking.Chunk], _Call]:
+        """The pieces that the engine can take, and the call with as many tokens for an answer as there are."""
+        whole = [chunking.Chunk(index=0, start=0, end=len(text), text=text)]
+        limit, max_tokens = await self._budget.limits(call.task, call.model, call.max_tokens, deadline=call.deadline)
+        call = replace(call, max_tokens=max_tokens) if max_tokens != call.max_tokens else call
+        if self._budget.surely_fits(call.model, text, limit):
+            return whole, call
+        count = await self._budget.counter(call.model, text, deadline=call.deadline)
+        overlap = min(call.task.overlap_tokens, limit // 4)
+        return await _here_or_aside(text, chunking.split, text, limit, overlap, count), call
+
+    async def _answer(self, call: _Call, text: str) -> _Answer:
+        """One call of the engine, and a second one where that can help."""
+        body: dict[str, Any] = {
+            "model": call.model,
+            "messages": build_messages(call.task, text),
+            "temperature": call.temperature,
+            "max_tokens": call.max_tokens,
+            "structured_outputs": {"regex": self._grammars[call.task.name]},
+            "logprobs": True,
+            "top_logprobs": 0,
+        }
+        try:
+            return await self._attempt(call, text, body)
+        except EngineUnavailableError:
+            await asyncio.sleep(_RETRY_PAUSE)
+        except CutAnswerError:
+            raise
+        except DecodingError:
+            # At temperature 0 the same answer would come again.
+            if call.temperature == 0:
+                raise
+        return await self._attempt(call, text, body)
+
+    async def _attempt(self, call: _Call, text: str, body: Mapping[str, Any]) -> _Answer:
+        async with self._gate.place():
+            began = time.monotonic()
+            if call.on_text is None:
+                completion = await self._engine.complete(body, deadline=call.deadline, request_id=call.request_id)
+            else:
+                told = self._timed(call.task, began, call.on_text)
+                completion = await self._engine.complete_in_parts(
+                    body, told, deadline=call.deadline, request_id=call.request_id
+                )
+        self._metrics.engine_answered(
+            call.task.name, time.monotonic() - began, completion.prompt_tokens, completion.completion_tokens
+        )
+        self._budget.learn(call.model, text, completion.prompt_tokens)
+        if completion.finish_reason == "length":
+            raise CutAnswerError(call.max_tokens)
+        if completion.finish_reason == "abort":
+            raise EngineUnavailableError("the engine broke off the answer")
+        decoded = decode(call.task, completion.text)
+        return _Answer(decoded, confidence(decoded, completion.text, completion.tokens), completion)
+
     def _timed(self, task: Task, began: float, on_text: Callable[[str], None]) -> Callable[[str], None]:
+        """`on_text`, with its first call measured."""
         first = True
 
         def told(text: str) -> None:
@@ -222,81 +280,12 @@ class Extractor:
 
         return told
 
-    async def _split(
-        self, task: Task, text: str, model: str, options: Options, deadline: float
-    ) -> list[chunking.Chunk]:
-        whole = [chunking.Chunk(index=0, start=0, end=len(text), text=text)]
-        limit = await self._budget.limit(task, model, options.max_tokens or task.max_tokens, deadline=deadline)
-        if self._budget.surely_fits(model, text, limit):
-            return whole
-        count = await self._budget.counter(model, text, deadline=deadline)
-        if len(text) <= _GROUND_HERE_CHARS:
-            pieces = chunking.split(text, limit, min(task.overlap_tokens, limit // 4), count)
-        else:
-            pieces = await asyncio.to_thread(chunking.split, text, limit, min(task.overlap_tokens, limit // 4), count)
-        return pieces if len(pieces) > 1 else whole
 
-    async def _answer(
-        self,
-        task: Task,
-        text: str,
-        model: str,
-        options: Options,
-        deadline: float,
-        request_id: str | None,
-        on_text: Callable[[str], None] | None = None,
-    ) -> _Answer:
-        """One call of the engine, and a second one where that can help."""
-        temperature = task.temperature if options.temperature is None else options.temperature
-        max_tokens = options.max_tokens or task.max_tokens
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": build_messages(task, text),
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-            "structured_outputs": {"regex": self._grammars[task.name]},
-            "logprobs": True,
-            "top_logprobs": 0,
-        }
-        try:
-            return await self._attempt(task, text, model, body, deadline, request_id, on_text)
-        except EngineUnavailableError:
-            await asyncio.sleep(_RETRY_PAUSE)
-        except CutAnswerError:
-            raise
-        except DecodingError:
-            # At temperature 0 the same answer would come again.
-            if temperature == 0:
-                raise
-        return await self._attempt(task, text, model, body, deadline, request_id, on_text)
-
-    async def _attempt(
-        self,
-        task: Task,
-        text: str,
-        model: str,
-        body: Mapping[str, Any],
-        deadline: float,
-        request_id: str | None,
-        on_text: Callable[[str], None] | None,
-    ) -> _Answer:
-        async with self._gate.place():
-            began = time.monotonic()
-            if on_text is None:
-                completion = await self._engine.complete(body, deadline=deadline, request_id=request_id)
-            else:
-                told = self._timed(task, began, on_text)
-                completion = await self._engine.complete_in_parts(body, told, deadline=deadline, request_id=request_id)
-        self._metrics.engine_answered(
-            task.name, time.monotonic() - began, completion.prompt_tokens, completion.completion_tokens
-        )
-        self._budget.learn(model, text, completion.prompt_tokens)
-        if completion.finish_reason == "length":
-            raise CutAnswerError(body["max_tokens"])
-        if completion.finish_reason == "abort":
-            raise EngineUnavailableError("the engine broke off the answer")
-        decoded = decode(task, completion.text)
-        return _Answer(decoded, confidence(decoded, completion.text, completion.tokens), completion)
+async def _here_or_aside[**P, R](text: str, work: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+    """Do work on a text; on a long one in a thread, so that other requests go on."""
+    if len(text) <= _LONG_CHARS:
+        return work(*arguments, **named)
+    return await asyncio.to_thread(work, *arguments, **named)
 
 
 async def _all(calls: Sequence[Coroutine[Any, Any, _Answer]]) -> list[_Answer | BaseException]:

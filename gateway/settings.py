@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         default=60.0,
         gt=0,
         le=3600,
-        description="Seconds that one request may take in all, waiting in the queue included.",
+        description="Seconds that one request may take in all, with its wait in the queue; in a batch, each text.",
     )
     connect_timeout: float = Field(default=2.0, gt=0, le=60, description="Seconds to reach the engine.")
     first_token_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds to a stream's first token.")

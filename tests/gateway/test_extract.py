@@ -258,6 +258,14 @@ async def test_a_long_text_is_read_in_pieces(gateway: Gateway, engine: FakeEngin
     )
 
 
+async def test_an_answer_may_take_half_of_the_models_length_at_most(gateway: Gateway, engine: FakeEngine) -> None:
+    engine.max_model_len = 700
+    reply = await gateway.extract(max_tokens=8000)
+    assert reply.status == 200
+    assert engine.bodies[0]["max_tokens"] == 350
+    assert len(reply.json["chunks"]) == 1
+
+
 async def test_a_piece_that_fails_is_reported(gateway: Gateway, engine: FakeEngine) -> None:
     async def nonsense(_: web.Request, __: dict[str, Any]) -> web.Response:
         return web.json_response(completion("nonsense"))

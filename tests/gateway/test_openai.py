@@ -85,6 +85,13 @@ async def test_a_stream_that_breaks_off_says_so_and_is_not_done(gateway: Gateway
     assert "[DONE]" not in seen
 
 
+async def test_an_aborted_answer_is_no_answer(gateway: Gateway, engine: FakeEngine) -> None:
+    engine.finish_reason = "abort"
+    assert (await gateway.call("POST", CHAT, json={"messages": MESSAGES})).status == 503
+    seen = data((await gateway.call("POST", CHAT, json={"messages": MESSAGES, "stream": True})).body)
+    assert seen[-1]["error"]["code"] == 503
+
+
 async def test_a_client_that_goes_away_ends_the_stream_at_the_engine(gateway: Gateway, engine: FakeEngine) -> None:
     engine.token_delay = 0.05
     response = await gateway.session.post(gateway.url + CHAT, json={"messages": MESSAGES, "stream": True})
