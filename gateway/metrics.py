@@ -2,8 +2,9 @@
 data.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -14,17 +15,28 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 OPENAI = "openai"
 
 
+class Family(NamedTuple):
+    """One metric as Prometheus shows it, for the documentation."""
+
+    name: str
+    labels: tuple[str, ...]
+    text: str
+
+
 class Metrics:
     """The gateway's metrics in a registry of their own; the engine's are the engine's."""
 
     def __init__(self) -> None:
         """Make them all."""
         registry = self._registry = CollectorRegistry()
+        self._families: list[Family] = []
 
         def counter(name: str, text: str, *labels: str) -> Counter:
+            self._families.append(Family(f"{name}_total", labels, text))
             return Counter(name, text, labels, registry=registry)
 
         def histogram(name: str, text: str, *labels: str) -> Histogram:
+            self._families.append(Family(name, labels, text))
             return Histogram(name, text, labels, registry=registry, buckets=_SECONDS)
 
         self._requests = counter("llm_requests", "Requests answered.", "route", "status")
@@ -41,13 +53,15 @@ class Metrics:
         self._extractions = counter("gateway_extractions", "Extractions by how they ended.", "task", "outcome")
         self._repairs = counter("gateway_repairs", "Warnings in answers.", "task", "code")
         self._ungrounded = counter("gateway_ungrounded_values", "Values that nothing in the text says.", "task")
-        build = Gauge("gateway_build_info", "The gateway's version.", ["version"], registry=registry)
-        build.labels(__version__).set(1)
+        version = Family("gateway_build_info", ("version",), "The gateway's version.")
+        self._families.append(version)
+        Gauge(version.name, version.text, version.labels, registry=registry).labels(__version__).set(1)
         # Labelled children, looked up once.
         self._child = cache(lambda metric, *labels: metric.labels(*labels))
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Add a gauge that is read when Prometheus asks."""
+        self._families.append(Family(name, (), text))
         Gauge(name, text, registry=self._registry).set_function(value)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -84,6 +98,10 @@ class Metrics:
     def ungrounded(self, task: str, values: int) -> None:
         """An answer has values without evidence."""
         self._child(self._ungrounded, task).inc(values)
+
+    def families(self) -> Sequence[Family]:
+        """What there is, in the order of its making."""
+        return self._families
 
     def exposition(self) -> bytes:
         """All of them in Prometheus's text format."""

@@ -2,11 +2,15 @@
 
 import json
 import re
+from pathlib import Path
 
+from gateway.services import build
+from gateway.settings import Settings
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
 from tests.gateway.fake_engine import GOLD, FakeEngine
 
 MARKER = "MARKERJaneDoe"
+README = Path("gateway/README.md")
 
 
 async def read(gateway: Gateway) -> dict[str, float]:
@@ -62,3 +66,17 @@ async def test_no_label_holds_what_was_sent(gateway: Gateway) -> None:
 async def test_every_metric_says_what_it_is(gateway: Gateway) -> None:
     text = (await gateway.call("GET", "/metrics")).body.decode()
     assert all(help_text.endswith(".") for help_text in re.findall(r"^# HELP \S+ (.*)$", text, re.MULTILINE))
+
+
+def table() -> str:
+    """The metrics as README.md must show them."""
+    settings = Settings(auth="off")
+    rows = []
+    for family in build(settings).metrics.families():
+        labels = ", ".join(f"`{label}`" for label in family.labels) or "none"
+        rows.append(f"| `{family.name}` | {labels} | {family.text} |")
+    return "\n".join(rows)
+
+
+def test_the_readme_has_every_metric() -> None:
+    assert table() in README.read_text("utf-8"), f"put this table into {README}:\n{table()}"
