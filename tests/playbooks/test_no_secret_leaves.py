@@ -48,7 +48,7 @@ def test_planted_secret_is_only_in_its_file_on_tmpfs(serving: LocalRegion, plant
     arguments = serving.exec(f"cat {ARGUMENTS_LOG}; rm {ARGUMENTS_LOG}").stdout
 
     # The instance did fetch it: only its hash leaves the instance here.
-    hashes = serving.exec(f"sha256sum {SECRETS_FOLDER}/*").stdout
+    hashes = serving.exec(f"find {SECRETS_FOLDER} -type f -exec sha256sum {{}} +").stdout
     assert hashlib.sha256(planted.encode()).hexdigest() in hashes
     assert serving.exec(f"stat --file-system --format %T {SECRETS_FOLDER}").stdout.strip() == "tmpfs"
     modes = serving.exec(f"find {SECRETS_FOLDER} -type f -printf '%m\\n'").stdout.split()
