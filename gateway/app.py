@@ -12,12 +12,11 @@ from starlette.responses import Response
 from gateway import __version__
 from gateway.api import batch, convert, extract, health, metrics, openai, problems, stream, tasks
 from gateway.api.body import ClientGoneError
+from gateway.api.direct import CLIENT_CLOSED_REQUEST, Direct
 from gateway.api.guard import GUARDED, Guard
 from gateway.services import Services, build
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry
-
-_CLIENT_CLOSED_REQUEST = 499  # nginx's number; only the log sees it
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -65,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _add_layers(app: FastAPI, parts: Services) -> None:
     """Pure ASGI layers, the outermost last."""
+    app.add_middleware(Direct, path=extract.PATH, endpoint=extract.endpoint(parts.default_task))
     app.add_middleware(Guard, services=parts)
     if parts.settings.cors_origins:
         app.add_middleware(
@@ -83,7 +83,7 @@ def origin_pattern(origin: str) -> str:
 
 
 async def _on_client_gone(_: Request, __: Exception) -> Response:
-    return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 def _document_keys(app: FastAPI) -> None:

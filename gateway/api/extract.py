@@ -6,26 +6,19 @@ from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.body import read, while_connected
-from gateway.api.direct import DirectRoute
+from gateway.api.direct import DirectRoute, Endpoint
 from gateway.api.schemas import ExtractRequest, flat_model
 from gateway.services import services
 from gateway.tasks import Task
 from gateway.telemetry import request_id
 
+PATH = "/api/v1/extract"
 _REQUEST: TypeAdapter[ExtractRequest] = TypeAdapter(ExtractRequest)
 
 
-def router(task: Task) -> APIRouter:
-    """The router for the default task."""
-    routes = APIRouter(tags=["extraction"], route_class=DirectRoute)
+def endpoint(task: Task) -> Endpoint:
+    """The endpoint for the default task."""
 
-    @routes.post(
-        "/api/v1/extract",
-        summary=f"Extract: {task.title}",
-        response_model=flat_model(task),
-        responses=answers.errors(),
-        openapi_extra=answers.body_schema(ExtractRequest),
-    )
     async def extract(request: Request) -> Response:
         parts = services(request)
         identity = request_id(request.scope)
@@ -34,4 +27,17 @@ def router(task: Task) -> APIRouter:
             extraction = await answers.run(parts, task, wanted, identity)
         return answers.json_response(answers.flat(extraction, task, identity))
 
+    return extract
+
+
+def router(task: Task) -> APIRouter:
+    """The router for the default task."""
+    routes = APIRouter(tags=["extraction"], route_class=DirectRoute)
+    routes.post(
+        PATH,
+        summary=f"Extract: {task.title}",
+        response_model=flat_model(task),
+        responses=answers.errors(),
+        openapi_extra=answers.body_schema(ExtractRequest),
+    )(endpoint(task))
     return routes

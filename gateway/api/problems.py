@@ -104,10 +104,11 @@ def problem(scope: Scope, error: ProblemError) -> dict[str, Any]:
 
 def problem_response(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """A response that carries a problem document."""
-    return _response(scope, ProblemError(status, detail, headers=headers))
+    return as_response(scope, ProblemError(status, detail, headers=headers))
 
 
-def _response(scope: Scope, error: ProblemError) -> Response:
+def as_response(scope: Scope, error: ProblemError) -> Response:
+    """The response that carries an error's problem document."""
     return Response(
         orjson.dumps(problem(scope, error)), error.status, dict(error.headers) if error.headers else None, MEDIA_TYPE
     )
@@ -117,7 +118,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
     known = as_problem(error)
     if known is None:  # pragma: no cover - the handler is registered for known errors only
         raise error
-    return _response(request.scope, known)
+    return as_response(request.scope, known)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -131,7 +132,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     errors = error.errors() if isinstance(error, RequestValidationError) else []
-    return _response(request.scope, not_valid(errors))
+    return as_response(request.scope, not_valid(errors))
 
 
 def not_valid(errors: Sequence[Mapping[str, Any]]) -> ProblemError:

@@ -9,11 +9,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.body import ClientGoneError, while_connected
+from gateway.api.direct import CLIENT_CLOSED_REQUEST
 from gateway.telemetry import note_status
 
 EVENTS = "text/event-stream"
 LINES = "application/x-ndjson"
-_CLIENT_CLOSED_REQUEST = 499
 
 
 def event(name: str, data: object) -> bytes:
@@ -50,4 +50,4 @@ class PartsResponse(Response):
                     await send({"type": "http.response.body", "body": part, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except ClientGoneError:
-            note_status(scope, _CLIENT_CLOSED_REQUEST)
+            note_status(scope, CLIENT_CLOSED_REQUEST)
