@@ -1,10 +1,12 @@
 """The engine's chat completions, whole and in parts, as far as the gateway reads them."""
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from gateway.engine_errors import EngineAnswerError
 
+_BYTES, _LOGPROB = itemgetter("bytes"), itemgetter("logprob")
 _BROKEN_FORM = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 
@@ -85,9 +87,11 @@ class GrowingCompletion:
 
 
 def _tokens(logprobs: Any) -> list[tuple[bytes, float]] | None:
-    if not isinstance(logprobs, dict) or not isinstance(logprobs.get("content"), list):
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    if not isinstance(content, list):
         return None
-    return [
-        (bytes(entry["bytes"]) if entry.get("bytes") is not None else entry["token"].encode(), float(entry["logprob"]))
-        for entry in logprobs["content"]
-    ]
+    try:
+        return list(zip(map(bytes, map(_BYTES, content)), map(float, map(_LOGPROB, content)), strict=True))
+    except (KeyError, TypeError):
+        # An engine may leave the bytes of a token out.
+        return [(entry["token"].encode(), float(entry["logprob"])) for entry in content]

@@ -7,9 +7,11 @@ silence.
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from json.decoder import scanstring  # type: ignore[attr-defined]  # untyped, but documented by its use in JSONDecoder
 
 from gateway.tasks import Task, TaskField
@@ -134,7 +136,7 @@ def finished_fields(task: Task, answer: str) -> dict[str, str | None]:
     return fields
 
 
-def confidence(decoded: Decoded, answer: str, tokens: Iterable[tuple[bytes, float]] | None) -> dict[str, float | None]:
+def confidence(decoded: Decoded, answer: str, tokens: Sequence[tuple[bytes, float]] | None) -> dict[str, float | None]:
     """How sure the model was of each value.
 
     Args:
@@ -149,39 +151,25 @@ def confidence(decoded: Decoded, answer: str, tokens: Iterable[tuple[bytes, floa
         none: no
         probabilities, or tokens that do not add up to the answer.
     """
-    nothing: dict[str, float | None] = dict.fromkeys(decoded.fields)
-    if tokens is None:
-        return nothing
-    ends: list[int] = []
-    logs: list[float] = []
-    pieces: list[bytes] = []
-    at = 0
-    for piece, log in tokens:
-        at += len(piece)
-        pieces.append(piece)
-        ends.append(at)
-        logs.append(log)
+    result: dict[str, float | None] = dict.fromkeys(decoded.fields)
+    if not tokens:
+        return result
+    pieces, logs = zip(*tokens, strict=True)
     encoded = answer.encode("utf-8", "surrogatepass")
     # Behind the answer may stand a stop token; before it nothing.
     if not b"".join(pieces).startswith(encoded):
-        return nothing
-    plain = len(encoded) == len(answer)
-    result = nothing
-    index = 0
-    for name, (start, end) in sorted(decoded.spans.items(), key=lambda item: item[1]):
-        if not plain:
-            start, end = (
-                len(answer[:start].encode("utf-8", "surrogatepass")),
-                len(answer[:end].encode("utf-8", "surrogatepass")),
-            )
-        while index < len(ends) and ends[index] <= start:
-            index += 1
-        last = index
-        while last < len(ends) and ends[last] < end:
-            last += 1
-        touched = logs[index : last + 1]
-        if touched and all(map(math.isfinite, touched)):
-            result[name] = round(min(1.0, math.exp(sum(touched) / len(touched))), 4)
+        return result
+    ends = list(accumulate(map(len, pieces)))
+    is_plain = len(encoded) == len(answer)
+    for name, (start, end) in decoded.spans.items():
+        if not is_plain:
+            value = answer[start:end]
+            start = len(answer[:start].encode("utf-8", "surrogatepass"))
+            end = start + len(value.encode("utf-8", "surrogatepass"))
+        touched = logs[bisect_right(ends, start) : bisect_left(ends, end) + 1]
+        mean = sum(touched) / len(touched)
+        if math.isfinite(mean):
+            result[name] = round(min(1.0, math.exp(mean)), 4)
     return result
 
 

@@ -5,6 +5,7 @@ python -m tests.benchmarks.fake_engine PORT
 
 import asyncio
 import json
+import re
 import sys
 from typing import cast
 
@@ -49,6 +50,7 @@ def _response(document: object) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
+_PROBABILITIES = re.compile(rb'"logprobs": ?true')
 PLAIN, WITH_PROBABILITIES = _completion(False), _completion(True)
 MODELS = _response({"object": "list", "data": [{"id": "medical-ie", "object": "model", "max_model_len": 8192}]})
 
@@ -79,7 +81,7 @@ class Engine(asyncio.Protocol):
             if head.startswith(b"get"):
                 self._transport.write(MODELS)
             else:
-                self._transport.write(WITH_PROBABILITIES if b'"logprobs":true' in body else PLAIN)
+                self._transport.write(WITH_PROBABILITIES if _PROBABILITIES.search(body) else PLAIN)
 
 
 async def serve(port: int) -> None:

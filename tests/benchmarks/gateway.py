@@ -3,8 +3,9 @@
     python -m tests.benchmarks.gateway
 
 One worker each, notes of 2 KB, 1 to 64 clients. The gateway runs with its defaults and with keys; every answer is
-checked, has evidence and confidence. LiteLLM passes plain chat completions on, without probabilities, which is less to
-do. LiteLLM gets an environment of its own from PyPI, made at the first run. Prints a Markdown table.
+validated and has evidence and confidence, for which it asks the engine for probabilities. LiteLLM passes the same chat
+completions on, once without probabilities, which is much less to do, and once with them. It gets an environment of its
+own from PyPI, made at the first run. Prints a Markdown table.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import time
 import urllib.error
 import urllib.request
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,22 +145,36 @@ def litellm_python(folder: Path) -> Path:
     return python
 
 
-def write_bodies(folder: Path) -> tuple[Path, Path]:
-    """The bodies for the gateway and for the two that take chat completions."""
+@dataclass
+class Bodies:
+    """Files with a request's body a line."""
+
+    extract: Path
+    without_evidence: Path
+    chat: Path
+    chat_with_probabilities: Path
+
+
+def write_bodies(folder: Path) -> Bodies:
+    """The bodies for the gateway and for those that take chat completions."""
     task = load_task(TASK)
-    plain, chat = folder / "extract.jsonl", folder / "chat.jsonl"
     texts = [note(number) for number in range(NOTES)]
-    plain.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    chat.write_text(
-        "".join(
-            json.dumps(
-                {"model": "medical-ie", "messages": build_messages(task, text), "max_tokens": 384, "temperature": 0}
-            )
-            + "\n"
-            for text in texts
-        )
+    chats = [
+        {"model": "medical-ie", "max_tokens": 384, "temperature": 0, "messages": build_messages(task, text)}
+        for text in texts
+    ]
+
+    def written(name: str, documents: Iterable[object]) -> Path:
+        path = folder / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(document) + "\n" for document in documents))
+        return path
+
+    return Bodies(
+        written("extract", ({"text": text} for text in texts)),
+        written("without-evidence", ({"text": text, "grounding": "off"} for text in texts)),
+        written("chat", chats),
+        written("chat-with-probabilities", ({**chat, "logprobs": True} for chat in chats)),
     )
-    return plain, chat
 
 
 def main() -> None:
@@ -180,7 +195,7 @@ def main() -> None:
 
 def start(stack: contextlib.ExitStack, folder: Path, litellm: Path | None) -> list[Target]:
     """Start all that is measured."""
-    plain, chat = write_bodies(folder)
+    bodies = write_bodies(folder)
     engine_port, gateway_port, litellm_port = free_port(), free_port(), free_port()
     engine = stack.enter_context(
         running([sys.executable, "-m", "tests.benchmarks.fake_engine", str(engine_port)], folder / "engine.log")
@@ -196,11 +211,12 @@ def start(stack: contextlib.ExitStack, folder: Path, litellm: Path | None) -> li
             GATEWAY_API_KEYS_FILE=str(folder / "keys"),
         )
     )
+    extract = f"http://127.0.0.1:{gateway_port}/api/v1/extract"
+    own_key = [f"X-API-Key: {key}"]
     targets = [
-        Target("engine alone", f"http://127.0.0.1:{engine_port}/v1/chat/completions", chat, [engine]),
-        Target(
-            "this gateway", f"http://127.0.0.1:{gateway_port}/api/v1/extract", plain, [serving], [f"X-API-Key: {key}"]
-        ),
+        Target("engine alone", f"http://127.0.0.1:{engine_port}/v1/chat/completions", bodies.chat, [engine]),
+        Target("this gateway", extract, bodies.extract, [serving], own_key),
+        Target("this gateway, no evidence", extract, bodies.without_evidence, [serving], own_key),
     ]
     if litellm is not None:
         python = litellm_python(litellm)
@@ -220,7 +236,9 @@ def start(stack: contextlib.ExitStack, folder: Path, litellm: Path | None) -> li
                 LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY="true",
             )
         )
-        targets.append(Target("LiteLLM", f"http://127.0.0.1:{litellm_port}/v1/chat/completions", chat, [proxy]))
+        url = f"http://127.0.0.1:{litellm_port}/v1/chat/completions"
+        targets.append(Target("LiteLLM", url, bodies.chat, [proxy]))
+        targets.append(Target("LiteLLM, with probabilities", url, bodies.chat_with_probabilities, [proxy]))
     for target in targets:
         try:
             wait_for(target, 120)
