@@ -74,8 +74,7 @@ class TokenBudget:
         """A function that counts the tokens of any part of `text`, from one call of the engine's tokenizer.
 
         Where the engine cannot tokenise, or its tokens cannot be laid onto the text, a byte counts for half a token,
-        which
-        is more than any text of words has.
+        which is more than any text of words has.
         """
         tokens = await self._engine.token_strings(model, text, deadline=deadline)
         encoded = text.encode("utf-8", "surrogatepass")

@@ -32,8 +32,7 @@ Exit codes: 0 all extracted, 1 something failed, 2 called wrongly."""
 
 _CREATE = """\
 Make a new random key. The line for the keys file goes to standard output, the key itself, which is shown only this
-once, to
-standard error:
+once, to standard error:
 
     python -m gateway keys create ward-7 >> api-keys
 

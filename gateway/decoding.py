@@ -1,7 +1,6 @@
 """A task's schema becomes a grammar; the engine's answer becomes the task's fields.
 
-The rule for answers: right, or repaired with a warning that says how, or `DecodingError`. Nothing is dropped in
-silence.
+The rule for answers: right, or repaired with a warning that says how, or `DecodingError`. Nothing is dropped silently.
 """
 
 import json
@@ -145,11 +144,9 @@ def confidence(decoded: Decoded, answer: str, tokens: Sequence[tuple[bytes, floa
         tokens: bytes and natural-log probability of each token of the answer, in order, or None.
 
     Returns:
-        For each field the geometric mean of the probabilities of the tokens that its value touches, 0 to 1: the
-        model's own
-        measure before the grammar was applied, not a calibrated probability of being right. None where there is
-        none: no
-        probabilities, or tokens that do not add up to the answer.
+        For each field the geometric mean of the probabilities of the tokens that its value touches, 0 to 1: the model's
+        own measure before the grammar was applied, not a calibrated probability of being right. None where there is
+        none: no probabilities, or tokens that do not add up to the answer.
     """
     result: dict[str, float | None] = dict.fromkeys(decoded.fields)
     if not tokens:

@@ -123,8 +123,8 @@ class Engine:
                 yield event
 
     async def produces_tokens(self, model: str, *, within: float) -> bool:
-        """Whether the engine makes a token with `model` in `within` seconds. Asks the engine even if it is known to
-        be down.
+        """Whether the engine makes a token with `model` in `within` seconds. Asks the engine even if it is known to be
+        down.
         """
         body = {"model": model, "messages": [{"role": "user", "content": "."}], "max_tokens": 1, "temperature": 0}
         deadline = asyncio.get_running_loop().time() + within
@@ -146,9 +146,8 @@ class Engine:
         return cards
 
     async def model_lengths(self, *, deadline: float) -> dict[str, int]:
-        """For each model, the tokens that prompt and answer may have together; models that the engine does not say
-        it of
-        are left out.
+        """For each model, the tokens that prompt and answer may have together; models that the engine does not say it
+        of are left out.
         """
         cards = await self.models(deadline=deadline)
         own = {str(card.get("id")): card.get("max_model_len") for card in cards}

@@ -1,6 +1,4 @@
-"""One extraction from text to fields: prompt, engine, decoding, evidence, and the pieces of a long text made one
-answer.
-"""
+"""One extraction: prompt, engine, decoding and evidence, and the pieces of a long text made one answer."""
 
 import asyncio
 import time
@@ -137,8 +135,7 @@ class Extractor:
 
         Raises:
             RefusedError, DecodingError, EngineError, CircuitOpenError: as the layers below; of a text in several
-            pieces,
-            only when all pieces fail, and then the first one's.
+                pieces, only when all fail, and then the first one's.
             UnknownModelError: `options.model` is not served.
         """
         call = _Call(

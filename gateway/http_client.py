@@ -1,8 +1,7 @@
 """A small HTTP/1.1 client for one server, with kept connections.
 
-It exists for its cost: a call takes about 45 us of CPU where aiohttp's client, the fastest of the well-kept ones,
-takes 145,
-and that difference is a fifth of a whole request. The protocol itself is parsed by httptools, as in uvicorn.
+It exists for its cost: a call of the engine, JSON included, takes 62 us of CPU with it where it took 167 with aiohttp's
+client, the fastest of the well-kept ones. The protocol itself is parsed by httptools, as in uvicorn.
 """
 
 import asyncio

@@ -1,6 +1,4 @@
-"""What Prometheus reads. Labels come from fixed sets - routes, statuses, tasks, codes - and never from a request's
-data.
-"""
+"""What Prometheus reads. Labels come from fixed sets - routes, statuses, tasks, codes - and never from what is sent."""
 
 from collections.abc import Callable, Sequence
 from functools import cache

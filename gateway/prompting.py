@@ -7,9 +7,8 @@ from gateway.tasks import Prompt, Task
 
 Messages = list[dict[str, str]]
 
-# The engine's tokenizer reads these anywhere in a prompt: a text that holds one could end the user's turn and speak
-# for the
-# system. A space inside takes that power away and leaves the words readable.
+# The engine's tokenizer reads these anywhere in a prompt: a text that holds one could end the user's turn and speak for
+# the system. A space inside takes that power away and leaves the words readable.
 _SPECIAL_TOKEN = re.compile(r"<(?=\|[A-Za-z0-9_]{1,64}\|>)")
 
 

@@ -22,11 +22,9 @@ from gateway.telemetry import describe, request_id
 _REQUEST: TypeAdapter[ExtractRequest] = TypeAdapter(ExtractRequest)
 _DESCRIPTION = """\
 `event: field` with `{"field", "value"}` as each field is complete, then `event: result` with what /api/v1/extract
-answers. The result
-stands where a value differs from an earlier event's. What fails before the first event has its own status; what
-fails later is an
-`event: error` with a problem document, and no result follows. A text that is read in several pieces sends all its
-fields at the end.
+answers. The result stands where a value differs from an earlier event's. What fails before the first event has its own
+status; what fails later is an `event: error` with a problem document, and no result follows. A text that is read in
+several pieces sends all its fields at the end.
 """
 
 
