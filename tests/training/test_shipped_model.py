@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -69,4 +70,4 @@ def test_the_adapter_is_a_lora_of_rank_16_at_most_on_every_layer() -> None:
 def test_no_path_of_the_machine_that_trained_it_is_in_it() -> None:
     for path in MODEL.rglob("*.json"):
         text = path.read_text(encoding="utf-8")
-        assert not any(part in text for part in ("/work/", "/home/", "/root/", "/tmp/")), path
+        assert re.search(r'"/\w+/', text) is None, path
