@@ -23,6 +23,11 @@ from tests.local_region.region import LocalRegion
 
 TASK = names.REPOSITORY_ROOT / "gateway/tasks/medical_ie.yaml"
 REQUEST_TIMEOUT_SECONDS = 120
+# Synthetic, for the person to send next.
+FURTHER_NOTE = (
+    "61-year-old man with stage IV lung adenocarcinoma. EGFR L858R mutation was identified. He was started on "
+    "osimertinib. MRI showed brain metastases. Restaging CT after 8 weeks showed stable disease."
+)
 
 
 def main() -> int:
@@ -109,7 +114,7 @@ It took {seconds:.0f} s. The stack keeps running:
   ansible-playbook playbooks/verify.yml       verify what is running
   ansible-playbook playbooks/stop.yml         stop the stack and the instance; start.yml starts them
   curl -s {url}/api/v1/extract -H "Authorization: Bearer $(cat "$GATEWAY_API_KEY_FILE")" \\
-       -H 'Content-Type: application/json' -d '{{"text": "Stage II breast cancer, HER2 positive."}}'
+       -H 'Content-Type: application/json' -d '{{"text": "{FURTHER_NOTE}"}}'
 
   make down                                   remove everything that the demonstration made"""
 
