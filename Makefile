@@ -20,7 +20,7 @@ demo: setup ## Deploy the whole stack into a local AWS region on this machine an
 down: setup ## Remove the local region: containers, volumes, network, processes
 	@python -m tests.local_region down
 
-env: setup ## Print what to export so that any ansible-playbook works against the local region: eval "$$(make -s env)"
+env: setup ## Print what to export so that any ansible-playbook works against the local region: eval "$(make -s env)"
 	@python -m tests.local_region env
 
 check: setup ## Lint, types and the tests that need no Docker: under two minutes
