@@ -68,7 +68,7 @@ class RealEngine:
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealEngine]:
     """vLLM in its image, as the instance runs it but for the network."""
     docker = docker_engine.ensure(lambda _: None, names.STATE_ROOT)
-    image = images.build_all(docker, lambda _: None, names.STATE_ROOT)["engine"]
+    image = images.build_all(docker, lambda _: None, names.STATE_ROOT, ["engine"])["engine"]
     port = free_port()
     configuration = tmp_path_factory.mktemp("engine")
     (configuration / "engine.yaml").write_text(SETTINGS.format(port=port))

@@ -8,7 +8,7 @@ import sys
 
 from tests.local_region import environment, names
 from tests.local_region.errors import RegionError
-from tests.local_region.region import LocalRegion
+from tests.local_region.region import ENGINES, LocalRegion
 from tests.local_region.state import Ports, RegionState
 
 DESCRIPTION = """\
@@ -40,6 +40,13 @@ def build_parser() -> argparse.ArgumentParser:
         description="Installs and starts what is missing: Docker Engine (Debian and Ubuntu, as root), images, API "
         "server, registry, instance, and what an account holds. May be run again at any time, also after the machine "
         "restarted.",
+    )
+    up.add_argument(
+        "--engine",
+        choices=list(ENGINES),
+        default="vllm",
+        help="what is pushed as the engine: vLLM's CPU build, or a fake that needs no model and starts in a moment "
+        "(default: %(default)s)",
     )
     for option, purpose, port in (
         ("--api-port", "AWS's API", names.DEFAULT_API_PORT),
@@ -85,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.command == "up":
-        region = LocalRegion(options.name, ports=_ports(options))
+        region = LocalRegion(options.name, ports=_ports(options), engine=options.engine)
         region.up()
     elif options.command == "down":
         LocalRegion(options.name).down(remove_images=options.images)

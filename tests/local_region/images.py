@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,13 @@ SPECS: Mapping[str, ImageSpec] = {
         paths=("docker/vllm/Dockerfile.cpu", "docker/vllm/install-cpu.sh", "docker/vllm/requirements-cpu.txt"),
         suite="bookworm",
         wheels=("torch-2.13.0+cpu-*.whl",),
+    ),
+    # In the place of the engine where a test does not need a model.
+    "stand-in": ImageSpec(
+        repository=f"{names.APPLICATION}-stand-in",
+        dockerfile="tests/local_region/stand_in/Dockerfile",
+        paths=("tests/local_region/stand_in",),
+        suite="trixie",
     ),
     "instance": ImageSpec(
         repository=f"{names.APPLICATION}-instance",
@@ -124,15 +131,18 @@ def _files(spec: ImageSpec, root: Path) -> Iterator[Path]:
             yield from (Path(folder, name) for name in sorted(files) if name not in ignored)
 
 
-def build_all(engine: DockerEngine, progress: Progress, state_dir: Path) -> dict[str, str]:
-    """Builds the images that are not in the daemon yet; gives all references: `{"engine": "repository:local-..."}`.
+def build_all(
+    engine: DockerEngine, progress: Progress, state_dir: Path, wanted: Collection[str] | None = None
+) -> dict[str, str]:
+    """Builds the wanted images that are not in the daemon yet; gives references: `{"engine": "repository:local-..."}`.
 
-    progress: called with one line for each image. state_dir: gets the logs, `build-NAME.log`.
+    progress: called with one line for each image. state_dir: gets the logs, `build-NAME.log`. wanted: keys of SPECS,
+    all of them when it is None.
     Raises ImageError with the end of the log when a build fails, BaseImageError when there is no base image,
     docker_engine.DockerUnavailable when the disk is too full.
     """
-    references = {name: reference(spec) for name, spec in SPECS.items()}
-    missing = [name for name in SPECS if not _is_there(engine, references[name])]
+    references = {name: reference(spec) for name, spec in SPECS.items() if wanted is None or name in wanted}
+    missing = [name for name in references if not _is_there(engine, references[name])]
     if missing:
         # A changed gateway needs next to nothing.
         check_disk(engine, BUILD_DISK_GIB if "engine" in missing else REQUIRED_DISK_GIB)
@@ -151,7 +161,7 @@ def build_all(engine: DockerEngine, progress: Progress, state_dir: Path) -> dict
             finished.result()
         for name in missing:
             _remove_older(engine, references[name])
-    up_to_date = [name for name in SPECS if name not in missing]
+    up_to_date = [name for name in references if name not in missing]
     if up_to_date:
         progress(f"{', '.join(up_to_date)}: nothing changed, not built")
     return references

@@ -27,6 +27,9 @@ from tests.local_region.ports import require_free
 from tests.local_region.state import Ports, RegionState
 from tests.local_region.steps import Steps
 
+# The image that is pushed as the engine's.
+ENGINES: Mapping[str, str] = {"vllm": "engine", "stand-in": "stand-in"}
+
 
 class LocalRegion:
     """One local region. Regions of different names run side by side; `default` has the well-known ports."""
@@ -37,20 +40,24 @@ class LocalRegion:
         *,
         ports: Ports | None = None,
         model: Path = seed.SMALL_MODEL,
+        engine: str = "vllm",
         pushed: Sequence[str] = ("engine", "gateway"),
         steps: Steps | None = None,
     ) -> None:
         """name: lower-case letters, digits, dashes. ports: taken in place of those remembered or chosen.
 
-        model: folder with `base` and `adapter`, uploaded to S3. pushed: images that the registry gets.
-        steps: where progress is reported.
-        Raises RegionError for a bad name.
+        model: folder with `base` and `adapter`, uploaded to S3. engine: `vllm`, or `stand-in`, a fake that needs no
+        model and starts in a moment. pushed: images that the registry gets. steps: where progress is reported.
+        Raises RegionError for a bad name or engine.
         """
+        if engine not in ENGINES:
+            raise RegionError(f"There is no engine {engine!r}: take one of {', '.join(ENGINES)}.")
         self.name = name
         self.state = RegionState(name)
         self.faults = Faults(self.state.faults)
         self._wanted_ports = ports
         self._model = model
+        self._engine_image = ENGINES[engine]
         self._pushed = pushed
         self._steps = steps or Steps()
         self._engine: DockerEngine | None = None
@@ -78,7 +85,8 @@ class LocalRegion:
         self.state.save_ports(ports)
         self._require_ports(engine, ports)
         with steps.step("Images: built where something changed") as line:
-            built = images.build_all(engine, line, names.STATE_ROOT)
+            wanted = ("registry", "instance", "gateway", self._engine_image)
+            built = images.build_all(engine, line, names.STATE_ROOT, wanted)
         containers.ensure_network(engine, self.name)
         with steps.step(f"AWS API on 127.0.0.1:{ports.api}") as line:
             fresh = api_process.ensure(self.state, ports.api, engine)
@@ -109,12 +117,15 @@ class LocalRegion:
         self, engine: DockerEngine, account: seed.Account, built: Mapping[str, str], line: Callable[[str], None]
     ) -> None:
         registry = f"127.0.0.1:{self.ports.registry}"
-        repositories = {"engine": names.ENGINE_REPOSITORY, "gateway": names.GATEWAY_REPOSITORY}
+        sources = {
+            "engine": (built[self._engine_image], names.ENGINE_REPOSITORY),
+            "gateway": (built["gateway"], names.GATEWAY_REPOSITORY),
+        }
         for name in self._pushed:
-            repository = repositories[name]
+            image, repository = sources[name]
             pushed = images.push(
                 engine,
-                built[name],
+                image,
                 registry,
                 repository,
                 line,

@@ -10,8 +10,6 @@ from tests.local_region import images
 from tests.local_region.errors import RegionError
 from tests.local_region.region import LocalRegion
 
-STAND_IN = Path(__file__).parent / "stand_in"
-
 
 def stand_in_model(folder: Path) -> Path:
     """Fill a folder with what only looks like a model; no engine loads it in these scenarios."""
@@ -22,18 +20,17 @@ def stand_in_model(folder: Path) -> Path:
 
 
 def give_images(region: LocalRegion) -> None:
-    """Put the gateway's image and a stand-in engine into the instance's own Docker Engine, past the registry.
+    """Put the images of gateway and stand-in engine into the instance's own Docker Engine, past the registry.
 
     Raises subprocess.CalledProcessError.
     """
     on_instance = ["docker", "exec", "--interactive", region.container, "docker"]
-    source = images.reference(images.SPECS["gateway"])
-    with subprocess.Popen(["docker", "save", source], stdout=subprocess.PIPE) as saved:
+    tags = {"gateway": "slm-ft-serving-gateway:scenario", "stand-in": "slm-ft-serving-engine:scenario"}
+    sources = {name: images.reference(images.SPECS[name]) for name in tags}
+    with subprocess.Popen(["docker", "save", *sources.values()], stdout=subprocess.PIPE) as saved:
         subprocess.run([*on_instance, "load", "--quiet"], stdin=saved.stdout, check=True)
-    subprocess.run([*on_instance, "tag", source, "slm-ft-serving-gateway:scenario"], check=True)
-    with subprocess.Popen(["tar", "--create", "--directory", STAND_IN, "."], stdout=subprocess.PIPE) as context:
-        build = ["build", "--quiet", "--tag", "slm-ft-serving-engine:scenario", "-"]
-        subprocess.run([*on_instance, *build], stdin=context.stdout, check=True)
+    for name, tag in tags.items():
+        subprocess.run([*on_instance, "tag", sources[name], tag], check=True)
 
 
 def main() -> int:
@@ -44,7 +41,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         # No role that a scenario converges pulls from the registry, and a push takes most of a region's time.
-        region = LocalRegion(arguments.name, pushed=(), model=stand_in_model(Path(folder)))
+        region = LocalRegion(arguments.name, engine="stand-in", pushed=(), model=stand_in_model(Path(folder)))
         try:
             if arguments.action == "up":
                 region.up()
