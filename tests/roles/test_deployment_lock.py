@@ -1,0 +1,221 @@
+"""The lock against two deployments at once, with moto's S3: who gets it, who is refused, who may take it over."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.roles.variables import ROLES, defaults
+
+MODULE = ROLES / "deployment_lock/library/deployment_lock.py"
+BUCKET, KEY = "transfer", "lock/deployment.json"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """URL of an S3 of this module's own."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(endpoint: str) -> Iterator[Any]:
+    """A client of that S3, with the empty transfer bucket."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    client.delete_object(Bucket=BUCKET, Key=KEY)
+    client.delete_bucket(Bucket=BUCKET)
+
+
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that lives, as the ansible-playbook of another deployment does."""
+    process = subprocess.Popen(["sleep", "600"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def run(endpoint: str, state: str = "taken", **options: Any) -> dict[str, Any]:
+    """Run the module as Ansible does; return what it answers."""
+    arguments = {
+        "state": state,
+        "bucket": BUCKET,
+        "playbook": "deploy.yml",
+        "caller": "arn:aws:iam::123456789012:user/someone",
+        "region": "us-east-1",
+        "endpoint_url": endpoint,
+        "access_key": "test",
+        "secret_key": "test",
+        **options,
+    }
+    result = subprocess.run(
+        [sys.executable, MODULE],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert result.stdout, result.stderr
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+def holder(s3: Any) -> dict[str, Any]:
+    """Return what the lock says."""
+    content: dict[str, Any] = json.loads(s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read())
+    return content
+
+
+def rewrite(s3: Any, **changes: Any) -> None:
+    """Change what the lock says."""
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=json.dumps(holder(s3) | changes).encode())
+
+
+def is_free(s3: Any) -> bool:
+    """Say whether nobody holds the lock."""
+    return "Contents" not in s3.list_objects_v2(Bucket=BUCKET)
+
+
+def test_taken_and_released(endpoint: str, s3: Any) -> None:
+    taken = run(endpoint)
+    assert (taken["changed"], taken["note"]) == (False, "")
+    assert holder(s3)["caller"] == "arn:aws:iam::123456789012:user/someone"
+    assert run(endpoint, "released")["note"] == ""
+    assert is_free(s3)
+    assert run(endpoint, "released")["note"] == ""
+
+
+def test_second_is_refused_and_told_whom_it_waits_for(endpoint: str, s3: Any, other: subprocess.Popen[bytes]) -> None:
+    run(endpoint, playbook="finetune.yml", pid=other.pid)
+    refused = run(endpoint)
+    assert refused["failed"] is True
+    for word in ("finetune.yml", "user/someone", f"process {other.pid}", "expires at", "deployment_lock_break=true"):
+        assert word in refused["msg"]
+    assert holder(s3)["pid"] == other.pid
+
+
+def test_of_many_at_once_one_gets_it(endpoint: str, s3: Any) -> None:
+    sleepers = [subprocess.Popen(["sleep", "600"]) for _ in range(4)]
+    try:
+        with ThreadPoolExecutor(len(sleepers)) as pool:
+            answers = list(pool.map(lambda each: run(endpoint, pid=each.pid), sleepers))
+    finally:
+        for each in sleepers:
+            each.kill()
+            each.wait()
+    assert [answer.get("failed", False) for answer in answers].count(False) == 1
+
+
+def test_same_playbook_takes_it_again(endpoint: str, s3: Any) -> None:
+    run(endpoint)
+    rewrite(s3, lifetime=0)
+    again = run(endpoint)
+    assert (again.get("failed"), again["note"]) == (None, "")
+    assert holder(s3)["lifetime"] > 0
+
+
+def test_lock_of_a_dead_process_on_this_machine_is_taken_over(
+    endpoint: str, s3: Any, other: subprocess.Popen[bytes]
+) -> None:
+    run(endpoint, pid=other.pid)
+    other.kill()
+    other.wait()
+    assert f"process {other.pid} on this machine is gone" in run(endpoint)["note"]
+    assert holder(s3)["pid"] != other.pid
+
+
+def test_process_number_used_again_is_not_the_holder(endpoint: str, s3: Any, other: subprocess.Popen[bytes]) -> None:
+    run(endpoint, pid=other.pid)
+    rewrite(s3, started="1")
+    assert "is gone" in run(endpoint)["note"]
+
+
+def test_lock_from_before_the_machine_started_anew_is_taken_over(
+    endpoint: str, s3: Any, other: subprocess.Popen[bytes]
+) -> None:
+    run(endpoint, pid=other.pid)
+    rewrite(s3, boot="another")
+    assert "started anew" in run(endpoint)["note"]
+
+
+@pytest.mark.parametrize("where", ["host", "machine", "processes"])
+def test_nobody_can_say_that_a_process_elsewhere_is_dead(endpoint: str, s3: Any, where: str) -> None:
+    run(endpoint)
+    rewrite(s3, **{where: "elsewhere"}, pid=1, started="never")
+    assert run(endpoint)["failed"] is True
+
+
+def test_expired_lock_is_taken_over(endpoint: str, s3: Any) -> None:
+    run(endpoint)
+    rewrite(s3, host="elsewhere", lifetime=0)
+    assert "had expired" in run(endpoint)["note"]
+
+
+def test_lock_is_broken_by_force(endpoint: str, s3: Any) -> None:
+    run(endpoint)
+    rewrite(s3, host="elsewhere")
+    answer = run(endpoint, force=True)
+    assert "broken by deployment_lock_break" in answer["note"]
+    assert "elsewhere" in answer["note"]
+
+
+def test_unreadable_lock_says_how_to_break_it(endpoint: str, s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"not JSON")
+    refused = run(endpoint)
+    assert "cannot be read" in refused["msg"]
+    assert "deployment_lock_break=true" in refused["msg"]
+
+
+def test_release_leaves_the_lock_of_another_alone(endpoint: str, s3: Any) -> None:
+    run(endpoint)
+    rewrite(s3, host="elsewhere")
+    assert "elsewhere" in run(endpoint, "released")["note"]
+    assert holder(s3)["host"] == "elsewhere"
+
+
+def test_check_mode_looks_only(endpoint: str, s3: Any, other: subprocess.Popen[bytes]) -> None:
+    assert run(endpoint, _ansible_check_mode=True)["note"] == ""
+    assert is_free(s3)
+    run(endpoint, pid=other.pid)
+    assert f"process {other.pid}" in run(endpoint, _ansible_check_mode=True)["note"]
+    assert holder(s3)["pid"] == other.pid
+
+
+def test_missing_bucket_says_what_is_needed(endpoint: str, s3: Any) -> None:
+    answer = run(endpoint, bucket="no-such-bucket")
+    assert answer["failed"] is True
+    assert "s3://no-such-bucket/" in answer["msg"]
+    assert "s3:PutObject" in answer["msg"]
+
+
+def test_lifetime_is_longer_than_all_time_limits_of_a_deployment() -> None:
+    longest = (
+        defaults("ec2_instance")["ec2_instance_timeout"]
+        + defaults("ec2_instance")["ec2_instance_online_timeout"]
+        + defaults("model_store")["model_store_timeout"]
+        + 2 * defaults("images")["images_timeout"]
+        + 2 * defaults("inference_stack")["inference_stack_start_timeout"]
+        + defaults("rollback")["rollback_timeout"]
+        + 2 * 630  # two verifications
+    )
+    assert longest < defaults("deployment_lock")["deployment_lock_lifetime"]
