@@ -11,12 +11,13 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
+from gateway.evaluation.evaluation import Evaluation
 from training.chat import PADDING, TURN_END
 from training.dataset import Note
 from training.lora import load_adapter
 from training.progress import Progress
 from training.prompt import Prompt
-from training.scoring import Result, parse_answer, score
+from training.scoring import read_answer, score
 from training.tokenizer import encode, load_tokenizer
 
 _BATCH = 25
@@ -67,7 +68,7 @@ def _generate(model: Any, tokenizer: Tokenizer, prompts: Sequence[Sequence[int]]
 
 def evaluate(
     base: Path, adapter: Path | None, notes: Sequence[Note], prompt: Prompt, answers_file: Path | None = None
-) -> Result:
+) -> Evaluation:
     """Answer the notes and score the answers; `answers_file` keeps them, one JSON object a line."""
     raw = answer_notes(base, adapter, [note.text for note in notes], prompt)
     if answers_file is not None:
@@ -81,5 +82,5 @@ def evaluate(
 
 def count_all_null(base: Path, adapter: Path | None, texts: Sequence[str], prompt: Prompt) -> int:
     """How many of the texts, none of which tells of a cancer, are answered with null in every field."""
-    answers = (parse_answer(raw) for raw in answer_notes(base, adapter, texts, prompt))
+    answers = (read_answer(raw).fields for raw in answer_notes(base, adapter, texts, prompt))
     return sum(answer is not None and not any(answer.values()) for answer in answers)

@@ -43,7 +43,7 @@ def test_a_base_and_an_adapter_are_trained_saved_and_evaluated(config: TrainingC
     pretrain(NOTES, config, prompt, base)
     train_adapter(NOTES, config, prompt, base, adapter)
     result = evaluate(base, adapter, NOTES[:2], prompt, tmp_path / "answers.jsonl")
-    assert result.notes == 2
+    assert result.sums["notes/all"] == 2
     assert len((tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()) == 2
     saved = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     assert saved["r"] == 4

@@ -1,0 +1,161 @@
+"""What a model gave for each note: from its raw text, a gateway's document, or a file of either."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway.evaluation.dataset import Dataset, parse_line
+from gateway.evaluation.schema import Fields, Schema, UnreadableError
+
+_MOST_SHOWN = 50
+
+
+class AnswersError(Exception):
+    """The file of answers cannot be used. The text lists every problem with its line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one note.
+
+    `fields` is None where none could be read; `error` is a fixed word for what makes the answer invalid, or None. An
+    answer may have both: a value that is too long is invalid, and scored as it stands. `seconds` is what the call took,
+    `repairs` the codes of the gateway's warnings, `model` the model that the gateway asked.
+    """
+
+    fields: Fields | None = None
+    error: str | None = None
+    confidence: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    repairs: Sequence[str] = ()
+    model: str | None = None
+
+
+def from_text(text: str, schema: Schema) -> Answer:
+    """The answer in a model's own text, which must be one JSON object and nothing else."""
+    try:
+        return _read(json.loads(text), schema)
+    except (json.JSONDecodeError, RecursionError):
+        return Answer(error="not_json")
+
+
+def from_document(document: Mapping[str, Any], schema: Schema, *, seconds: float | None = None) -> Answer:
+    """The answer in a document of the gateway, whose fields stand in `fields` or at its top level."""
+    nested = document.get("fields")
+    shown = nested if isinstance(nested, dict) else {name: document[name] for name in schema.fields if name in document}
+    answer = _read(shown, schema)
+    confidence = document.get("confidence")
+    model = document.get("model")
+    return Answer(
+        answer.fields,
+        answer.error,
+        _numbers(confidence) if isinstance(confidence, dict) else {},
+        seconds,
+        tuple(str(one.get("code")) for one in document.get("warnings") or () if isinstance(one, dict)),
+        model if isinstance(model, str) else None,
+    )
+
+
+def _read(answer: object, schema: Schema) -> Answer:
+    try:
+        fields, error = schema.read(answer)
+    except UnreadableError as unreadable:
+        return Answer(error=unreadable.kind)
+    return Answer(fields, error)
+
+
+def _numbers(confidence: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in confidence.items() if isinstance(value, int | float)}
+
+
+def load_answers(path: Path, dataset: Dataset, schema: Schema) -> list[Answer]:
+    """Read answers from a file instead of asking a gateway.
+
+    Args:
+        path: JSON Lines, one line for each example of the data set. A line has one of
+
+            - `raw_output`: the model's own text;
+            - `answer`: an object of the fields;
+            - `result`: a gateway's document, or `error` where there is none, as `python -m gateway extract --jsonl`
+              writes them;
+
+            and may have `index`, the example's number from 0 (without it, the lines stand in the data set's order),
+            `confidence` (an object) and `seconds`. Lines for examples behind a limit are left alone.
+        dataset: what was asked.
+        schema: what a valid answer looks like.
+
+    Raises:
+        AnswersError: the file cannot be read, a line cannot be used, or an example has no answer or two.
+    """
+    try:
+        content = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise AnswersError(f"{path}: cannot be read: {reason}") from None
+    answers: dict[int, Answer] = {}
+    problems: list[str] = []
+    lines = [(number, line) for number, line in enumerate(content.split("\n"), start=1) if line.strip()]
+    for order, (number, line) in enumerate(lines):
+        try:
+            record = parse_line(line)
+            index = _index(record.get("index", order), answers)
+            answers[index] = _from_record(record, schema)
+        except ValueError as error:
+            problems.append(f"{path}:{number}: {error}")
+    if missing := [index for index in range(len(dataset.examples)) if index not in answers]:
+        some = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+        problems.append(f"{path}: has no answer to {len(missing)} example(s): {some}")
+    if problems:
+        shown = problems[:_MOST_SHOWN]
+        if len(problems) > len(shown):
+            shown.append(f"... and {len(problems) - len(shown)} more")
+        raise AnswersError("\n".join([*shown, "nothing was evaluated"]))
+    return [answers[index] for index in range(len(dataset.examples))]
+
+
+def _index(index: object, answers: Mapping[int, Answer]) -> int:
+    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+        raise ValueError("`index` must be a whole number from 0")
+    if index in answers:
+        raise ValueError(f"is a second answer to example {index}")
+    return index
+
+
+def _from_record(record: Mapping[str, Any], schema: Schema) -> Answer:
+    given = [name for name in ("raw_output", "answer", "result", "error") if name in record]
+    if len(given) != 1:
+        raise ValueError("needs one of raw_output, answer, result, error")
+    value = record[given[0]]
+    if given[0] == "error":
+        status = record.get("status")
+        return Answer(error=error_kind(status if isinstance(status, int) else 0))
+    if given[0] == "raw_output":
+        if not isinstance(value, str):
+            raise ValueError("`raw_output` must be a string")
+        answer = from_text(value, schema)
+    elif given[0] == "result":
+        if not isinstance(value, dict):
+            raise ValueError("`result` must be an object")
+        answer = from_document(value, schema)
+    else:
+        answer = _read(value, schema)
+    confidence, seconds = record.get("confidence"), record.get("seconds")
+    return Answer(
+        answer.fields,
+        answer.error,
+        _numbers(confidence) if isinstance(confidence, dict) else answer.confidence,
+        float(seconds) if isinstance(seconds, int | float) else None,
+        answer.repairs,
+        answer.model,
+    )
+
+
+def error_kind(status: int) -> str:
+    """The fixed word for a gateway's refusal by its HTTP status; 0 is a gateway that did not answer."""
+    return {0: "no_response", 413: "too_long_text", 422: "refused", 502: "unusable", 504: "too_late"}.get(
+        status, f"http_{status}"
+    )

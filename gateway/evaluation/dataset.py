@@ -1,0 +1,158 @@
+"""The data set: JSON Lines of notes with the answers that are expected, checked line by line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.evaluation.schema import Fields, Schema
+
+_TEXT, _EXPECTED = ("input", "text"), ("output", "expected")
+_MOST_SHOWN = 50
+
+
+class DatasetError(Exception):
+    """The data set cannot be used. The text lists every problem with its line, the first ones in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A note and its expected answer. `line` counts from 1 in the file that it came from."""
+
+    line: int
+    text: str
+    expected: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The examples, in the file's order, and the file's name."""
+
+    name: str
+    examples: Sequence[Example]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of texts and expected answers in their order: equal for two runs over the same notes."""
+        sha = hashlib.sha256()
+        for example in self.examples:
+            pair = [example.text, dict(example.expected)]
+            sha.update(json.dumps(pair, ensure_ascii=True, sort_keys=True).encode() + b"\n")
+        return f"sha256:{sha.hexdigest()}"
+
+
+def load_dataset(path: Path, schema: Schema, *, limit: int | None = None) -> Dataset:
+    """Read a data set.
+
+    Args:
+        path: a file with a JSON object a line; blank lines are skipped. The text stands in `input` or `text`, the
+            expected answer in `output` or `expected`. Other members, such as `instruction`, are left alone: the task
+            has a prompt of its own.
+        schema: whose fields every expected answer must have.
+        limit: keep the first so many; the whole file is checked all the same.
+
+    Raises:
+        DatasetError: the file cannot be read, holds no example, or has lines that cannot be used.
+    """
+    try:
+        content = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise DatasetError(f"{path}: cannot be read: {reason}") from None
+    examples: list[Example] = []
+    problems: list[str] = []
+    # Not splitlines(), which also cuts at characters that may stand in a JSON string as they are.
+    for number, line in enumerate(content.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            examples.append(_example(number, line, schema))
+        except _LineError as error:
+            problems += [f"{path}:{number}: {problem}" for problem in error.problems]
+    if problems:
+        shown = problems[:_MOST_SHOWN]
+        if len(problems) > len(shown):
+            shown.append(f"... and {len(problems) - len(shown)} more")
+        raise DatasetError("\n".join([*shown, f"{len(problems)} problem(s); nothing was evaluated"]))
+    if not examples:
+        raise DatasetError(f"{path}: holds no example")
+    return Dataset(path.name, examples[:limit])
+
+
+class _LineError(Exception):
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+
+
+def parse_line(line: str) -> Mapping[str, Any]:
+    """One line as a JSON object.
+
+    Raises:
+        ValueError: it is none, or has a key twice, of which JSON readers keep one in silence.
+    """
+    try:
+        record = json.loads(line, object_pairs_hook=_without_duplicates)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error.msg}, column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    if not isinstance(record, dict):
+        raise ValueError("is not a JSON object")  # noqa: TRY004 - the file's fault, as above
+    return record
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"has the key {next(key for key in keys if keys.count(key) > 1)!r} twice")
+    return record
+
+
+def _example(number: int, line: str, schema: Schema) -> Example:
+    try:
+        record = parse_line(line)
+    except ValueError as error:
+        raise _LineError(str(error)) from None
+    problems: list[str] = []
+    text, expected = _member(record, _TEXT, problems), _member(record, _EXPECTED, problems)
+    if text is not None and (not isinstance(text, str) or not text.strip()):
+        problems.append("the text must be a string that is not empty")
+    if expected is not None:
+        problems += _expected_problems(expected, schema)
+    if problems or not isinstance(text, str) or not isinstance(expected, dict):
+        raise _LineError(*problems)
+    return Example(number, text, expected)
+
+
+def _member(record: Mapping[str, Any], names: tuple[str, str], problems: list[str]) -> Any:
+    present = [name for name in names if record.get(name) is not None]
+    if len(present) != 1:
+        problems.append(f"needs {' or '.join(map(repr, names))}" + (", not both" if present else ""))
+        return None
+    return record[present[0]]
+
+
+def _expected_problems(expected: object, schema: Schema) -> list[str]:
+    if not isinstance(expected, dict):
+        return ["the expected answer must be an object"]
+    problems = []
+    names = schema.names_for(expected)
+    if missing := [name for name in names if name not in expected]:
+        problems.append(f"the expected answer lacks {_listed(missing)}")
+    if unknown := [name for name in expected if name not in names]:
+        problems.append(f"the expected answer has fields that the task does not know: {_listed(unknown)}")
+    wrong = [
+        name for name, value in expected.items() if value is not None and (not isinstance(value, str) or not value)
+    ]
+    if wrong:
+        problems.append(f"must be a string that is not empty, or null: {_listed(wrong)}")
+    return problems
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(names)
