@@ -8,9 +8,19 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from tests.local_region import names
 from tests.local_region.region import LocalRegion
 
 TIMEOUT_SECONDS = 120
+
+
+def golden_note() -> dict[str, Any]:
+    """The first golden note of the default task."""
+    task = yaml.safe_load((names.REPOSITORY_ROOT / "gateway/tasks/medical_ie.yaml").read_text(encoding="utf-8"))
+    note: dict[str, Any] = task["golden"][0]
+    return note
 
 
 def request(

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
+import textwrap
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
+
+import yaml
 
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
 
 PLAYBOOK_TIMEOUT_SECONDS = 1200
 RECAP_LINE = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>(?:\w+=\d+\s*)+)$", re.MULTILINE)
+FAILURE = re.compile(r"^(?:fatal|failed): .*=>(?P<inline>.*)\n(?P<block>(?:[ \t]+.*\n|\n)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class PlaybookRun:
-    """What one run of a playbook came to."""
+    """What one run of a playbook came to; seconds: how long it took."""
 
     returncode: int
     output: str
     sessions: int
+    seconds: float
 
     @property
     def changed(self) -> int:
@@ -33,23 +43,90 @@ class PlaybookRun:
         assert counts, f"no recap in\n{self.output}"
         return sum(int(count["changed"]) for count in counts)
 
+    @property
+    def message(self) -> str:
+        """What the last task that failed says to the operator; empty when none failed."""
+        found = list(FAILURE.finditer(self.output))
+        if not found:
+            return ""
+        said = yaml.safe_load(found[-1]["inline"].strip() or textwrap.dedent(found[-1]["block"]))
+        return str(said.get("msg", said)) if isinstance(said, dict) else str(said)
+
     def must_succeed(self) -> PlaybookRun:
         """Gives the run itself. Raises AssertionError with the output when it failed."""
         assert self.returncode == 0, self.output
         return self
 
+    def must_fail_naming(self, *words: str) -> PlaybookRun:
+        """Gives the run itself. Raises AssertionError unless it failed with a message that has each of the words."""
+        assert self.returncode != 0, self.output
+        missing = [word for word in words if word not in self.message]
+        assert not missing, f"{missing} not in the message\n{self.message}\nof\n{self.output}"
+        return self
+
+
+class RunningPlaybook:
+    """A run of `ansible-playbook playbooks/NAME.yml ARGUMENTS...` that goes on while a test does something else.
+
+    It is killed at the end of a `with` that it outlives.
+    """
+
+    def __init__(self, region: LocalRegion, name: str, *arguments: str) -> None:
+        """Starts it, in a process group of its own."""
+        self._region = region
+        self._sessions = region.session_count()
+        self._began = time.monotonic()
+        self._output, path = tempfile.mkstemp()
+        Path(path).unlink()
+        self._process = subprocess.Popen(
+            [Path(sys.executable).with_name("ansible-playbook"), f"playbooks/{name}.yml", *arguments],
+            cwd=names.REPOSITORY_ROOT,
+            env={**os.environ, **region.env(), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        """Gives itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kills what still runs."""
+        self.kill()
+        os.close(self._output)
+
+    def output(self) -> str:
+        """Gives all that it printed so far."""
+        size = os.fstat(self._output).st_size
+        return os.pread(self._output, size, 0).decode("utf-8", errors="replace")
+
+    def wait_for(self, text: str, timeout: float = 300) -> None:
+        """Waits until it has printed a text. Raises AssertionError when it ends, or `timeout` seconds pass, before."""
+        deadline = time.monotonic() + timeout
+        while text not in self.output():
+            assert self._process.poll() is None, f"it ended without {text!r}:\n{self.output()}"
+            assert time.monotonic() < deadline, f"no {text!r} within {timeout:.0f} s:\n{self.output()}"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """Ends it and all its processes by SIGKILL, as a crash of the machine would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def finish(self, timeout: float = PLAYBOOK_TIMEOUT_SECONDS) -> PlaybookRun:
+        """Waits for its end. Raises AssertionError with its output when that takes more than `timeout` seconds."""
+        try:
+            returncode = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it still runs after {timeout:.0f} s:\n{self.output()}") from None
+        sessions = self._region.session_count() - self._sessions
+        return PlaybookRun(returncode, self.output(), sessions, time.monotonic() - self._began)
+
 
 def run_playbook(region: LocalRegion, name: str, *arguments: str) -> PlaybookRun:
-    """Runs `ansible-playbook playbooks/NAME.yml ARGUMENTS...`; counts the sessions that it opened."""
-    before = region.session_count()
-    result = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), f"playbooks/{name}.yml", *arguments],
-        cwd=names.REPOSITORY_ROOT,
-        env={**os.environ, **region.env(), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=PLAYBOOK_TIMEOUT_SECONDS,
-    )
-    return PlaybookRun(result.returncode, result.stdout, region.session_count() - before)
+    """Runs `ansible-playbook playbooks/NAME.yml ARGUMENTS...` to its end; counts the sessions that it opened."""
+    with RunningPlaybook(region, name, *arguments) as playbook:
+        return playbook.finish()

@@ -6,11 +6,9 @@ import json
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.local_region import names
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import request
+from tests.playbooks.gateway_client import golden_note, request
 from tests.playbooks.runner import PlaybookRun, run_playbook
 
 pytestmark = pytest.mark.region
@@ -19,13 +17,6 @@ pytestmark = pytest.mark.region
 FIRST_DEPLOYMENT_SESSIONS = 40
 UNCHANGED_SESSIONS = 12
 MIB = 1024 * 1024
-
-
-def golden_note() -> dict[str, Any]:
-    """The first golden note of the default task."""
-    task = yaml.safe_load((names.REPOSITORY_ROOT / "gateway/tasks/medical_ie.yaml").read_text(encoding="utf-8"))
-    note: dict[str, Any] = task["golden"][0]
-    return note
 
 
 def containers(region: LocalRegion) -> dict[str, dict[str, Any]]:

@@ -10,9 +10,8 @@ import pytest
 from tests.local_region import names
 from tests.local_region.images import PushedImage
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import request
+from tests.playbooks.gateway_client import golden_note, request
 from tests.playbooks.runner import PlaybookRun, run_playbook
-from tests.playbooks.test_deploy import golden_note
 
 pytestmark = pytest.mark.region
 
