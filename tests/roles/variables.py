@@ -49,7 +49,7 @@ def _shown(option: dict[str, Any]) -> str:
 
 def _kind(option: dict[str, Any]) -> str:
     kind = f"{option['type']} of {option['elements']}" if "elements" in option else str(option["type"])
-    return f"{kind}: {', '.join(option['choices'])}" if "choices" in option else kind
+    return f"{kind}: {', '.join(map(str, option['choices']))}" if "choices" in option else kind
 
 
 def table(role: str) -> str:
