@@ -1,9 +1,10 @@
 # The project's commands. `make` alone explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down env check test
+.PHONY: help setup demo down env model check test
 SHELL := /bin/bash
 
 PYTHON_ENV := .venv/bin
+OUT := build/small-model
 # Ansible starts a Python for every task: where byte code may not be written, each would compile all its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(PYTHON_ENV):$(PATH)
@@ -22,6 +23,11 @@ down: setup ## Remove the local region: containers, volumes, network, processes
 
 env: setup ## Print what to export so that any ansible-playbook works against the local region: eval "$(make -s env)"
 	@python -m tests.local_region env
+
+model: ## Train the small model from a folder with train.jsonl and validation.jsonl: make model DATA=folder [OUT=folder]
+	@[ -n "$(DATA)" ] || { echo 'Name the data set: make model DATA=folder (with train.jsonl and validation.jsonl in it)' >&2; exit 2; }
+	@.ci/training-env
+	@.training-venv/bin/python -m training run --data "$(DATA)" --out "$(OUT)"
 
 check: setup ## Lint, types and the tests that need no Docker: under two minutes
 	@pytest -m "not region"
