@@ -1,4 +1,4 @@
-"""The command line: `python -m gateway serve | extract | keys`."""
+"""The command line: `python -m gateway serve | extract | evaluate | compare | keys`."""
 
 import argparse
 import asyncio
@@ -29,6 +29,33 @@ is in the output stays, what failed is tried again. The key comes from the varia
 that {_KEY_FILE} or --key-file names, never from an argument, which other users of the machine could read.
 
 Exit codes: 0 all extracted, 1 something failed, 2 called wrongly."""
+
+_EVALUATE = f"""\
+Ask a running gateway for every note of a data set and say how right its answers are: precision, recall and F1 of each
+field by three rules, invented values, validity, calibration, latency, all with intervals. gateway/README.md explains
+the figures.
+
+    python -m gateway evaluate validation.jsonl --url http://127.0.0.1:8080 --out results
+    python -m gateway evaluate validation.jsonl --answers answers.jsonl --out results
+
+The data set has an object with "input" (or "text") and "output" (or "expected") on each line; a line that cannot be
+used stops everything before anything is asked. --out DIR writes evaluation.json, which holds no text, and
+evaluation.html, which shows the notes where answer and expectation differ: keep it where the notes may be kept, or
+leave the texts out with --no-texts. The key comes from {_KEY} or the file that {_KEY_FILE} or
+--key-file names. Clinical text goes to the gateway and to evaluation.html, nowhere else.
+
+For runs of hours: `extract --jsonl` can be resumed, and --answers takes its output.
+
+Exit codes: 0 evaluated, 1 the gateway gave no answers, 2 called wrongly or a file that cannot be used, 130 after
+Ctrl-C. Nothing is written unless it is 0."""
+
+_COMPARE = """\
+Say which differences between two evaluations of the same notes are real, and which the choice of notes would explain:
+
+    python -m gateway compare before/evaluation.json after/evaluation.json
+
+Exit codes: 0 compared, 2 the two cannot be compared, and with --fail-if-worse 3 when the second is really worse in
+micro-F1, in any field or in validity."""
 
 _CREATE = """\
 Make a new random key. The line for the keys file goes to standard output, the key itself, which is shown only this
@@ -72,6 +99,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_extract_arguments(extract)
     extract.set_defaults(run=_extract)
 
+    evaluate = commands.add_parser(
+        "evaluate", help="say how right a gateway's answers are", description=_EVALUATE, formatter_class=raw
+    )
+    _add_evaluate_arguments(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
+    compare = commands.add_parser(
+        "compare", help="say whether two evaluations differ", description=_COMPARE, formatter_class=raw
+    )
+    _add_compare_arguments(compare)
+    compare.set_defaults(run=_compare)
+
     keys = commands.add_parser("keys", help="make API keys", description="Make API keys.")
     actions = keys.add_subparsers(title="actions", required=True, metavar="ACTION")
     create = actions.add_parser("create", help="make a key for a client", description=_CREATE, formatter_class=raw)
@@ -89,6 +128,13 @@ def _add_extract_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=_positive, default=4, help="texts at the gateway at once [4]")
     parser.add_argument("--text-field", default="text", metavar="NAME", help="the member with the text [text]")
     parser.add_argument("--id-field", default="id", metavar="NAME", help="the member with the id [id]")
+    _add_gateway_arguments(parser)
+    parser.add_argument("--temperature", type=float)
+    parser.add_argument("--max-tokens", type=_positive)
+
+
+def _add_gateway_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which gateway to ask, and how."""
     parser.add_argument(
         "--url",
         default=os.environ.get("GATEWAY_URL", "http://127.0.0.1:8080"),
@@ -98,16 +144,52 @@ def _add_extract_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", help="another task than the gateway's default")
     parser.add_argument("--grounding", choices=("off", "report", "strict"), help="what to do with ungrounded values")
     parser.add_argument("--model", help="another model or adapter of the engine")
-    parser.add_argument("--temperature", type=float)
-    parser.add_argument("--max-tokens", type=_positive)
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds for one text [120]")
-    parser.add_argument("--retries", type=int, default=5, help="tries more where the gateway is busy or away [5]")
+    parser.add_argument("--retries", type=_whole, default=5, help="tries more where the gateway is busy or away [5]")
+
+
+def _add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="a JSONL file of notes and expected answers")
+    _add_gateway_arguments(parser)
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="take the answers from this file, ask no gateway")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="the first N notes only")
+    parser.add_argument(
+        "--concurrency", type=_positive, default=4, metavar="N", help="notes at the gateway at once [4]"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write evaluation.json and evaluation.html there")
+    parser.add_argument("--no-texts", action="store_true", help="keep notes and values out of evaluation.html")
+    _add_bootstrap_arguments(parser, 2000)
+
+
+def _add_compare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("first", type=Path, metavar="A.json", help="the evaluation to compare with")
+    parser.add_argument("second", type=Path, metavar="B.json", help="the evaluation to judge")
+    parser.add_argument(
+        "--rule", choices=("exact", "normalised", "items"), default="exact", help="when a value is right [exact]"
+    )
+    parser.add_argument("--fail-if-worse", action="store_true", help="exit with 3 when B is really worse than A")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    _add_bootstrap_arguments(parser, 10_000)
+
+
+def _add_bootstrap_arguments(parser: argparse.ArgumentParser, resamples: int) -> None:
+    parser.add_argument(
+        "--resamples", type=_positive, default=resamples, metavar="N", help=f"draws of the bootstrap [{resamples}]"
+    )
+    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="of those draws [0]")
 
 
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
     return number
 
 
@@ -186,6 +268,22 @@ async def _send(chosen: argparse.Namespace, key: str | None, text: str | None) -
     failed = f", {summary.failed} failed: run the same command again to try them again" if summary.failed else ""
     sys.stderr.write(f"{summary.done} extracted{before}{failed}\n")
     return EXIT_FAILED if summary.failed else EXIT_OK
+
+
+def _evaluate(chosen: argparse.Namespace) -> int:
+    from gateway.evaluation.command import run_evaluate
+
+    try:
+        key = _key(chosen.key_file)
+    except (OSError, UnicodeDecodeError) as error:
+        return _usage(str(error))
+    return run_evaluate(chosen, key)
+
+
+def _compare(chosen: argparse.Namespace) -> int:
+    from gateway.evaluation.command import run_compare
+
+    return run_compare(chosen)
 
 
 def _create_key(chosen: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """A client of a gateway, any gateway: what the command line calls with."""
 
 import asyncio
+import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +18,10 @@ class ClientError(Exception):
         """Take the status and a sentence for a person."""
         super().__init__(detail)
         self.status = status
+
+
+class TooLateError(ClientError):
+    """The gateway was reached, and gave no answer in time."""
 
 
 class Client:
@@ -54,25 +59,41 @@ class Client:
         Raises:
             ClientError: it refused, failed or could not be reached, also after waiting as long as it asked for.
         """
+        document, _ = await self.extract_timed(text, task=task, **choices)
+        return document
+
+    async def extract_timed(
+        self, text: str, *, task: str | None = None, **choices: Any
+    ) -> tuple[dict[str, Any], float]:
+        """As `extract`, with the seconds that the answer took, without refused tries and the waits between them."""
         path = "/api/v1/extract" if task is None else f"/api/v1/tasks/{task}/extract"
         body = orjson.dumps({"text": text} | {name: value for name, value in choices.items() if value is not None})
         for attempt in range(self._retries + 1):
+            started = time.perf_counter()
             try:
-                return await self._post(path, body)
+                return await self._call("POST", path, body), time.perf_counter() - started
             except _LaterError as error:
                 if attempt == self._retries:
                     raise ClientError(error.status, str(error)) from None
                 await asyncio.sleep(min(_MOST_PAUSE, error.pause * 1.5**attempt))
         raise AssertionError("the loop returns or raises")
 
-    async def _post(self, path: str, body: bytes) -> dict[str, Any]:
+    async def tasks(self) -> dict[str, Any]:
+        """The gateway's tasks, as GET /api/v1/tasks gives them. It is asked once.
+
+        Raises:
+            ClientError: it refused or could not be reached.
+        """
+        return await self._call("GET", "/api/v1/tasks")
+
+    async def _call(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
         if self._session is None:
             raise RuntimeError("the client's session is not open")
         try:
-            async with self._session.post(self._url + path, data=body, headers=self._headers) as response:
+            async with self._session.request(method, self._url + path, data=body, headers=self._headers) as response:
                 raw = await response.read()
         except TimeoutError:
-            raise ClientError(0, f"no answer from {self._url} within {self._timeout.total:.0f} s") from None
+            raise TooLateError(0, f"no answer from {self._url} within {self._timeout.total:.0f} s") from None
         except aiohttp.InvalidURL:
             raise ClientError(0, f"{self._url} is no address such as http://127.0.0.1:8080") from None
         except aiohttp.ClientError as error:

@@ -168,6 +168,6 @@ def load_run(path: Path) -> Run:
         rows = [tuple(row) for row in document["notes"]["rows"]]
         if document["notes"]["columns"] != list(scores.columns(fields)) or not rows:
             raise DocumentError(f"{path}: its columns are not those of its version; evaluate again")
-        return Run(path.name, document["dataset"]["digest"], fields, rows)
+        return Run(str(path), document["dataset"]["digest"], fields, rows)
     except (KeyError, TypeError) as error:
         raise DocumentError(f"{path}: lacks a part of an evaluation: {error!r}") from None

@@ -22,7 +22,8 @@ class Evaluation:
     """The figures of one run.
 
     `estimates` are named as in `scores.measures`, `sums` and the columns of `rows` as in `scores.columns`; `rows` has
-    one entry for each example. `errors` counts invalid answers by kind, `repairs` warnings by code.
+    one entry for each example. `errors` counts invalid answers by kind, `repairs` warnings by code. `find_evidence` is
+    what evidence was looked for with, or None where that was not possible.
     """
 
     dataset: Dataset
@@ -35,9 +36,14 @@ class Evaluation:
     latency: latency.Latency | None
     errors: Mapping[str, int]
     repairs: Mapping[str, int]
-    evidence_measured: bool
+    find_evidence: Callable[[str], Find] | None
     resamples: int
     seed: int
+
+    @property
+    def evidence_measured(self) -> bool:
+        """Whether invention was measured; else its measures mean nothing."""
+        return self.find_evidence is not None
 
     def value(self, name: str) -> float | None:
         """A measure, such as `exact/micro/f1`; None where it is not defined."""
@@ -87,7 +93,7 @@ def evaluate(
         latency=latency.measure(answer.seconds for answer in answers),
         errors=Counter(answer.error for answer in answers if answer.error is not None),
         repairs=Counter(code for answer in answers for code in answer.repairs),
-        evidence_measured=find_evidence is not None,
+        find_evidence=find_evidence,
         resamples=resamples,
         seed=seed,
     )

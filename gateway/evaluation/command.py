@@ -1,0 +1,145 @@
+"""The commands `evaluate` and `compare`; their arguments stand in `gateway.cli`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gateway.client import Client
+from gateway.evaluation.answers import Answer, AnswersError, load_answers
+from gateway.evaluation.collect import CollectError, collect, find_task
+from gateway.evaluation.comparison import ComparisonError, compare, comparison_table
+from gateway.evaluation.dataset import Dataset, DatasetError, load_dataset
+from gateway.evaluation.document import DocumentError, as_document, as_json, load_run
+from gateway.evaluation.evaluation import Evaluation, evaluate
+from gateway.evaluation.files import write_whole
+from gateway.evaluation.page import as_page
+from gateway.evaluation.schema import Schema
+from gateway.evaluation.table import table
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_WORSE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+JSON_NAME, PAGE_NAME = "evaluation.json", "evaluation.html"
+
+
+def run_evaluate(chosen: argparse.Namespace, key: str | None) -> int:
+    """Evaluate as the arguments say; `key` is the gateway's.
+
+    Returns:
+        0 when it was done, 1 when the gateway gave no answers, 2 when arguments or files cannot be used, 130 after
+        Ctrl-C. Nothing is written unless it is 0.
+    """
+    try:
+        if chosen.out is not None:
+            _refuse_unwritable(chosen.out)
+        if chosen.answers is not None:
+            dataset, answers, fields, about = _from_file(chosen)
+        else:
+            dataset, answers, fields, about = asyncio.run(_from_gateway(chosen, key))
+        evaluation = evaluate(dataset, answers, fields, resamples=chosen.resamples, seed=chosen.seed)
+        sys.stdout.write(table(evaluation))
+        sys.stdout.flush()
+        if chosen.out is not None:
+            _write(chosen.out, evaluation, about, with_texts=not chosen.no_texts)
+    except (DatasetError, AnswersError, _ArgumentError, OSError) as error:
+        return _end(str(error), EXIT_USAGE)
+    except CollectError as error:
+        return _end(f"{error}\nnothing was written", EXIT_FAILED)
+    except KeyboardInterrupt:
+        return _end("\ninterrupted: nothing was written", EXIT_INTERRUPTED)
+    return EXIT_OK
+
+
+class _ArgumentError(Exception):
+    pass
+
+
+def _refuse_unwritable(out: Path) -> None:
+    """Fail before hours of work, not after them."""
+    place = out.absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise _ArgumentError(f"--out {out}: {place} is no folder that can be written to")
+
+
+_Collected = tuple[Dataset, Sequence[Answer], tuple[str, ...], dict[str, Any]]
+
+
+def _from_file(chosen: argparse.Namespace) -> _Collected:
+    from gateway import settings, tasks
+
+    fields = settings.Settings.model_fields
+    try:
+        known = tasks.load_tasks(Path(os.environ.get("GATEWAY_TASKS_DIR") or fields["tasks_dir"].default))
+    except tasks.TaskFileError as error:
+        raise _ArgumentError(str(error)) from None
+    name = chosen.task or os.environ.get("GATEWAY_DEFAULT_TASK") or fields["default_task"].default
+    if name not in known:
+        raise _ArgumentError(f"there is no task {name}; there are {', '.join(known)}")
+    schema = Schema(known[name].json_schema)
+    dataset = load_dataset(chosen.dataset, schema, limit=chosen.limit)
+    answers = load_answers(chosen.answers, dataset, schema)
+    return dataset, answers, schema.fields, {"task": name, "answers": chosen.answers.name}
+
+
+async def _from_gateway(chosen: argparse.Namespace, key: str | None) -> _Collected:
+    async with Client(chosen.url, key, timeout=chosen.timeout, retries=chosen.retries) as client:
+        task, schema = await find_task(client, chosen.task)
+        dataset = load_dataset(chosen.dataset, schema, limit=chosen.limit)
+        choices = {"model": chosen.model, "grounding": chosen.grounding}
+        answers = await collect(
+            client, task, schema, dataset.examples, concurrency=chosen.concurrency, progress=sys.stderr, **choices
+        )
+    about = {"task": task, "url": chosen.url, "concurrency": chosen.concurrency}
+    return dataset, answers, schema.fields, about | {name: value for name, value in choices.items() if value}
+
+
+def _write(out: Path, evaluation: Evaluation, about: Mapping[str, Any], *, with_texts: bool) -> None:
+    document = as_document(evaluation, about=about)
+    page = as_page(evaluation, document, with_texts=with_texts)
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / PAGE_NAME, page, private=with_texts)
+    write_whole(out / JSON_NAME, as_json(document))
+    sys.stderr.write(f"{out / JSON_NAME}: figures only, no text of a note\n")
+    if with_texts:
+        sys.stderr.write(f"{out / PAGE_NAME}: holds notes and values; keep it where they may be kept\n")
+    else:
+        sys.stderr.write(f"{out / PAGE_NAME}: without notes and values\n")
+
+
+def run_compare(chosen: argparse.Namespace) -> int:
+    """Compare as the arguments say.
+
+    Returns:
+        0, or 3 when the second run is really worse and --fail-if-worse was given; 2 when the runs cannot be compared.
+    """
+    try:
+        comparison = compare(
+            load_run(chosen.first),
+            load_run(chosen.second),
+            rule=chosen.rule,
+            resamples=chosen.resamples,
+            seed=chosen.seed,
+        )
+    except (DocumentError, ComparisonError) as error:
+        return _end(str(error), EXIT_USAGE)
+    if chosen.json:
+        document = asdict(comparison) | {"verdict": comparison.verdict, "worse": comparison.is_worse}
+        for shown, one in zip(document["differences"], comparison.differences, strict=True):
+            shown["real"] = one.is_real
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(comparison_table(comparison))
+    return EXIT_WORSE if chosen.fail_if_worse and comparison.is_worse else EXIT_OK
+
+
+def _end(reason: str, code: int) -> int:
+    sys.stderr.write(f"{reason}\n")
+    return code
