@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -66,8 +70,11 @@ def test_containers_are_bounded(accelerator: str) -> None:
         assert service["pull_policy"] == "never"
 
 
-def test_gateway_waits_for_a_healthy_engine() -> None:
-    assert compose()["services"]["gateway"]["depends_on"] == {"engine": {"condition": "service_healthy"}}
+def test_gateway_goes_on_while_an_engine_loads() -> None:
+    """With depends_on, compose would stop it with every new engine; with /health, it would be unhealthy meanwhile."""
+    gateway = compose()["services"]["gateway"]
+    assert "depends_on" not in gateway
+    assert "/live" in gateway["healthcheck"]["test"][-1]
 
 
 def test_gpu_is_reserved_only_where_there_is_one() -> None:
@@ -165,3 +172,53 @@ def test_unit_starts_the_stack_after_its_secrets() -> None:
     assert "RemainAfterExit=yes" in unit
     assert "--wait-timeout 1020" in unit
     assert "TimeoutStartSec=1080" in unit
+
+
+def unit_lines(key: str) -> list[str]:
+    """Return the values of a key of the unit, in order."""
+    unit = str(value("inference_stack", "lookup('ansible.builtin.template', 'slm-ft-serving.service.j2')", BASE))
+    return [line.partition("=")[2] for line in unit.splitlines() if line.startswith(f"{key}=")]
+
+
+def test_unit_stops_the_gateway_before_the_engine() -> None:
+    gateway, everything = unit_lines("ExecStop")
+    assert gateway.endswith(" stop gateway")
+    assert everything.endswith(" stop")
+
+
+def test_unit_comes_back_with_docker() -> None:
+    assert unit_lines("WantedBy") == ["multi-user.target docker.service"]
+
+
+@pytest.mark.parametrize(
+    ("verified", "activating", "expected"),
+    [
+        ("20260101T000001Z", False, "20260101T000001Z"),
+        ("20260101T000001Z", True, "20260101T000002Z"),
+        (None, False, "20260101T000002Z"),
+    ],
+)
+def test_boot_starts_the_verified_release_only(
+    tmp_path: Path, verified: str | None, activating: bool, expected: str
+) -> None:
+    for stamp in ("20260101T000001Z", "20260101T000002Z"):
+        (tmp_path / "releases" / stamp).mkdir(parents=True)
+        (tmp_path / "releases" / stamp / "compose.yml").touch()
+    (tmp_path / "current").symlink_to("releases/20260101T000002Z")
+    if verified:
+        (tmp_path / "verified").symlink_to(f"releases/{verified}")
+    if activating:
+        (tmp_path / "activating").touch()
+    [command] = unit_lines("ExecStartPre")
+    # What systemd does with it: `-` lets it fail, `$$` is a dollar sign.
+    command = command.removeprefix("-").replace("$$", "$")
+    command = command.replace("/opt/slm-ft-serving", str(tmp_path)).replace("/run/slm-ft-serving", str(tmp_path))
+    subprocess.run(shlex.split(command), check=False, timeout=10)
+    assert (tmp_path / "current").readlink() == Path("releases") / expected
+
+
+def test_record_names_the_models_revisions_and_hides_the_settings() -> None:
+    about = value("inference_stack", "_inference_stack_about", BASE | {"inference_stack_settings": {"a": "secret"}})
+    assert about["models"]["base"] == {"path": "/models/base-1", "revision": "base-1"}
+    assert about["images"]["engine"]["reference"].endswith(DIGEST)
+    assert re.fullmatch(r"[0-9a-f]{64}", about["settings"])

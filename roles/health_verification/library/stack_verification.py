@@ -58,10 +58,15 @@ checks:
 
 LOG_LINES = 15
 SETTLE = 15  # seconds for a gateway to notice its new keys file or an engine that is just there
-ASK_ENGINE = (
-    "import sys, urllib.request as r;"
-    "sys.stdout.write(r.urlopen('http://127.0.0.1:8000' + sys.argv[1], timeout=20).read().decode())"
-)
+ENGINE_TIMEOUT = 20  # seconds for what the engine answers without computing
+TOKEN_TIMEOUT = 60  # seconds for one token; the first one of a cold engine compiles
+ASK_ENGINE = """\
+import sys, urllib.request
+path, timeout, *body = sys.argv[1:]
+data = body[0].encode() if body else None
+request = urllib.request.Request("http://127.0.0.1:8000" + path, data, {"Content-Type": "application/json"})
+sys.stdout.write(urllib.request.urlopen(request, timeout=float(timeout)).read().decode())
+"""
 
 
 class Verification:
@@ -74,10 +79,13 @@ class Verification:
         self.release = releases.current()
         if not self.release:
             raise StackError("there is no release on the instance: run playbooks/deploy.yml")
-        try:
-            self.expected = json.loads((releases.link / "verification.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StackError(f"the release {self.release} is damaged: verification.json: {error}") from error
+        damage = releases.damage(self.release)
+        if damage:
+            raise StackError(
+                f"the release {self.release} is damaged: {damage}. Run playbooks/deploy.yml, which makes a new one"
+            )
+        path = releases.path(self.release) / "verification.json"
+        self.expected = json.loads(path.read_text(encoding="utf-8"))
         self.key = ""
         self.checks: list[dict] = []
 
@@ -113,9 +121,13 @@ class Verification:
         self.engine, self.gateway = found["engine"], found["gateway"]
         self.passed("containers", ", ".join(describe(*item) for item in sorted(found.items())))
 
-    def ask_engine(self, path: str) -> str:
-        """Return what the engine answers to a GET, asked from inside its container: it has no port outside."""
-        answer = run(["docker", "exec", self.engine["id"], "python3", "-c", ASK_ENGINE, path])
+    def ask_engine(self, path: str, *body: str, timeout: int = ENGINE_TIMEOUT) -> str:
+        """Return what the engine answers to a GET, or a POST with a body.
+
+        Asked from inside its container: it has no port outside.
+        """
+        command = ["docker", "exec", self.engine["id"], "python3", "-c", ASK_ENGINE, path, str(timeout), *body]
+        answer = run(command, timeout=timeout + 20)
         if answer.returncode != 0:
             raise StackError(f"the engine does not answer {path}: {redact(last_line(answer.stderr))}")
         return answer.stdout
@@ -128,6 +140,18 @@ class Verification:
                 served = ", ".join(models) or "nothing"
                 raise StackError(f"the engine does not serve the adapter {adapter!r}; it serves: {served}")
         self.passed("adapter", ", ".join(models))
+
+    def check_token(self) -> None:
+        """The engine makes a token: its own /health says 200 even while it hangs (vllm#39863)."""
+        body = json.dumps({"model": self.expected["adapters"][0], "prompt": "A", "max_tokens": 1})
+        started = time.monotonic()
+        try:
+            self.ask_engine("/v1/completions", body, timeout=TOKEN_TIMEOUT)
+        except StackError as error:
+            raise StackError(
+                f"the engine is healthy but makes no token (waited up to {TOKEN_TIMEOUT} s): {error}"
+            ) from error
+        self.passed("first token", f"after {time.monotonic() - started:.2f} s")
 
     def generated_tokens(self) -> float:
         """Return how many tokens the engine has made since its start."""
@@ -195,6 +219,7 @@ class Verification:
         """Run all the checks in order; raises StackError at the first that fails."""
         self.check_containers()
         self.check_adapter()
+        self.check_token()
         self.check_gateway()
         before = self.generated_tokens()
         self.check_golden_notes()
@@ -227,6 +252,8 @@ def main() -> None:
             checks=verification.checks if verification else [],
             release=verification.release if verification else None,
         )
+    except (KeyError, TypeError, ValueError) as error:
+        module.fail_json(msg=f"verification failed: an answer was not of the form that was expected: {error!r}")
     module.exit_json(changed=False, checks=verification.checks, release=verification.release)
 
 

@@ -44,7 +44,7 @@ def up(command: list[str], project: str, timeout: float, log: Path) -> None:
     before = containers(project)
     deadline = time.monotonic() + timeout
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as stream:
+    with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT)
         try:
             while process.poll() is None:
@@ -67,7 +67,8 @@ def up(command: list[str], project: str, timeout: float, log: Path) -> None:
 
 
 def stop(project: str, timeout: float = 300) -> None:
-    """Stop the project's containers, each with its own grace period; raises StackError."""
-    result = run(["docker", "compose", "--project-name", project, "stop"], timeout=timeout)
-    if result.returncode != 0:
-        raise StackError(f"docker compose stop failed: {last_line(result.stderr)}")
+    """Stop the project's containers, the gateway first, each with its own grace period; raises StackError."""
+    for services in (["gateway"], []):
+        result = run(["docker", "compose", "--project-name", project, "stop", *services], timeout=timeout)
+        if result.returncode != 0 and "no such service" not in result.stderr:
+            raise StackError(f"docker compose stop failed: {last_line(result.stderr)}")
