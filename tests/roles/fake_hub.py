@@ -1,10 +1,13 @@
-"""Fake of the Hugging Face Hub: one repository over real HTTP, with Range requests, a token, a redirect and cuts."""
+"""Fake of the Hugging Face Hub: one repository over real HTTP, with Range requests, a token, a redirect and cuts.
+
+Its storage, below `/storage/`, serves for S3 as well: see fake_aws.py."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import threading
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -15,11 +18,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class FakeHub:
     """A Hub that serves `files`; with a token, only to those who send it.
 
-    `cut_at`: bytes after which the next download ends, once."""
+    `cut_at`: bytes after which the next download ends, once. `gated`: its terms were not accepted.
+    `sent`: bytes of files that went out, by name."""
 
     def __init__(self, files: dict[str, bytes], token: str = "") -> None:
         self.files, self.token = files, token
         self.cut_at: int | None = None
+        self.gated = False
+        self.sent: Counter[str] = Counter()
         self.seen: list[tuple[str, str, str]] = []
         hub = self
 
@@ -60,8 +66,12 @@ class FakeHub:
         authorization = request.headers.get("Authorization", "")
         self.seen.append((path, authorization, request.headers.get("Range", "")))
         storage = path.startswith("/storage/")
-        if self.token and not storage and authorization != f"Bearer {self.token}":
-            request.send_error(401)
+        if self.gated and not storage:
+            self._refuse(request, 403 if authorization else 401, "GatedRepo")
+        elif self.token and not storage and authorization != f"Bearer {self.token}":
+            self._refuse(request, 401, "" if authorization else "RepoNotFound")
+        elif path.startswith(f"/api/models/{REPOSITORY}/revision/") and not path.endswith(COMMIT):
+            self._refuse(request, 404, "RevisionNotFound")
         elif path == f"/api/models/{REPOSITORY}/revision/{COMMIT}":
             self._send(request, 200, json.dumps({"siblings": self.siblings()}).encode())
         elif path.startswith(f"/{REPOSITORY}/resolve/{COMMIT}/"):
@@ -75,6 +85,13 @@ class FakeHub:
         else:
             request.send_error(404)
 
+    def _refuse(self, request: BaseHTTPRequestHandler, status: int, code: str) -> None:
+        """Refuse as the Hub does, with its own code in a header."""
+        request.send_response(status)
+        request.send_header("X-Error-Code", code)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
     def _download(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
         start = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
         self._send(request, 206 if start else 200, content[start:])
@@ -85,4 +102,6 @@ class FakeHub:
         request.end_headers()
         if self.cut_at is not None and len(body) > self.cut_at and "/storage/" in request.path:
             body, self.cut_at = body[: self.cut_at], None
+        if "/storage/" in request.path:
+            self.sent[urlsplit(request.path).path.removeprefix("/storage/")] += len(body)
         request.wfile.write(body)
