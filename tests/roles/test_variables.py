@@ -58,12 +58,14 @@ def remote_tasks(tasks: list[dict[str, object]]) -> list[tuple[str, str]]:
         "ansible.builtin.debug",
         "ansible.builtin.include_tasks",
     }
-    local |= {"ansible.builtin.include_role", "block"}
+    local |= {"ansible.builtin.include_role", "ansible.builtin.pause", "block"}
     remote = [task for task in tasks if not local & task.keys() and task.get("delegate_to") != "localhost"]
     return [(str(task["name"]), str(task.get("register", ""))) for task in remote]
 
 
-@pytest.mark.parametrize("role", [role for role in role_names() if role not in {"controller", "ec2_instance", "infrastructure"}])
+@pytest.mark.parametrize(
+    "role", [role for role in role_names() if role not in {"controller", "ec2_instance", "infrastructure"}]
+)
 def test_every_remote_task_is_followed_by_a_check_that_the_instance_was_reached(role: str) -> None:
     """Without it a lost session would be passed over, as deploy.yml ignores UNREACHABLE so that rescue can run."""
     for path in (ROLES / role / "tasks").glob("*.yml"):

@@ -6,9 +6,8 @@ An own module, because Ansible's facts do not know it, and because it is one ses
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.slm_os_release import read
 
 DOCUMENTATION = r"""
 module: container_runtime_info
@@ -34,9 +33,9 @@ enabled:
 runtimes:
   description: Names of the runtimes that the engine knows.
   type: list
-family:
-  description: The distribution's ID and ID_LIKE.
-  type: list
+os:
+  description: The distribution, with C(name), C(id), C(codename) and C(installer).
+  type: dict
 """
 
 
@@ -49,16 +48,6 @@ def output(module: AnsibleModule, *command: str) -> str:
     return text.strip() if code == 0 else ""
 
 
-def family() -> list[str]:
-    """Return the distribution's ID and what it is like."""
-    names = []
-    for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines():
-        key, _, value = line.partition("=")
-        if key in {"ID", "ID_LIKE"}:
-            names += value.strip('"').split()
-    return names
-
-
 def main() -> None:
     """Look and tell."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
@@ -69,7 +58,7 @@ def main() -> None:
         installed=module.get_bin_path("docker") is not None,
         enabled=output(module, "systemctl", "is-enabled", "docker.service") == "enabled",
         runtimes=output(module, "docker", "info", "--format", "{{range $k, $_ := .Runtimes}}{{$k}} {{end}}").split(),
-        family=family(),
+        os=read(),
     )
 
 
