@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 from moto.ec2.models import ec2_backends
@@ -21,13 +22,15 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.local_region import names
-from tests.local_region.api_calls import Call, ec2_error, json_answer, json_error, read_call
+from tests.local_region.api_calls import Call, ec2_error, json_answer, json_error, read_call, s3_error
 from tests.local_region.api_ec2 import Ec2
 from tests.local_region.api_metadata import Metadata
+from tests.local_region.api_policy import refused
 from tests.local_region.api_source import STATUS_PATH, source_digest
 from tests.local_region.api_ssm import Ssm, add_public_parameter
 from tests.local_region.faults import Faults
-from tests.local_region.machine import Machine
+from tests.local_region.instance_container import InstanceMachine
+from tests.local_region.state import RegionState
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -40,7 +43,7 @@ class ApiServer:
         """region: the local region's name; folder: its state; docker: path of the docker client."""
         self._region = region
         self._faults = Faults(folder / "faults")
-        machine = Machine(docker, names.instance_container(region))
+        machine = InstanceMachine(docker, RegionState(region, root=folder.parent))
         self._ec2 = Ec2(machine, self._faults)
         self._ssm = Ssm(machine, self._ec2, folder / "sessions", self._faults)
         self._metadata = Metadata(self._ec2)
@@ -65,13 +68,19 @@ class ApiServer:
         return self._pass_on(call, environ, start_response)
 
     def _refusal(self, call: Call) -> Response | None:
-        """The fault `deny`: what a missing right looks like from the instance."""
-        if call.principal != "instance" or call.action not in self._faults.denied:
+        """What a missing right looks like from the instance: by its role's policies, and by the fault `deny`."""
+        if call.principal != "instance":
+            return None
+        action = f"{call.service}:{call.action}" if call.action in self._faults.denied else refused(call)
+        if action is None:
             return None
         who = f"arn:aws:sts::{names.ACCOUNT_ID}:assumed-role/{names.INSTANCE_ROLE}"
-        message = f"User: {who} is not authorized to perform: {call.service}:{call.action}"
+        message = f"User: {who} is not authorized to perform: {action}"
+        logger.warning("refused: {}", action)
         if call.service == "ec2":
             return ec2_error("UnauthorizedOperation", message, 403)
+        if call.service == "s3":
+            return s3_error("AccessDenied", message)
         return json_error("AccessDeniedException", message)
 
     def _own_answer(self, call: Call, environ: WSGIEnvironment) -> Response | None:
@@ -85,7 +94,23 @@ class ApiServer:
         # Paths stay out of the log: those of presigned URLs carry signatures.
         logger.info("{} {} {} -> moto", call.principal, call.service or "unsigned", call.action)
         answer: Iterable[bytes] = self._moto(environ, start_response)
+        cut = self._faults.s3_cut
+        if cut and environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"].startswith(f"/{cut[0]}/"):
+            return _broken_off(answer, cut[1])
         return answer
+
+    def date(self) -> float:
+        """Gives the time that answers tell, in seconds since the epoch; the fault `clock` sets it wrong."""
+        return time.time() + self._faults.clock
+
+
+def _broken_off(answer: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Gives the first `size` bytes; an answer that has more ends with its connection."""
+    for part in answer:
+        yield part[:size]
+        if len(part) > size:
+            raise ConnectionAbortedError("fault: the object breaks off")
+        size -= len(part)
 
 
 def _add_deep_learning_ami() -> None:
@@ -98,7 +123,12 @@ def _add_deep_learning_ami() -> None:
 
 
 class QuietHandler(MotoRequestHandler):
-    """Leaves the log to the application: werkzeug's own line holds the whole URL, signature included."""
+    """Leaves log and clock to the application: werkzeug's own line holds the whole URL, signature included."""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Gives the Date header of an answer."""
+        server: Any = self.server
+        return super().date_time_string(server.app.date() if timestamp is None else timestamp)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Logs nothing."""

@@ -5,17 +5,19 @@
 | `instance-start` | `capacity`: EC2 refuses the start; `stuck`: it stays pending; `offline`: it never is Online |
 | `session-drop` | `NUMBER BYTES`: session NUMBER (0: every one) breaks off after BYTES of output |
 | `session-latency` | seconds that opening a session takes |
+| `s3-cut` | `BUCKET BYTES`: every object read from the bucket breaks off after BYTES |
+| `clock` | seconds by which AWS's clock is ahead: to the instance, its own clock is so much behind |
 | `deny` | `ACTION` names, a line each: the instance's role is refused them |
 
-The registry refuses when its container is stopped: `LocalRegion.stop_registry`. A missing secret is one deleted through
-the API.
+The registry refuses when its container is stopped, and crawls when its processor time is cut:
+`LocalRegion.stop_registry`, `LocalRegion.slow_down_registry`. A missing secret is one deleted through the API.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-KNOWN = ("instance-start", "session-drop", "session-latency", "deny")
+KNOWN = ("instance-start", "session-drop", "session-latency", "s3-cut", "clock", "deny")
 
 
 class Faults:
@@ -51,6 +53,17 @@ class Faults:
     def instance_start(self) -> str:
         """How a start of the instance goes wrong; empty when it does not."""
         return self.value("instance-start")
+
+    @property
+    def s3_cut(self) -> tuple[str, int] | None:
+        """The bucket whose objects break off, and after how many bytes; None when none do."""
+        bucket, _, size = self.value("s3-cut").partition(" ")
+        return (bucket, int(size)) if bucket else None
+
+    @property
+    def clock(self) -> float:
+        """Seconds to add to the time that AWS tells."""
+        return float(self.value("clock") or 0)
 
     @property
     def denied(self) -> set[str]:

@@ -30,6 +30,9 @@ from tests.local_region.steps import Steps
 # The image that is pushed as the engine's.
 ENGINES: Mapping[str, str] = {"vllm": "engine", "stand-in": "stand-in"}
 
+# Microseconds of processor in each tenth of a second; the kernel takes no less.
+SLOW_REGISTRY_QUOTA = "1000"
+
 
 class LocalRegion:
     """One local region. Regions of different names run side by side; `default` has the well-known ports."""
@@ -269,9 +272,14 @@ class LocalRegion:
         """Has the registry refuse connections."""
         self._connected().run("stop", "--time", "2", names.registry_container(self.name))
 
+    def slow_down_registry(self) -> None:
+        """Has the registry send a layer of 100 MB in about ten seconds, until `start_registry`."""
+        self._connected().run("update", "--cpu-quota", SLOW_REGISTRY_QUOTA, names.registry_container(self.name))
+
     def start_registry(self) -> None:
-        """Has the registry answer again."""
+        """Has the registry answer again, and as fast as before."""
         engine = self._connected()
+        engine.run("update", "--cpu-quota", "-1", names.registry_container(self.name))
         engine.run("start", names.registry_container(self.name))
         registry_container.wait_until_ready(engine, self.state, self.ports.registry)
 

@@ -1,0 +1,45 @@
+"""Controllers that die, lose their session, or meet another one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.drills.conftest import Begin
+from tests.local_region.region import LocalRegion
+from tests.playbooks.runner import RunningPlaybook, run_playbook
+
+pytestmark = pytest.mark.region
+
+ACTIVATION = "TASK [inference_stack : Activate the release"
+# Long enough for a test to do something while the new engine loads.
+SLOW_ENGINE = json.dumps({"inference_stack_engine_options": {"stand-in-load": 8}})
+
+
+def test_session_dropped_in_mid_task(region: LocalRegion, begin: Begin) -> None:
+    with begin("session dropped in mid-task") as drill, RunningPlaybook(region, "deploy", "-e", SLOW_ENGINE) as run:
+        run.wait_for(ACTIVATION)
+        region.faults.switch_on("session-drop", "0 2000")
+        run.wait_for("session with the instance was lost")
+        region.faults.switch_off("session-drop")
+        drill.failed(run.finish(), "session with the instance", "is back and verified")
+
+
+def test_controller_killed_and_run_again(region: LocalRegion, begin: Begin) -> None:
+    """The first run leaves its lock and a release that is half up; the second wants what served before."""
+    with begin("controller killed in mid-deployment, run again") as drill:
+        with RunningPlaybook(region, "deploy", "-e", SLOW_ENGINE) as deployment:
+            deployment.wait_for(ACTIVATION)
+            region.exec("for try in $(seq 300); do docker ps | grep -q 'starting' && exit 0; sleep 0.1; done; exit 1")
+            deployment.kill()
+        again = run_playbook(region, "deploy").must_succeed()
+        assert "no longer runs" in again.output, again.output
+        drill.succeeded("the second run takes the dead one's lock over and brings the wanted release up")
+
+
+def test_two_deployments_at_once(region: LocalRegion, begin: Begin) -> None:
+    with begin("two deployments at once") as drill, RunningPlaybook(region, "deploy") as first:
+        first.wait_for("TASK [container_runtime")
+        drill.failed(run_playbook(region, "deploy"), "deploy.yml")
+        first.finish().must_succeed()
