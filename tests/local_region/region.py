@@ -45,12 +45,14 @@ class LocalRegion:
         model: Path = seed.SMALL_MODEL,
         engine: str = "vllm",
         pushed: Sequence[str] = ("engine", "gateway"),
+        instance_image: Callable[[DockerEngine, str], str] | None = None,
         steps: Steps | None = None,
     ) -> None:
         """name: lower-case letters, digits, dashes. ports: taken in place of those remembered or chosen.
 
         model: folder with `base` and `adapter`, uploaded to S3. engine: `vllm`, or `stand-in`, a fake that needs no
-        model and starts in a moment. pushed: images that the registry gets. steps: where progress is reported.
+        model and starts in a moment. pushed: images that the registry gets. instance_image: gives the image of the
+        instance from that of every region. steps: where progress is reported.
         Raises RegionError for a bad name or engine.
         """
         if engine not in ENGINES:
@@ -62,6 +64,7 @@ class LocalRegion:
         self._model = model
         self._engine_image = ENGINES[engine]
         self._pushed = pushed
+        self._instance_image = instance_image
         self._steps = steps or Steps()
         self._engine: DockerEngine | None = None
 
@@ -97,7 +100,10 @@ class LocalRegion:
         with steps.step(f"Registry behind ECR on 127.0.0.1:{ports.registry}"):
             registry_container.ensure(engine, self.state, ports.registry, built["registry"])
         with steps.step("Instance: systemd and its own Docker Engine") as line:
-            line(instance_container.ensure(engine, self.state, built["instance"]))
+            image = built["instance"]
+            if self._instance_image is not None:
+                image = self._instance_image(engine, image)
+            line(instance_container.ensure(engine, self.state, image))
         account = self.account()
         with steps.step("Account: buckets, secrets, parameters, repositories, EC2 instance"):
             instance_id = account.seed(self.state)
