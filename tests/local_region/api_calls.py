@@ -22,12 +22,14 @@ INSTANCE_ACCESS_KEY = (
 
 @dataclass(frozen=True)
 class Call:
-    """One AWS call: service as signed for (`ssm`, `ec2`, ...; empty when unsigned), action, who asks, and the body."""
+    """One AWS call: service as signed for (`ssm`, `ec2`; empty when unsigned), action, who asks, body and address."""
 
     service: str
     action: str
     principal: str
     body: bytes
+    path: str = ""
+    query: str = ""
 
     def json(self) -> dict[str, Any]:
         """Gives the body of a call of the JSON protocol; empty when there is none."""
@@ -53,7 +55,8 @@ def read_call(environ: WSGIEnvironment) -> Call:
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
     if not target and not form:
-        return Call(service, environ["REQUEST_METHOD"], principal, b"")
+        address = (environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""))
+        return Call(service, environ["REQUEST_METHOD"], principal, b"", *address)
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     action = target.rpartition(".")[2] if target else parse_qs(body.decode()).get("Action", [""])[0]
@@ -68,6 +71,15 @@ def json_answer(content: dict[str, Any], status: int = 200) -> Response:
 def json_error(code: str, message: str, status: int = 400) -> Response:
     """Makes an error of the JSON protocol; botocore names the exception after `code`."""
     return json_answer({"__type": code, "message": message}, status)
+
+
+def s3_error(code: str, message: str, status: int = 403) -> Response:
+    """Makes an error of S3's protocol."""
+    text = (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+    )
+    return Response(text, status, content_type="application/xml")
 
 
 def ec2_error(code: str, message: str, status: int = 400) -> Response:

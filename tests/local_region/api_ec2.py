@@ -1,11 +1,11 @@
-"""EC2's start, stop and reboot act on the instance container, and its state follows the container's."""
+"""EC2's run, start, stop, reboot and terminate act on the instance container, which EC2's state follows."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from loguru import logger
 from moto.ec2.models import ec2_backends
@@ -14,17 +14,37 @@ from werkzeug.wrappers import Response
 from tests.local_region import names
 from tests.local_region.api_calls import Call, ec2_error
 from tests.local_region.faults import Faults
-from tests.local_region.machine import Machine, MachineError
+from tests.local_region.machine import MachineError
 
 PENDING, RUNNING, STOPPING, STOPPED = ("pending", 0), ("running", 16), ("stopping", 64), ("stopped", 80)
+SHUTTING_DOWN, TERMINATED = ("shutting-down", 32), ("terminated", 48)
 State = tuple[str, int]
 Forward = Callable[[], Response]
+
+
+class Hardware(Protocol):
+    """What stands for the instance; each method but the first waits until it is done and may raise MachineError."""
+
+    def is_running(self) -> bool:
+        """Says whether it runs."""
+
+    def create(self) -> None:
+        """Has it run; makes it if need be."""
+
+    def remove(self) -> None:
+        """Removes it and all that it holds."""
+
+    def start(self) -> None:
+        """Starts it."""
+
+    def stop(self) -> None:
+        """Stops it."""
 
 
 class Ec2:
     """What the region adds to moto's EC2. One instance has a machine: the one tagged `Application=slm-ft-serving`."""
 
-    def __init__(self, machine: Machine, faults: Faults) -> None:
+    def __init__(self, machine: Hardware, faults: Faults) -> None:
         self._machine = machine
         self._faults = faults
         self._lock = threading.Lock()
@@ -41,6 +61,8 @@ class Ec2:
     def answer(self, call: Call, forward: Forward) -> Response | None:
         """Answers a call, asking moto, which keeps the books, through `forward`; None for moto's own calls."""
         handlers: dict[str, Callable[[Call, Forward], Response]] = {
+            "RunInstances": self._run,
+            "TerminateInstances": self._terminate,
             "StartInstances": self._start,
             "StopInstances": self._stop,
             "RebootInstances": self._reboot,
@@ -59,6 +81,29 @@ class Ec2:
                     if instance.state in ("running", "stopped") and instance.state != actual[0]:
                         _set_state(instance, actual)
         return forward()
+
+    def _run(self, _call: Call, forward: Forward) -> Response:
+        """A new instance of ours gets the machine. One that runs already is taken as it is, as the region made it."""
+        with self._lock:
+            before = self.instances()
+            answer = forward()
+            if self._machine.is_running():
+                return answer
+            for instance in self.instances():
+                if not any(instance is each for each in before):
+                    _set_state(instance, PENDING)
+                    self._in_background(instance, self._create)
+        return answer
+
+    def _terminate(self, call: Call, forward: Forward) -> Response:
+        ours = self._ours(call)
+        with self._lock:
+            answer = forward()
+            for instance in ours:
+                if answer.status_code == 200:
+                    _set_state(instance, SHUTTING_DOWN)
+                    self._in_background(instance, self._remove)
+        return answer
 
     def _start(self, call: Call, forward: Forward) -> Response:
         ours = self._ours(call)
@@ -117,11 +162,22 @@ class Ec2:
                 work(instance)
             except MachineError as error:
                 logger.error("{}: {}", instance.id, error)
-                _set_state(instance, STOPPED)
+                if instance.state != "terminated":
+                    _set_state(instance, STOPPED)
             finally:
                 self._busy = False
 
         threading.Thread(target=run, daemon=True).start()
+
+    def _create(self, instance: Any) -> None:
+        self._machine.create()
+        _set_state(instance, RUNNING)
+
+    def _remove(self, instance: Any) -> None:
+        try:
+            self._machine.remove()
+        finally:
+            _set_state(instance, TERMINATED)
 
     def _boot(self, instance: Any) -> None:
         if self._faults.instance_start == "stuck":

@@ -9,7 +9,10 @@ import hashlib
 from pathlib import Path
 
 STATUS_PATH = "/_local-region"
-SOURCES = ("machine", "faults", "api_calls", "api_ec2", "api_ssm", "api_metadata", "api_server", "names")
+SOURCES = (
+    *("machine", "faults", "api_calls", "api_ec2", "api_ssm", "api_metadata", "api_policy", "api_server", "names"),
+    *("containers", "instance_container"),
+)
 
 
 def source_digest() -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from tests.local_region import containers, names
 from tests.local_region.api_source import STATUS_PATH
 from tests.local_region.docker_engine import DockerCommandError, DockerEngine
 from tests.local_region.errors import RegionError
-from tests.local_region.machine import Machine
+from tests.local_region.machine import Machine, MachineError
 from tests.local_region.state import RegionState
 
 BOOT_TIMEOUT_SECONDS = 60
@@ -31,6 +32,41 @@ CAPABILITIES = (
 
 # Where the instance keeps what must outlive a container: as volumes, because overlayfs cannot lie on overlayfs.
 VOLUMES = {"docker": "/var/lib/docker", "opt": "/opt/slm-ft-serving", "var": "/var/lib/slm-ft-serving"}
+
+
+class InstanceMachine(Machine):
+    """The machine of a region's one instance: EC2 makes it with RunInstances and removes it with TerminateInstances."""
+
+    def __init__(self, docker: str, state: RegionState) -> None:
+        """docker: path of the docker client; state: the region's."""
+        super().__init__(docker, names.instance_container(state.name))
+        self._engine = DockerEngine(docker, version="", started_by_us=False)
+        self._state = state
+        self._changing = threading.Lock()
+
+    def create(self) -> None:
+        """Has the container run and its systemd booted; what is there already stays. Raises MachineError."""
+        with self._changing:
+            try:
+                ensure(self._engine, self._state, names.INSTANCE_IMAGE)
+            except RegionError as error:
+                raise MachineError(str(error)) from error
+
+    def remove(self) -> None:
+        """Removes the container and its volumes, as EBS volumes go with their instance. Raises MachineError."""
+        with self._changing:
+            self.stop()
+            try:
+                remove(self._engine, self._state.name)
+            except RegionError as error:
+                raise MachineError(str(error)) from error
+
+
+def remove(engine: DockerEngine, region: str) -> None:
+    """Removes a region's instance container and its volumes, if they are there. Raises DockerCommandError."""
+    containers.remove(engine, names.instance_container(region))
+    volumes = [names.volume_name(region, purpose) for purpose in VOLUMES]
+    engine.run("volume", "rm", "--force", *volumes)
 
 
 def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:

@@ -199,7 +199,7 @@ class Account:
         chosen = [{"Name": "tag:Application", "Values": [names.APPLICATION]}]
         for reservation in ec2.describe_instances(Filters=chosen)["Reservations"]:
             for instance in reservation["Instances"]:
-                if instance["State"]["Name"] != "terminated":
+                if instance["State"]["Name"] not in ("terminated", "shutting-down"):
                     return str(instance["InstanceId"])
         # Random on AWS, the same every time here: the id names files and inventory hosts that outlive moto's memory.
         self._post(f"/moto-api/seed?a={zlib.crc32(region.encode())}")

@@ -51,6 +51,14 @@ class FakeMachine:
         """As Machine.end_session."""
         self.ended.append(session)
 
+    def create(self) -> None:
+        """As InstanceMachine.create."""
+        self.start()
+
+    def remove(self) -> None:
+        """As InstanceMachine.remove."""
+        self.stop()
+
     def start(self) -> None:
         """As Machine.start."""
         if self.broken:
@@ -101,7 +109,7 @@ def api(state: RegionState, monkeypatch: pytest.MonkeyPatch, _moto: DomainDispat
         backends.reset()
     monkeypatch.setattr("tests.local_region.api_server.DomainDispatcherApplication", lambda _: _moto)
     machine = FakeMachine()
-    monkeypatch.setattr("tests.local_region.api_server.Machine", lambda *_: machine)
+    monkeypatch.setattr("tests.local_region.api_server.InstanceMachine", lambda *_: machine)
     server = make_server(
         "127.0.0.1", 0, ApiServer("unit", state.folder, "docker"), threaded=True, request_handler=QuietHandler
     )

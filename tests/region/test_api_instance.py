@@ -190,3 +190,16 @@ def test_the_fault_deny_refuses_the_instance_and_not_the_operator(
 def test_an_unknown_fault_is_refused(api: Api) -> None:
     with pytest.raises(ValueError, match="not one of"):
         Faults(api.state.faults).switch_on("meteorite", "1")
+
+
+def test_a_new_instance_brings_its_machine_and_takes_it_along_when_it_goes(api: Api) -> None:
+    api.machine.running = False
+    made = api.account.seed(api.state)
+    _wait_for(lambda: _state(api, made) == "running")
+    assert api.machine.running
+    api.machine.may_stop.clear()
+    api.client("ec2").terminate_instances(InstanceIds=[made])
+    assert _state(api, made) == "shutting-down"
+    api.machine.may_stop.set()
+    _wait_for(lambda: _state(api, made) == "terminated")
+    assert not api.machine.running
