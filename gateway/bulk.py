@@ -57,7 +57,8 @@ def read_items(path: Path, text_field: str, id_field: str) -> list[Item]:
         InputError: a line is no such object, or the file cannot be read.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        # Not splitlines(), which also cuts at characters that may stand in a JSON string as they are.
+        lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise InputError(f"{path}: cannot be read: {reason}") from None
@@ -135,7 +136,7 @@ def _keep_done(output: Path, items: list[Item]) -> set[int]:
 
 
 def _entries(output: Path) -> Iterator[tuple[int, str, str]]:
-    for line in output.read_text("utf-8", errors="replace").splitlines():
+    for line in output.read_text("utf-8", errors="replace").split("\n"):
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:

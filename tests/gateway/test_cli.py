@@ -134,6 +134,17 @@ async def test_a_file_of_many_is_resumable(gateway: Gateway, engine: FakeEngine,
     assert sorted(row["index"] for row in rows(results)) == list(range(12))
 
 
+async def test_a_line_separator_in_a_text_ends_no_line(gateway: Gateway, engine: FakeEngine, tmp_path: Path) -> None:
+    notes, results = tmp_path / "notes.jsonl", tmp_path / "results.jsonl"
+    notes.write_text(json.dumps({"text": f"{NOTE}\u2028\x85"}, ensure_ascii=False) + "\n", "utf-8")
+    engine.answer = json.dumps(GOLD | {"stage": "IV\u2028A"})
+    call = ["extract", "--jsonl", str(notes), "--output", str(results), "--url", gateway.url]
+    for said in ("1 extracted", "0 extracted, 1 were done before"):
+        code, _, errors = await run(*call)
+        assert code == 0, errors
+        assert said in errors
+
+
 async def test_a_busy_gateway_is_waited_for(start_gateway: StartGateway, engine: FakeEngine, tmp_path: Path) -> None:
     gateway = await start_gateway(max_concurrency=1, max_queue=1)
     engine.delay = 0.05
