@@ -56,6 +56,12 @@ def build_parser() -> argparse.ArgumentParser:
         before = f"the one chosen before, else {port} for the default region, a free one for others"
         up.add_argument(option, type=int, metavar="PORT", help=f"port on 127.0.0.1 for {purpose} (default: {before})")
 
+    up.add_argument(
+        "--empty-account",
+        action="store_true",
+        help="leave the account empty and make no instance: playbooks/provision.yml does that",
+    )
+
     down = commands.add_parser(
         "down",
         parents=[parent],
@@ -92,7 +98,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.command == "up":
-        region = LocalRegion(options.name, ports=_ports(options), engine=options.engine)
+        region = LocalRegion(
+            options.name, ports=_ports(options), engine=options.engine, empty_account=options.empty_account
+        )
         region.up()
     elif options.command == "down":
         LocalRegion(options.name).down(remove_images=options.images)

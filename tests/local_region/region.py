@@ -46,13 +46,16 @@ class LocalRegion:
         engine: str = "vllm",
         pushed: Sequence[str] = ("engine", "gateway"),
         instance_image: Callable[[DockerEngine, str], str] | None = None,
+        empty_account: bool = False,
         steps: Steps | None = None,
     ) -> None:
         """name: lower-case letters, digits, dashes. ports: taken in place of those remembered or chosen.
 
         model: folder with `base` and `adapter`, uploaded to S3. engine: `vllm`, or `stand-in`, a fake that needs no
         model and starts in a moment. pushed: images that the registry gets. instance_image: gives the image of the
-        instance from that of every region. steps: where progress is reported.
+        instance from that of every region. empty_account: whether the account holds nothing, as before provision.yml,
+        which then makes the instance too; what comes after it is `give_images_and_model`. steps: where progress is
+        reported.
         Raises RegionError for a bad name or engine.
         """
         if engine not in ENGINES:
@@ -65,11 +68,12 @@ class LocalRegion:
         self._engine_image = ENGINES[engine]
         self._pushed = pushed
         self._instance_image = instance_image
+        self._empty_account = empty_account
         self._steps = steps or Steps()
         self._engine: DockerEngine | None = None
 
     def up(self) -> str:
-        """Has everything of the region run, whatever was there before; gives the instance's id.
+        """Has everything of the region run, whatever was there before; gives the instance's id (none: empty account).
 
         Takes minutes the first time (images are built), seconds when all runs.
         Raises RegionError, which says what to do.
@@ -80,7 +84,7 @@ class LocalRegion:
                 instance_id = self._up(steps)
         except (DockerUnavailable, DockerCommandError) as error:
             raise RegionError(str(error)) from error
-        steps.total(f"Region {self.name} is up, instance {instance_id}")
+        steps.total(f"Region {self.name} is up, {f'instance {instance_id}' if instance_id else 'its account is empty'}")
         return instance_id
 
     def _up(self, steps: Steps) -> str:
@@ -99,6 +103,8 @@ class LocalRegion:
             line("started" if fresh else "was running")
         with steps.step(f"Registry behind ECR on 127.0.0.1:{ports.registry}"):
             registry_container.ensure(engine, self.state, ports.registry, built["registry"])
+        if self._empty_account:
+            return ""
         with steps.step("Instance: systemd and its own Docker Engine") as line:
             image = built["instance"]
             if self._instance_image is not None:
@@ -107,11 +113,28 @@ class LocalRegion:
         account = self.account()
         with steps.step("Account: buckets, secrets, parameters, repositories, EC2 instance"):
             instance_id = account.seed(self.state)
+        self._give(engine, account, built, steps)
+        return instance_id
+
+    def give_images_and_model(self) -> None:
+        """Pushes the images and uploads the model to an account that has repositories and bucket, and the images' tags.
+
+        Raises RegionError.
+        """
+        wanted = ("gateway", self._engine_image)
+        try:
+            with self.state.locked(self._say_waiting):
+                engine = self._connected()
+                built = images.build_all(engine, self._steps.line, names.STATE_ROOT, wanted)
+                self._give(engine, self.account(), built, self._steps)
+        except (DockerUnavailable, DockerCommandError) as error:
+            raise RegionError(str(error)) from error
+
+    def _give(self, engine: DockerEngine, account: seed.Account, built: Mapping[str, str], steps: Steps) -> None:
         with steps.step("Images: pushed to the registry, told to ECR") as line:
             self._push(engine, account, built, line)
         with steps.step("Model: uploaded to S3") as line:
             line(f"{account.upload_model(self._model)} files changed")
-        return instance_id
 
     def _require_ports(self, engine: DockerEngine, ports: Ports) -> None:
         """Raises RegionError when something else holds a port of the region: before the long work, not after it."""
