@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from tests.local_region import containers, names
+from tests.local_region import containers, images, names
 from tests.local_region.api_source import STATUS_PATH
 from tests.local_region.docker_engine import DockerCommandError, DockerEngine
 from tests.local_region.errors import RegionError
@@ -48,7 +48,7 @@ class InstanceMachine(Machine):
         """Has the container run and its systemd booted; what is there already stays. Raises MachineError."""
         with self._changing:
             try:
-                ensure(self._engine, self._state, names.INSTANCE_IMAGE)
+                ensure(self._engine, self._state, images.reference(images.SPECS["instance"]))
             except RegionError as error:
                 raise MachineError(str(error)) from error
 
