@@ -3,40 +3,74 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from loguru import logger
+from training.config import ConfigError
+from training.dataset import DatasetError
+from training.interruption import Interrupted, catch_signals, exit_status
+from training.prompt import TaskFileError
 
-from training.config import ConfigError, load_config
-from training.dataset import DatasetError, Note, check_no_leak, load_notes
-from training.notes import make_notes
-from training.prompt import Prompt, TaskFileError, load_prompt
-from training.scoring import report
+_FOLDER = Path(__file__).resolve().parent
+_OUT_OF_DISK = {errno.ENOSPC, errno.EDQUOT}
 
-_CONFIG = Path(__file__).resolve().parent / "small.yaml"
-_NO_CANCER_SEED = 99  # no seed of a training run: other notes, though of the same grammar
+_EXIT_STATUS = """
+exit status:
+  0   done
+  1   the configuration, the data or the machine cannot be used; the reason is on the error stream
+  2   the command line is wrong
+  75  stopped by SIGTERM with a checkpoint saved: the same command goes on from there (130 after Ctrl-C)
+"""
+_DATA = "folder with train.jsonl and validation.jsonl"
+_OUT = "folder of the run: base/, adapter/, checkpoints/, metrics.jsonl, evaluation.json, README.md (the model card)"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training",
-        description="Train the small extraction model on the CPU: a base, a LoRA adapter on it, and their figures.",
+        description="Train an extraction model, small on a CPU or Llama 3.1 8B on a GPU; the configuration says which.",
+        epilog=_EXIT_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in (
-        ("run", "pretrain, adapter and evaluate, one after the other"),
-        ("pretrain", "train the base from nothing into OUT/base"),
-        ("adapter", "train the adapter of OUT/base into OUT/adapter"),
-        ("evaluate", "answer the validation notes with OUT/base and OUT/adapter, and say how right the answers are"),
+
+    def add(name: str, action: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=_EXIT_STATUS,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        command.set_defaults(action=action)
+        return command
+
+    from training import stages
+
+    for name, action, text in (
+        (
+            "run",
+            stages.run,
+            "pretrain, adapter, evaluate and card, one after the other; what is done is not done again",
+        ),
+        ("pretrain", stages.pretrain, "train the small model's base from nothing into OUT/base"),
+        ("adapter", stages.adapter, "train the adapter of a base into OUT/adapter"),
+        ("evaluate", stages.evaluate, "answer the validation notes, say how right the answers are, write the card"),
     ):
-        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-        command.add_argument("--config", type=Path, default=_CONFIG, help="configuration file (default: %(default)s)")
+        command = add(name, action, text)
         command.add_argument(
-            "--data", type=Path, required=True, help="folder with train.jsonl and validation.jsonl of the data set"
+            "--config", type=Path, default=_FOLDER / "small.yaml", help="configuration file (default: small.yaml)"
         )
-        command.add_argument("--out", type=Path, required=True, help="folder of the model: base/ and adapter/ in it")
+        command.add_argument("--data", type=Path, required=True, metavar="DIR", help=_DATA)
+        command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
         command.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+        if name in ("adapter", "evaluate"):
+            command.add_argument(
+                "--base",
+                help="the base: a folder, or hf://owner/repository@commit on the Hugging Face Hub, read with the token "
+                "in HF_TOKEN if it is set (default: the configuration's, else OUT/base)",
+            )
+        if name in ("adapter", "run"):
+            command.add_argument("--max-steps", type=int, help="end the adapter's training after so many steps")
         if name in ("run", "evaluate"):
             command.add_argument(
                 "--answers", type=Path, help="write every validation note with its answer to this JSONL file"
@@ -44,66 +78,60 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--base-only", action="store_true", help="leave the adapter out: shows what it adds")
             command.add_argument("--limit", type=int, help="use the first LIMIT validation notes only")
             command.add_argument(
-                "--no-cancer",
-                type=int,
-                default=200,
-                metavar="NOTES",
-                help="generated notes without cancer (%(default)s)",
-            )
+                "--no-cancer", type=int, default=200, metavar="NOTES",
+                help="generated notes without cancer (default: %(default)s)",
+            )  # fmt: skip
+    command = add(
+        "check-data",
+        stages.check_data,
+        "list every problem of the data, leaks between its files and labels that differ",
+    )
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help=_DATA)
+    command.add_argument("--out", type=Path, metavar="FILE", help="write the report to this JSON file too")
+    command = add("card", stages.card, "write the model card and the curves anew from what OUT holds")
+    command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
     return parser
 
 
-def _load_data(folder: Path, prompt: Prompt) -> tuple[list[Note], list[Note]]:
-    training = load_notes(folder / "train.jsonl", prompt.instruction)
-    validation = load_notes(folder / "validation.jsonl", prompt.instruction)
-    check_no_leak(training, validation)
-    logger.info(f"{len(training)} training notes, {len(validation)} validation notes")
-    return training, validation
-
-
-def _run(options: argparse.Namespace) -> None:
-    config = load_config(options.config)
-    prompt = load_prompt()
-    training, validation = _load_data(options.data, prompt)
-    # Torch takes seconds to import: after the inputs have been checked.
-    import torch
-
-    from training.adapter import train_adapter
-    from training.pretrain import pretrain
-
-    torch.set_num_threads(options.threads)
-    base, adapter = options.out / "base", options.out / "adapter"
-    if options.command in ("run", "pretrain"):
-        pretrain(training, config, prompt, base)
-    if options.command in ("run", "adapter"):
-        train_adapter(training, config, prompt, base, adapter)
-    if options.command in ("run", "evaluate"):
-        _evaluate(options, validation[: options.limit], prompt)
-
-
-def _evaluate(options: argparse.Namespace, notes: list[Note], prompt: Prompt) -> None:
-    from training.evaluate import count_all_null, evaluate
-
-    base, adapter = options.out / "base", None if options.base_only else options.out / "adapter"
-    sys.stdout.write(report(evaluate(base, adapter, notes, prompt, options.answers)))
-    healthy = [note.text for note in make_notes(options.no_cancer, 1.0, _NO_CANCER_SEED)]
-    if healthy:
-        null = count_all_null(base, adapter, healthy, prompt)
-        sys.stdout.write(f"{len(healthy)} generated notes without cancer, {null} answered with null in every field\n")
-
-
 def main() -> int:
-    """Run one command; gives the exit status: 0, or 1 with the reason on the error stream."""
+    """Run one command; gives the exit status, which `--help` explains."""
     options = _parser().parse_args()
+    catch_signals()
     try:
-        _run(options)
-    except (ConfigError, DatasetError, TaskFileError, FileNotFoundError) as error:
-        sys.stderr.write(f"training: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("training: stopped; the same command goes on from the last checkpoint\n")
-        return 130
+        options.action(options)
+    except (ConfigError, DatasetError, TaskFileError) as error:
+        return _fail(str(error))
+    except Interrupted:
+        sys.stderr.write("training: stopped with a checkpoint saved; the same command goes on from there\n")
+        return exit_status()
+    except ModuleNotFoundError as error:
+        return _fail(
+            f"the Python package {error.name} is not installed: `poetry install --with training` installs what training"
+            " needs, and the image of docker/trainer holds it"
+        )
+    except Exception as error:
+        if not _is_out_of_disk(error):
+            raise
+        return _fail(
+            f"the disk is full ({error}): free some space, and the same command goes on from its last checkpoint"
+        )
     return 0
+
+
+def _fail(reason: str) -> int:
+    sys.stderr.write(f"training: {reason}\n")
+    return 1
+
+
+def _is_out_of_disk(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error; safetensors and PyTorch report it in words only."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _OUT_OF_DISK:
+            return True
+        if "No space left on device" in str(error) or "os error 28" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 if __name__ == "__main__":

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-import math
 import random
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from loguru import logger
-from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from tokenizers import Tokenizer
 
-from training.batching import Sample, group_by_length, make_sample, pad
+from training.answer_trainer import AnswerTrainer, Batch, Figures
+from training.base_model import Base, load_base
+from training.batching import Sample, group_by_length, make_sample
 from training.chat import PADDING
-from training.config import AdapterConfig, TrainingConfig
-from training.dataset import Note
+from training.checkpoints import Checkpoints, step_of
+from training.config import AdapterConfig, ConfigError
+from training.dataset import DatasetError, Note
+from training.generation import generate_answers
+from training.interruption import Interrupted, stop_requested
 from training.labels import harmonise
 from training.lora import add_adapter, save_adapter
-from training.model import answer_loss, load_model
+from training.metrics import MetricsLog
 from training.notes import drug_names, make_notes, mutation_names
-from training.progress import Checkpoint, Progress
+from training.progress import Progress
 from training.prompt import Prompt, render_answer
+from training.scoring import micro_f1, read_answer
 from training.tokenizer import load_tokenizer
 from training.variation import Variation
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to.
+
+    Attributes:
+        steps: of the whole run.
+        parameters: of the adapter.
+        best: figures of the evaluation whose adapter was kept, with its `step`.
+    """
+
+    steps: int
+    parameters: int
+    best: dict[str, float]
 
 
 def note_sample(tokenizer: Tokenizer, prompt: Prompt, note: Note) -> Sample:
@@ -31,9 +51,50 @@ def note_sample(tokenizer: Tokenizer, prompt: Prompt, note: Note) -> Sample:
     return make_sample(tokenizer, ((prompt.render(note.text), False), (render_answer(note.answer), True)))
 
 
+def split(training: Sequence[Note], validation: Sequence[Note], config: AdapterConfig) -> tuple[list[Note], list[Note]]:
+    """The notes to train on, and those that choose the best checkpoint.
+
+    Raises:
+        DatasetError: too few training notes to hold some out.
+    """
+    if config.selection == "validation":
+        return list(training), list(validation[: config.selection_notes])
+    if len(training) <= config.selection_notes:
+        raise DatasetError(
+            f"{len(training)} training notes are too few to hold out selection_notes: {config.selection_notes}"
+        )
+    held_out = set(random.Random(config.seed).sample(range(len(training)), config.selection_notes))
+    return (
+        [note for i, note in enumerate(training) if i not in held_out],
+        [note for i, note in enumerate(training) if i in held_out],
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The batches of a whole run in their order, and how many of them the first epoch has."""
+
+    batches: list[Batch]
+    per_epoch: int
+
+
+def plan(notes: Sequence[Note], tokenizer: Tokenizer, prompt: Prompt, config: AdapterConfig) -> Plan:
+    """What a run trains on, up to its last step; the same for the same notes and configuration."""
+    public = [harmonise(note) for note in notes]
+    most = None if config.max_steps is None else config.max_steps * config.accumulation
+    batches: list[Batch] = []
+    per_epoch = 0
+    for epoch in range(config.epochs):
+        batches += _epoch(epoch, public, tokenizer, prompt, config)
+        per_epoch = per_epoch or len(batches)
+        if most is not None and len(batches) >= most:
+            break
+    return Plan(batches[:most], per_epoch)
+
+
 def _epoch(
     epoch: int, public: Sequence[Note], tokenizer: Tokenizer, prompt: Prompt, config: AdapterConfig
-) -> list[list[Sample]]:
+) -> list[Batch]:
     """The batches of one epoch: the public notes, varied, and as many new generated ones as the configuration says."""
     seed = config.seed * 1000 + epoch
     rng = random.Random(seed)
@@ -41,62 +102,95 @@ def _epoch(
     varied = [variation.apply(note, rng) for note in public]
     generated = make_notes(config.synthetic_notes, config.no_cancer_fraction, seed)
     samples = [note_sample(tokenizer, prompt, note) for note in (*varied, *generated)]
-    rng.shuffle(samples)  # which of the equally long ones share a batch
-    batches = group_by_length(samples, config.batch_tokens)
+    short = [sample for sample in samples if len(sample) <= config.max_length]
+    if len(short) < len(samples):
+        logger.warning(
+            f"epoch {epoch + 1}: {len(samples) - len(short)} notes of over {config.max_length} tokens left out"
+        )
+    rng.shuffle(short)  # which of the equally long ones share a batch
+    batches = _batches(short, config)
     rng.shuffle(batches)
     return batches
 
 
-def _rate(step: int, steps: int, config: AdapterConfig) -> float:
-    """Factor on the learning rate: a straight rise, then a half cosine down to zero."""
-    rise = min(1.0, (step + 1) / max(1, config.warmup_steps))
-    return rise * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+def _batches(samples: Sequence[Sample], config: AdapterConfig) -> list[Batch]:
+    """Batches of notes of like length."""
+    if config.batch_tokens is not None:
+        return group_by_length(samples, config.batch_tokens)
+    size = config.batch_size or 1
+    by_length = sorted(samples, key=len)
+    return [by_length[start : start + size] for start in range(0, len(by_length), size)]
 
 
-def train_adapter(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, base: Path, out: Path) -> None:
-    """Train an adapter on the base and save it in `out`.
+def train_adapter(
+    training: Sequence[Note], validation: Sequence[Note], config: AdapterConfig, prompt: Prompt, base: Base, out: Path,
+    run: str,
+) -> Outcome:  # fmt: skip
+    """Train an adapter on the base and save it in `out/adapter`.
 
-    A run that was stopped goes on from its last checkpoint (in `out`, removed at the end).
+    A run that was stopped goes on from its last checkpoint (in `out/checkpoints`, removed at the end) to the same
+    losses. `out/metrics.jsonl`, `out/tensorboard` and `out/progress.json` follow it.
 
     Args:
-        notes: public training notes with their answers.
-        config: the run's configuration.
+        training: public training notes with their answers.
+        validation: public validation notes; used only where the configuration chooses the best checkpoint on them.
+        config: the adapter's configuration.
         prompt: the prompt that the gateway sends.
-        base: folder of the base and its tokenizer.
-        out: folder of the adapter.
-    """
-    settings = config.adapter
-    tokenizer = load_tokenizer(base)
-    model = add_adapter(load_model(base), settings)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
-    checkpoint = Checkpoint(out / "checkpoint.pt", config.checkpoint_minutes)
-    done = 0
-    if (state := checkpoint.load()) is not None:
-        set_peft_model_state_dict(model, state["adapter"])
-        optimizer.load_state_dict(state["optimizer"])
-        done = int(state["done"])
+        base: the base and its tokenizer.
+        out: folder of the run.
+        run: the run's fingerprint: checkpoints of another one are refused.
 
+    Raises:
+        ConfigError: the base or the device cannot be used, or `out` holds the checkpoints of another run.
+        DatasetError: too few training notes.
+        Interrupted: the process was asked to stop; a checkpoint is saved.
+    """
+    checkpoints = Checkpoints(out / "checkpoints", run)
+    tokenizer = load_tokenizer(base.folder)
     padding = tokenizer.token_to_id(PADDING)
-    public = [harmonise(note) for note in notes]
-    plan = [batch for epoch in range(settings.epochs) for batch in _epoch(epoch, public, tokenizer, prompt, settings)]
-    logger.info(f"adapter of {sum(p.numel() for p in trained):,} parameters, {len(plan):,} steps")
-    progress = Progress("adapter", len(plan), done=done)
-    mean_loss: float | None = None
-    model.train()
-    for step in range(done, len(plan)):
-        optimizer.param_groups[0]["lr"] = settings.learning_rate * _rate(step, len(plan), settings)
-        tokens, learnt = pad(plan[step], padding)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss, _ = answer_loss(model, tokens, learnt)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        mean_loss = loss.item() if mean_loss is None else 0.97 * mean_loss + 0.03 * loss.item()
-        progress.report(step + 1, loss=mean_loss)
-        if checkpoint.due():
-            adapter = get_peft_model_state_dict(model)
-            checkpoint.save({"adapter": adapter, "optimizer": optimizer.state_dict(), "done": step + 1})
-    save_adapter(model, out)
-    checkpoint.remove()
+    if padding is None:
+        raise ConfigError(f"the tokenizer of {base.name} is not Llama 3.1's: it has no {PADDING}")
+    learnt, judged = split(training, validation, config)
+    todo = plan(learnt, tokenizer, prompt, config)
+    model = add_adapter(load_base(base, config), config)
+
+    def answer() -> Figures:
+        raw = generate_answers(model, tokenizer, prompt, [note.text for note in judged], config.max_new_tokens)
+        valid = sum(read_answer(text).error is None for text in raw)
+        return {"eval_f1": micro_f1(judged, raw), "eval_valid": valid / len(judged)}
+
+    def save(folder: Path) -> None:
+        save_adapter(model, folder, base.name)
+
+    steps = -(-len(todo.batches) // config.accumulation)
+    latest = checkpoints.latest()
+    done = step_of(latest) if latest else 0
+    if done == 0:
+        shutil.rmtree(out / "tensorboard", ignore_errors=True)
+    metrics = MetricsLog(out / "metrics.jsonl", out / "tensorboard", done)
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    logger.info(f"adapter of {parameters:,} parameters, {steps:,} steps" + (f", {done:,} of them done" if done else ""))
+    progress = Progress("adapter", steps, done=done, file=out / "progress.json")
+    held_out = _batches([note_sample(tokenizer, prompt, note) for note in judged], config)
+    trainer = AnswerTrainer(
+        model, config, todo.batches, held_out, answer, save, padding, checkpoints, metrics, progress, todo.per_epoch
+    )
+    try:
+        trainer.train(resume_from_checkpoint=str(latest) if latest else None)
+    finally:
+        metrics.close()
+    best = checkpoints.best_figures()
+    if stop_requested() and (trainer.state.global_step < steps or steps not in metrics.evaluated):
+        raise Interrupted
+    if best is None:
+        raise AssertionError("the last step is always evaluated")
+    _put_in_place(checkpoints.best, out / "adapter")
+    checkpoints.remove()
+    return Outcome(steps, parameters, best)
+
+
+def _put_in_place(best: Path, adapter: Path) -> None:
+    adapter.mkdir(parents=True, exist_ok=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copyfile(best / name, adapter / name)
+        (adapter / name).chmod(0o644)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class ConfigError(ValueError):
-    """The configuration file cannot be used; the message says why."""
+    """The configuration cannot be used; the message lists every problem."""
 
 
 class _Section(BaseModel):
@@ -40,58 +42,148 @@ class PretrainConfig(_Section):
     """Pre-training of the base on generated documents."""
 
     tokens: int = Field(gt=0, description="tokens to train on")
+    decay_tokens: int = Field(gt=0, description="tokens at the end of the run over which the rates fall to zero")
     batch_tokens_start: int = Field(gt=0)
     batch_tokens: int = Field(gt=0)
-    start_fraction: float = Field(ge=0, le=1, description="share of the run with batch_tokens_start")
-    decay_fraction: float = Field(gt=0, le=1, description="share of the run, at its end, with a falling rate")
+    start_tokens: int = Field(ge=0, description="tokens with batch_tokens_start")
     variation: float = Field(ge=0, le=1, description="chance that a kind of value in a note is exchanged")
-    repeats_only: float = Field(ge=0, le=1, description="share of the run with repeated runs of words only")
-    repeats_fade: float = Field(ge=0, le=1, description="share of the run by which most of them are gone")
+    repeats_only: int = Field(ge=0, description="tokens at the start with repeated runs of words only")
+    repeats_fade: int = Field(ge=0, description="tokens after which most of them are gone")
+    facts: float = Field(ge=0, le=1, description="share of questions about notes among the documents, at the end")
+    facts_by: int = Field(ge=0, description="tokens after which it is reached")
+    reading_weight: float = Field(ge=0, le=1, description="weight of a note's own words in the loss; an answer's: 1")
+    dropout: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0, description="of the matrices")
     matrix_rate: float = Field(gt=0, description="learning rate of Muon")
     embedding_rate: float = Field(gt=0, description="learning rate of AdamW")
     seed: int
 
 
 class AdapterConfig(_Section):
-    """LoRA fine-tuning on the extraction task."""
+    """LoRA fine-tuning on the extraction task, whatever the base. Without an entry, what suits the small model."""
 
     rank: int = Field(gt=0, le=64)
     alpha: int = Field(gt=0)
     dropout: float = Field(ge=0, lt=1)
-    targets: tuple[str, ...]
+    targets: tuple[str, ...] = Field(min_length=1)
     epochs: int = Field(gt=0)
-    synthetic_notes: int = Field(ge=0, description="generated notes in every epoch")
-    variation: float = Field(ge=0, le=1, description="chance that a kind of value in a public note is exchanged")
-    no_cancer_fraction: float = Field(ge=0, le=1, description="share of the generated notes without any cancer")
-    batch_tokens: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0)
     seed: int
 
+    device: Literal["cpu", "cuda"] = "cpu"
+    quantisation: Literal["none", "nf4"] = Field(
+        "none", description="of the base's weights; nf4: 4 bits, double quantisation (QLoRA)"
+    )
+    attention: Literal["causal_products", "sdpa"] = Field(
+        "causal_products", description="causal_products is fast on CPUs (model.py); sdpa is Transformers' own"
+    )
+    gradient_checkpointing: bool = Field(False, description="less memory, about a third more time")
+    optimizer: Literal["adamw_torch", "paged_adamw_8bit"] = "adamw_torch"
+    beta2: float = Field(0.99, gt=0, lt=1, description="Adam's second moment")
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
 
-class TrainingConfig(_Section):
-    """Everything that one run needs; the data and the output folder come from the command line."""
+    batch_tokens: int | None = Field(None, gt=0, description="tokens in a batch, padding included; or batch_size")
+    batch_size: int | None = Field(None, gt=0, description="notes in a batch; or batch_tokens")
+    accumulation: int = Field(1, gt=0, description="batches in a step")
+    max_length: int = Field(2048, gt=0, description="tokens; a longer note is left out, with a warning")
+    max_steps: int | None = Field(None, gt=0, description="end here, before the epochs do")
+
+    synthetic_notes: int = Field(0, ge=0, description="generated notes in every epoch")
+    variation: float = Field(0.0, ge=0, le=1, description="chance that a kind of value in a public note is exchanged")
+    no_cancer_fraction: float = Field(0.0, ge=0, le=1, description="share of the generated notes without any cancer")
+
+    selection: Literal["held_out", "validation"] = Field(
+        "held_out", description="choose the best checkpoint on notes held out of train.jsonl, or on validation.jsonl"
+    )
+    selection_notes: int = Field(100, gt=0, description="notes that the model answers at every evaluation")
+    max_new_tokens: int = Field(256, gt=0, description="longest answer in an evaluation")
+    eval_steps: int = Field(400, gt=0, description="steps between evaluations; the last step has one too")
+    save_steps: int = Field(200, gt=0, description="steps between checkpoints")
+    keep_checkpoints: int = Field(3, ge=2, description="besides the best; two, so that one is always whole")
+
+    @model_validator(mode="after")
+    def _one_kind_of_batch(self) -> Self:
+        if (self.batch_tokens is None) == (self.batch_size is None):
+            raise ValueError("needs one of batch_tokens and batch_size")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_device(self) -> Self:
+        if self.device == "cpu" and self.optimizer == "paged_adamw_8bit":
+            raise ValueError("optimizer paged_adamw_8bit pages between GPU and host: it needs device cuda")
+        if self.device == "cuda" and self.attention == "causal_products":
+            raise ValueError("attention causal_products is for device cpu")
+        return self
+
+
+class RunConfig(_Section):
+    """An adapter on a base that exists: the folder or the Hub's repository that `base` names."""
+
+    adapter: AdapterConfig
+    base: str | None = Field(None, description="a folder, or hf://owner/repository@commit; --base overrides it")
+
+
+class TrainingConfig(RunConfig):
+    """A base trained from nothing, and an adapter on it."""
 
     tokenizer: TokenizerConfig
     model: ModelConfig
     pretrain: PretrainConfig
-    adapter: AdapterConfig
-    checkpoint_minutes: float = Field(gt=0)
+    checkpoint_minutes: float = Field(gt=0, description="between two checkpoints of the pre-training")
 
 
 def load_config(path: Path) -> TrainingConfig:
-    """Read and check a configuration file.
+    """Read and check the configuration of a base that is trained from nothing, and of its adapter.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or a value in it cannot be used.
+        ConfigError: as `load_run_config`; or the configuration has no base of its own to train.
+    """
+    config = load_run_config(path)
+    if not isinstance(config, TrainingConfig):
+        raise ConfigError(f"{path} has no base of its own to train: use the commands `adapter` and `evaluate`")
+    return config
+
+
+def load_run_config(path: Path) -> RunConfig:
+    """Read and check a configuration file.
+
+    Returns:
+        A `TrainingConfig` where the file has a section of the base's own training, else a `RunConfig`.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or has entries that cannot be used; all of them are named.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return TrainingConfig.model_validate(content)
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold sections such as `adapter:`")
+    own_base = TrainingConfig.model_fields.keys() - RunConfig.model_fields.keys()
+    kind = TrainingConfig if own_base & content.keys() else RunConfig
+    try:
+        return kind.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
-        raise ConfigError(f"{path}: {problems}") from error
+        problems = [_problem(kind, problem["loc"], problem["type"], problem["msg"]) for problem in error.errors()]
+        raise ConfigError(f"{path} has {len(problems)} problem(s):\n  " + "\n  ".join(problems)) from error
+
+
+def _problem(kind: type[BaseModel], location: tuple[int | str, ...], error: str, message: str) -> str:
+    place = ".".join(map(str, location))
+    if error != "extra_forbidden":
+        return f"{place}: {message.removeprefix('Value error, ')}"
+    known = list(_fields(kind, location[:-1]))
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"{place}: there is no such entry" + (f"; did you mean {near[0]}?" if near else f" (of {', '.join(known)})")
+
+
+def _fields(kind: type[BaseModel], location: tuple[int | str, ...]) -> dict[str, Any]:
+    for part in location:
+        section = kind.model_fields[str(part)].annotation
+        if not isinstance(section, type) or not issubclass(section, BaseModel):
+            return {}
+        kind = section
+    return dict(kind.model_fields)

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from loguru import logger
+
+from training.interruption import Interrupted, stop_requested
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Progress:
-    """Logs a line every `every` seconds.
+    """Logs a line every `every` seconds, and keeps a file that says the same to other processes.
 
     Args:
+        what: the work's name.
         total: the amount of work, in the caller's unit.
         every: seconds between two lines.
         done: the amount that an earlier run has already done.
+        file: JSON with `stage`, `done`, `total`, `percent`, `seconds_left` and the figures; none without it.
     """
 
-    def __init__(self, what: str, total: int, every: float = 20.0, done: int = 0) -> None:
-        self._what, self._total, self._every = what, total, every
+    def __init__(self, what: str, total: int, every: float = 20.0, done: int = 0, file: Path | None = None) -> None:
+        self._what, self._total, self._every, self._file = what, total, every, file
         self._start_done = done
         self._start = self._last = time.monotonic()
 
@@ -32,9 +40,12 @@ class Progress:
         self._last = now
         rate = (done - self._start_done) / max(now - self._start, 1e-9)
         left = max(0, self._total - done) / rate if rate else 0.0
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        shown = "".join(f", {name} {value:.3f}" for name, value in figures.items())
         share = 100 * done / self._total
-        logger.info(f"{self._what}: {share:.0f} % ({rate:,.0f}/s), {shown}, {left / 60:.1f} min left")
+        logger.info(f"{self._what}: {share:.0f} % ({rate:,.1f}/s){shown}, {left / 60:.1f} min left")
+        if self._file is not None:
+            state = {"stage": self._what, "done": done, "total": self._total, "percent": round(share, 1)}
+            write_json(self._file, {**state, "seconds_left": round(left), **figures})
 
 
 class Checkpoint:
@@ -47,6 +58,8 @@ class Checkpoint:
 
     def load(self) -> dict[str, Any] | None:
         """What the last run saved, or None."""
+        import torch
+
         if not self._path.exists():
             return None
         logger.info(f"resuming from {self._path}")
@@ -54,17 +67,38 @@ class Checkpoint:
         return state
 
     def due(self) -> bool:
-        """Whether the time since the last save is up."""
-        return time.monotonic() - self._last >= self._seconds
+        """Whether the time since the last save is up, or the process was asked to stop."""
+        return stop_requested() or time.monotonic() - self._last >= self._seconds
 
     def save(self, state: dict[str, Any]) -> None:
-        """Save the state."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_suffix(".part")
-        torch.save(state, beside)
-        beside.replace(self._path)
+        """Save the state.
+
+        Raises:
+            Interrupted: after the save, when the process was asked to stop.
+        """
+        import torch
+
+        write_beside(self._path, lambda path: torch.save(state, path))
         self._last = time.monotonic()
+        if stop_requested():
+            raise Interrupted
 
     def remove(self) -> None:
         """Forget the state: the run is complete."""
         self._path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file that is whole whenever it is there."""
+    text = json.dumps(content, indent=2) + "\n"
+    write_beside(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def write_beside(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file beside `path`, put it on the disk and give it its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    write(beside)
+    with beside.open("rb") as file:
+        os.fsync(file.fileno())
+    beside.replace(path)

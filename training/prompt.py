@@ -1,4 +1,4 @@
-"""The conversation that the adapter is trained on, built from the task file that the gateway serves with."""
+"""The conversation that the adapter is trained on: the gateway's own messages, in Llama 3's chat format."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from gateway import tasks
+from gateway.prompting import build_messages
 from training.chat import BEGIN, TURN_END, header, turn
 from training.dataset import FIELDS, Answer
 
@@ -20,19 +20,22 @@ class TaskFileError(ValueError):
 
 @dataclass(frozen=True)
 class Prompt:
-    """The fixed words around a note."""
+    """The words around a note, which are the gateway's task."""
 
-    system: str
-    instruction: str
-    template: str
+    task: tasks.Task
 
-    def user(self, text: str) -> str:
-        """The user's message for a note."""
-        return self.template.replace("{instruction}", self.instruction).replace("{text}", text)
+    @property
+    def instruction(self) -> str:
+        """The instruction that every record of the data set carries."""
+        return self.task.prompt.instruction
 
     def render(self, text: str) -> str:
-        """The conversation up to the place where the assistant answers, in Llama 3's chat format, with one BOS."""
-        return BEGIN + turn("system", self.system) + turn("user", self.user(text)) + header("assistant")
+        """The conversation up to the place where the assistant answers, with one BOS.
+
+        The messages are built by the gateway's code, which also takes the power from chat-control tokens in the text.
+        """
+        turns = (turn(message["role"], message["content"]) for message in build_messages(self.task, text))
+        return BEGIN + "".join(turns) + header("assistant")
 
 
 def render_answer(answer: Answer) -> str:
@@ -44,16 +47,13 @@ def load_prompt(path: Path = TASK_FILE) -> Prompt:
     """Read the prompt from a task file of the gateway.
 
     Raises:
-        TaskFileError: the file cannot be read, lacks the prompt, or lists other fields than the data set.
+        TaskFileError: the gateway would refuse the file, or it lists other fields than the data set.
     """
     try:
-        task = yaml.safe_load(path.read_text(encoding="utf-8"))
-        prompt = Prompt(**{key: task["prompt"][key] for key in ("system", "instruction", "template")})
-        fields = tuple(field["name"] for field in task["fields"])
-    except OSError as error:
-        raise TaskFileError(f"cannot read the task file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise TaskFileError(f"{path} is not a task file with a prompt and fields: {error!r}") from error
+        task = tasks.load_task(path)
+    except tasks.TaskFileError as error:
+        raise TaskFileError(str(error)) from error
+    fields = tuple(field.name for field in task.fields)
     if fields != FIELDS:
         raise TaskFileError(f"{path} lists the fields {', '.join(fields)}; the data set has {', '.join(FIELDS)}")
-    return prompt
+    return Prompt(task)

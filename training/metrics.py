@@ -1,0 +1,71 @@
+"""The figures of a run as it goes: one JSON object a line, and TensorBoard's events beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+Record = dict[str, Any]
+
+
+def read_metrics(path: Path) -> list[Record]:
+    """The records of a metrics file, in their order; none where there is no file. A cut-off line is left out."""
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return records
+
+
+class MetricsLog:
+    """Appends records to `metrics.jsonl` and to TensorBoard's folder.
+
+    A record has `step` and figures: of every step `loss`, `learning_rate`, `grad_norm`, `epoch` and `tokens`; of every
+    evaluation `eval_loss`, `eval_f1` and `eval_valid`; and of both `seconds` of training so far.
+
+    Args:
+        path: the JSONL file.
+        events: TensorBoard's folder.
+        step: the step that the run goes on from: what an earlier run wrote after it is dropped, for it comes again.
+    """
+
+    def __init__(self, path: Path, events: Path, step: int) -> None:
+        kept = [record for record in read_metrics(path) if record["step"] <= step] if step else []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        self.seconds = max((record["seconds"] for record in kept), default=0.0)  # of the steps before this process
+        self.evaluated = {record["step"] for record in kept if "eval_f1" in record}
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._events = _events_writer(events, step)
+
+    def write(self, step: int, **figures: float) -> None:
+        """Add one record."""
+        if "eval_f1" in figures:
+            self.evaluated.add(step)
+        self._file.write(json.dumps({"step": step, **figures}) + "\n")
+        if self._events is not None:
+            for name, value in figures.items():
+                self._events.add_scalar(name.replace("eval_", "evaluation/"), value, step)
+
+    def close(self) -> None:
+        """Write out what is buffered."""
+        self._file.close()
+        if self._events is not None:
+            self._events.close()
+
+
+def _events_writer(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        logger.warning("TensorBoard is not installed: the metrics go to metrics.jsonl only")
+        return None
+    # purge_step hides from TensorBoard what an earlier run wrote from there on.
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)

@@ -1,0 +1,193 @@
+"""The stages of a run, as the command line starts them; OUT/run.json remembers which are done."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from training.config import RunConfig, TrainingConfig, load_config, load_run_config
+from training.dataset import Note, check_no_leak, load_notes
+from training.progress import write_json
+from training.prompt import Prompt, load_prompt
+
+if TYPE_CHECKING:
+    from training.base_model import Base
+
+_NO_CANCER_SEED = 99  # no seed of a training run: other notes, though of the same grammar
+_LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
+_BASE_FILES = ("model.safetensors", "tokenizer.json")
+_ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+class _Run:
+    """What every stage needs, checked before any of them starts."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.out: Path = options.out
+        self.config: RunConfig = load_run_config(options.config)
+        if getattr(options, "max_steps", None):
+            adapter = self.config.adapter.model_copy(update={"max_steps": options.max_steps})
+            self.config = self.config.model_copy(update={"adapter": adapter})
+        self.prompt: Prompt = load_prompt()
+        folder: Path = options.data
+        self.training: list[Note] = load_notes(folder / "train.jsonl", self.prompt.instruction)
+        self.validation: list[Note] = load_notes(folder / "validation.jsonl", self.prompt.instruction)
+        check_no_leak(self.training, self.validation)
+        self.data = {name: _digest(folder / name) for name in ("train.jsonl", "validation.jsonl")}
+        logger.info(f"{len(self.training)} training notes, {len(self.validation)} validation notes")
+
+    def pretraining(self) -> TrainingConfig:
+        return load_config(self.options.config)
+
+    def base(self) -> Base:
+        from training.base_model import find_base
+        from training.lora import SMALL_BASE
+
+        source = getattr(self.options, "base", None) or self.config.base or str(self.out / "base")
+        return find_base(source, SMALL_BASE if isinstance(self.config, TrainingConfig) else Path(source).name)
+
+    def start(self) -> None:
+        """What is slow, or writes: after the inputs have been checked."""
+        import torch
+
+        torch.set_num_threads(self.options.threads)
+        self.out.mkdir(parents=True, exist_ok=True)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class _Record:
+    """OUT/run.json: of every stage that is done, what it was made with and what it took."""
+
+    def __init__(self, out: Path) -> None:
+        self._path = out / "run.json"
+
+    def read(self) -> dict[str, Any]:
+        return json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {}
+
+    def write(self, stage: str, **facts: Any) -> None:
+        libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+        environment = {"python": platform.python_version(), **libraries}
+        write_json(self._path, self.read() | {stage: {**facts, "environment": environment}})
+
+    def is_done(self, stage: str, fingerprint: str, folder: Path, files: tuple[str, ...]) -> bool:
+        done = self.read().get(stage, {}).get("fingerprint") == fingerprint
+        if not done or not all((folder / name).is_file() for name in files):
+            return False
+        logger.info(f"{folder} is complete for this configuration and data: {stage} is not done again")
+        return True
+
+
+def run(options: argparse.Namespace) -> None:
+    """All stages."""
+    chosen = _Run(options)
+    chosen.pretraining()
+    chosen.start()
+    _pretrain(chosen)
+    _adapter(chosen)
+    _evaluate(chosen)
+
+
+def pretrain(options: argparse.Namespace) -> None:
+    """The base alone."""
+    chosen = _Run(options)
+    chosen.pretraining()
+    chosen.start()
+    _pretrain(chosen)
+
+
+def adapter(options: argparse.Namespace) -> None:
+    """The adapter alone."""
+    chosen = _Run(options)
+    chosen.start()
+    _adapter(chosen)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """The evaluation alone."""
+    chosen = _Run(options)
+    chosen.start()
+    _evaluate(chosen)
+
+
+def check_data(options: argparse.Namespace) -> None:
+    """The data's problems, leaks and inconsistent labels."""
+    raise NotImplementedError
+
+
+def card(options: argparse.Namespace) -> None:
+    """Card and curves from what there is."""
+    raise NotImplementedError
+
+
+def _pretrain(chosen: _Run) -> None:
+    from training import pretrain as stage
+    from training.checkpoints import fingerprint
+
+    config, record = chosen.pretraining(), _Record(chosen.out)
+    parts = config.tokenizer, config.model, config.pretrain
+    mark = fingerprint([part.model_dump() for part in parts], chosen.data["train.jsonl"])
+    base = chosen.out / "base"
+    if record.is_done("base", mark, base, _BASE_FILES):
+        return
+    start = time.monotonic()
+    stage.pretrain(chosen.training, config, chosen.prompt, base)
+    seconds = round(time.monotonic() - start)
+    record.write("base", fingerprint=mark, seconds=seconds, threads=chosen.options.threads)
+
+
+def _adapter(chosen: _Run) -> None:
+    from training.adapter import train_adapter
+    from training.checkpoints import fingerprint
+
+    config, record, base = chosen.config.adapter, _Record(chosen.out), chosen.base()
+    prompt = chosen.prompt.render("")
+    mark = fingerprint(config.model_dump(), base.name, base.revision, chosen.data, prompt)
+    if record.is_done("adapter", mark, chosen.out / "adapter", _ADAPTER_FILES):
+        return
+    outcome = train_adapter(chosen.training, chosen.validation, config, chosen.prompt, base, chosen.out, mark)
+    record.write(
+        "adapter",
+        fingerprint=mark,
+        threads=chosen.options.threads,
+        base={"name": base.name, "revision": base.revision},
+        data=chosen.data,
+        notes={"training": len(chosen.training), "validation": len(chosen.validation)},
+        config=config.model_dump(),
+        steps=outcome.steps,
+        parameters=outcome.parameters,
+        best=outcome.best,
+    )
+
+
+def _evaluate(chosen: _Run) -> None:
+    from training.evaluate import count_all_null
+    from training.evaluate import evaluate as answer_and_score
+    from training.notes import make_notes
+    from training.scoring import report, save
+
+    options, base = chosen.options, chosen.base()
+    folder = None if options.base_only else chosen.out / "adapter"
+    evaluation = answer_and_score(
+        base.folder, folder, chosen.validation[: options.limit], chosen.prompt, options.answers
+    )
+    sys.stdout.write(report(evaluation))
+    about: dict[str, Any] = {"base": base.name, "revision": base.revision, "adapter": folder is not None}
+    healthy = [note.text for note in make_notes(options.no_cancer, 1.0, _NO_CANCER_SEED)]
+    if healthy:
+        null = count_all_null(base.folder, folder, healthy, chosen.prompt)
+        sys.stdout.write(f"{len(healthy)} generated notes without cancer, {null} answered with null in every field\n")
+        about["no_cancer"] = {"notes": len(healthy), "all_null": null}
+    save(evaluation, chosen.out / "evaluation.json", about=about)
