@@ -11,6 +11,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,6 +22,12 @@ from tests.local_region import names
 from tests.local_region.region import LocalRegion
 
 PLAYBOOK_TIMEOUT_SECONDS = 1200
+ENVIRONMENT = {
+    "ANSIBLE_NOCOLOR": "1",
+    "ANSIBLE_FORCE_COLOR": "0",
+    # Else a task's name is printed at its end, and a test could not wait for its beginning.
+    "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "1",
+}
 RECAP_LINE = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>(?:\w+=\d+\s*)+)$", re.MULTILINE)
 FAILURE = re.compile(r"^(?:fatal|failed): .*=>(?P<inline>.*)\n(?P<block>(?:[ \t]+.*\n|\n)*)", re.MULTILINE)
 
@@ -71,8 +78,10 @@ class RunningPlaybook:
     It is killed at the end of a `with` that it outlives.
     """
 
-    def __init__(self, region: LocalRegion, name: str, *arguments: str) -> None:
-        """Starts it, in a process group of its own."""
+    def __init__(
+        self, region: LocalRegion, name: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Starts it, in a process group of its own; environment: variables beside the region's."""
         self._region = region
         self._sessions = region.session_count()
         self._began = time.monotonic()
@@ -81,7 +90,7 @@ class RunningPlaybook:
         self._process = subprocess.Popen(
             [Path(sys.executable).with_name("ansible-playbook"), f"playbooks/{name}.yml", *arguments],
             cwd=names.REPOSITORY_ROOT,
-            env={**os.environ, **region.env(), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+            env={**os.environ, **region.env(), **ENVIRONMENT, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -126,7 +135,9 @@ class RunningPlaybook:
         return PlaybookRun(returncode, self.output(), sessions, time.monotonic() - self._began)
 
 
-def run_playbook(region: LocalRegion, name: str, *arguments: str) -> PlaybookRun:
+def run_playbook(
+    region: LocalRegion, name: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> PlaybookRun:
     """Runs `ansible-playbook playbooks/NAME.yml ARGUMENTS...` to its end; counts the sessions that it opened."""
-    with RunningPlaybook(region, name, *arguments) as playbook:
+    with RunningPlaybook(region, name, *arguments, environment=environment) as playbook:
         return playbook.finish()

@@ -13,9 +13,10 @@ from tests.playbooks.runner import PlaybookRun, run_playbook
 
 pytestmark = pytest.mark.region
 
-# DESIGN: the number of sessions is what makes a deployment slow on AWS.
+# The number of sessions is what makes a deployment slow on AWS.
 FIRST_DEPLOYMENT_SESSIONS = 40
 UNCHANGED_SESSIONS = 12
+GATEWAY_ONLY_SESSIONS = 22
 MIB = 1024 * 1024
 
 
@@ -60,6 +61,16 @@ def test_unchanged_deployment_changes_nothing(serving: LocalRegion) -> None:
     assert {name: each["State"]["StartedAt"] for name, each in before.items()} == {
         name: each["State"]["StartedAt"] for name, each in after.items()
     }
+
+
+def test_gateway_only_release_leaves_the_engine_running(serving: LocalRegion) -> None:
+    before = containers(serving)
+    extra = json.dumps({"inference_stack_gateway_environment": {"GATEWAY_MAX_QUEUE": "129"}})
+    run = run_playbook(serving, "deploy", "-e", extra).must_succeed()
+    after = containers(serving)
+    assert run.sessions <= GATEWAY_ONLY_SESSIONS
+    assert after["engine"]["State"]["StartedAt"] == before["engine"]["State"]["StartedAt"]
+    assert after["gateway"]["Id"] != before["gateway"]["Id"]
 
 
 def test_check_mode_works_on_a_live_system_and_changes_nothing(serving: LocalRegion) -> None:

@@ -1,97 +1,66 @@
-"""Deployments that fail on purpose: the message names the cause and the release that served still serves."""
+"""Fault drills with the real engine: releases that come up wrong; tests/drills has the others, with a stand-in."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 
-from tests.local_region import names
-from tests.local_region.images import PushedImage
+from tests.drills.drill import Drill, Outcome, drill
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import golden_note, request
-from tests.playbooks.runner import PlaybookRun, run_playbook
+from tests.playbooks.gateway_client import golden_note
+from tests.playbooks.runner import run_playbook
 
 pytestmark = pytest.mark.region
 
-MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
-
-
-class Release:
-    """The release that serves before a failure, to be compared with what serves after it."""
-
-    def __init__(self, region: LocalRegion) -> None:
-        self._region = region
-        self.name = self._current()
-
-    def _current(self) -> str:
-        return self._region.exec("readlink /opt/slm-ft-serving/current").stdout.strip()
-
-    def assert_still_serving(self) -> None:
-        """The same release is current and answers the golden note."""
-        note = golden_note()
-        assert self._current() == self.name
-        status, answer = request(self._region, "/api/v1/extract", {"text": note["text"]})
-        assert status == 200, answer
-        assert {field: answer[field] for field in note["expected"]} == note["expected"]
+Begin = Callable[[str], AbstractContextManager[Drill]]
+# An extraction takes the engine a good part of a second on two cores.
+SECONDS_BETWEEN_REQUESTS = 2.0
 
 
 @pytest.fixture
-def release(serving: LocalRegion) -> Release:
-    """The release that serves."""
-    return Release(serving)
+def begin(serving: LocalRegion, request: pytest.FixtureRequest) -> Begin:
+    """Begins a drill by the name of its fault, and has its outcome in the drills' table."""
+
+    def record(outcome: Outcome) -> None:
+        request.node.user_properties.append(outcome.as_property())
+
+    return lambda fault: drill(serving, fault, record, engine="vLLM", interval=SECONDS_BETWEEN_REQUESTS)
 
 
-def assert_failed_naming(run: PlaybookRun, *words: str) -> None:
-    """The run failed and its output has each of the words that name the cause."""
-    assert run.returncode != 0, run.output
-    missing = [word for word in words if word not in run.output]
-    assert not missing, f"{missing} not in\n{run.output}"
+def engine_options(**options: Any) -> str:
+    """An argument of -e that gives the engine options of vLLM's own."""
+    return json.dumps({"inference_stack_engine_options": options})
 
 
-def test_wrong_golden_answer(serving: LocalRegion, release: Release) -> None:
+def test_engine_that_crashes_at_start(serving: LocalRegion, begin: Begin) -> None:
+    with begin("engine crashes at start") as this:
+        run = run_playbook(serving, "deploy", "-e", engine_options(**{"max-num-seqs": "many"}))
+        this.failed(run, "engine container crashes at start", "max-num-seqs", "is back and verified")
+
+
+def test_engine_that_starts_and_never_answers(serving: LocalRegion, begin: Begin) -> None:
+    """It listens where nobody asks."""
+    with begin("engine starts and never answers") as this:
+        run = run_playbook(serving, "deploy", "-e", engine_options(port=8001), "-e", "inference_stack_start_timeout=30")
+        this.failed(run, "not healthy after", "engine is running", "is back and verified")
+
+
+def test_engine_that_is_healthy_but_lacks_the_adapter(serving: LocalRegion, begin: Begin) -> None:
+    other = json.dumps({"name": "another", "path": "/models/adapter", "base_model_name": "base"})
+    with begin("engine healthy, but the adapter is missing") as this:
+        run = run_playbook(serving, "deploy", "-e", engine_options(**{"lora-modules": [other]}))
+        this.failed(run, "does not serve the adapter 'medical-ie'", "is back and verified")
+
+
+def test_wrong_answer_to_the_golden_note(serving: LocalRegion, begin: Begin) -> None:
     note = golden_note()
     wrong = [{**note, "expected": {**note["expected"], "stage": "a stage that does not exist"}}]
     # A changed setting makes a new release, so that this is a failure after activation.
     extra = {"health_verification_golden": wrong, "inference_stack_gateway_environment": {"GATEWAY_MAX_QUEUE": "33"}}
-    run = run_playbook(serving, "deploy", "-e", json.dumps(extra))
-    assert_failed_naming(run, "stage", "a stage that does not exist", str(note["expected"]["stage"]))
-    release.assert_still_serving()
-
-
-def test_wrong_image_tag(serving: LocalRegion, release: Release) -> None:
-    run = run_playbook(serving, "deploy", "-e", "images_gateway_tag=no-such-tag")
-    assert_failed_naming(run, "no-such-tag", names.GATEWAY_REPOSITORY)
-    release.assert_still_serving()
-
-
-def test_missing_secret(serving: LocalRegion, release: Release) -> None:
-    serving.client("secretsmanager").delete_secret(
-        SecretId=names.SECRET_GATEWAY_API_KEYS, ForceDeleteWithoutRecovery=True
-    )
-    run = run_playbook(serving, "deploy")
-    assert_failed_naming(run, names.SECRET_GATEWAY_API_KEYS)
-    release.assert_still_serving()
-
-
-def tell_ecr_of_an_image_that_no_one_pushed(region: LocalRegion, tag: str) -> None:
-    """ECR knows the tag, so that the deployment gets as far as the pull."""
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": [], "annotations": {"tag": tag}})
-    digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
-    region.account().tell_ecr(PushedImage(names.GATEWAY_REPOSITORY, tag, digest, manifest, MANIFEST_TYPE))
-
-
-def test_image_that_the_registry_does_not_have(serving: LocalRegion, release: Release) -> None:
-    tell_ecr_of_an_image_that_no_one_pushed(serving, "never-pushed")
-    run = run_playbook(serving, "deploy", "-e", "images_gateway_tag=never-pushed")
-    assert_failed_naming(run, names.GATEWAY_REPOSITORY, "never-pushed")
-    release.assert_still_serving()
-
-
-def test_stopped_registry(serving: LocalRegion, release: Release) -> None:
-    tell_ecr_of_an_image_that_no_one_pushed(serving, "registry-is-down")
-    serving.stop_registry()
-    run = run_playbook(serving, "deploy", "-e", "images_gateway_tag=registry-is-down")
-    assert_failed_naming(run, names.ECR_HOST)
-    release.assert_still_serving()
+    with begin("wrong answer to the golden note") as this:
+        run = run_playbook(serving, "deploy", "-e", json.dumps(extra))
+        this.failed(run, "stage: expected 'a stage that does not exist', got 'IV'", "is back and verified")

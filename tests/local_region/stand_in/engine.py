@@ -113,6 +113,7 @@ class Engine(BaseHTTPRequestHandler):
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": content},
+            "text": content,
             "finish_reason": "stop",
             "logprobs": {"content": tokens} if body.get("logprobs") else None,
         }
