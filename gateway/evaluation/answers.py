@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,12 @@ def _read(answer: object, schema: Schema) -> Answer:
 
 
 def _numbers(confidence: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in confidence.items() if isinstance(value, int | float)}
+    """The probabilities; anything else, such as null, is left out."""
+    return {
+        name: float(value)
+        for name, value in confidence.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    }
 
 
 def load_answers(path: Path, dataset: Dataset, schema: Schema) -> list[Answer]:
@@ -143,15 +149,32 @@ def _from_record(record: Mapping[str, Any], schema: Schema) -> Answer:
         answer = from_document(value, schema)
     else:
         answer = _read(value, schema)
-    confidence, seconds = record.get("confidence"), record.get("seconds")
+    confidence = record.get("confidence")
     return Answer(
         answer.fields,
         answer.error,
-        _numbers(confidence) if isinstance(confidence, dict) else answer.confidence,
-        float(seconds) if isinstance(seconds, int | float) else None,
+        _probabilities(confidence) if confidence is not None else answer.confidence,
+        _seconds(record.get("seconds")),
         answer.repairs,
         answer.model,
     )
+
+
+def _probabilities(confidence: object) -> dict[str, float]:
+    if not isinstance(confidence, dict):
+        raise ValueError("`confidence` must be an object")  # noqa: TRY004 - the file's fault, as all others
+    found = _numbers(confidence)
+    if wrong := [name for name, value in confidence.items() if value is not None and name not in found]:
+        raise ValueError(f"`confidence` must be 0 to 1, or null: {', '.join(wrong)}")
+    return found
+
+
+def _seconds(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError("`seconds` must be a number from 0")
+    return float(value)
 
 
 def error_kind(status: int) -> str:

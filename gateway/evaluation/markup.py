@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from xml.etree.ElementTree import Element, tostring
 
 Child = Element | str | int | None
+# Lists in lists, as deep as a page's code needs them.
+Children = Child | Iterable[Child | Iterable[Child]]
 
 
-def element(tag: str, *children: Child | Iterable[Child], **attributes: str | int | float | None) -> Element:
+def element(tag: str, *children: Children, **attributes: str | int | float | None) -> Element:
     """An element.
 
     Args:
@@ -30,7 +32,7 @@ def element(tag: str, *children: Child | Iterable[Child], **attributes: str | in
     return made
 
 
-def _flat(children: Iterable[Child | Iterable[Child]]) -> Iterable[Element | str | int]:
+def _flat(children: Iterable[Children]) -> Iterable[Element | str | int]:
     for child in children:
         if child is None:
             continue

@@ -25,6 +25,7 @@ from gateway.evaluation.table import number, percent, with_interval
 _STYLE = Path(__file__).with_name("page.css")
 # Nothing is fetched and nothing runs, whatever a note holds.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_TEXT_HEADS = {"expected": "text", "got": "text"}
 _RULES_SAID = {
     "exact": "the strings are equal, character by character.",
     "normalised": "equal once case, white space, Unicode forms, dashes and the separators of lists are.",
@@ -133,7 +134,7 @@ def _scores(evaluation: Evaluation) -> Element:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Element]) -> Element:
-    head = element("thead", element("tr", [element("th", name) for name in heads]))
+    head = element("thead", element("tr", [element("th", name, class_=_TEXT_HEADS.get(name)) for name in heads]))
     return element("div", element("table", head, element("tbody", rows)), class_="scroll")
 
 
@@ -227,7 +228,7 @@ def _disagreements(evaluation: Evaluation, *, with_texts: bool) -> Element:
                 "summary",
                 element("b", f"line {example.line}"),
                 " ",
-                [element("span", f"{one.field}: {one.kind}", class_=f"kind {one.kind}") for one in found],
+                [[element("span", f"{one.field}: {one.kind}", class_=f"kind {one.kind}"), " "] for one in found],
                 None if answer.error is None else element("span", answer.error, class_="kind wrong"),
             )
         ]
@@ -243,7 +244,7 @@ def _disagreements(evaluation: Evaluation, *, with_texts: bool) -> Element:
         element("h2", "Disagreements"),
         element("p", f"{len(shown)} notes whose answer is not exactly the expected one. ", _legend(with_texts)),
         _table(["field", *KINDS], counted),
-        element("p", [f"{kind}: {said}; " for kind, said in KINDS.items()], class_="soft"),
+        element("ul", [element("li", element("b", kind), f": {said}") for kind, said in KINDS.items()], class_="soft"),
         shown,
     )
 

@@ -165,6 +165,9 @@ def test_a_bad_file_of_answers_is_refused_with_its_lines(tmp_path: Path) -> None
         {"index": 1},
         {"index": 2, "raw_output": 3},
         {"index": 3, "result": []},
+        {"index": 1, "raw_output": "", "confidence": {"site": 1.5, "stage": None}},
+        {"index": 2, "raw_output": "", "seconds": -1},
+        '{"index": 3, "raw_output": "", "confidence": {"site": NaN}}',
         "{",
     )
     with pytest.raises(AnswersError) as failed:
@@ -175,7 +178,10 @@ def test_a_bad_file_of_answers_is_refused_with_its_lines(tmp_path: Path) -> None
         f"{path}:4: needs one of raw_output, answer, result, error",
         f"{path}:5: `raw_output` must be a string",
         f"{path}:6: `result` must be an object",
-        f"{path}:7: is not JSON: Expecting property name enclosed in double quotes, column 2",
+        f"{path}:7: `confidence` must be 0 to 1, or null: site",
+        f"{path}:8: `seconds` must be a number from 0",
+        f"{path}:9: `confidence` must be 0 to 1, or null: site",
+        f"{path}:10: is not JSON: Expecting property name enclosed in double quotes, column 2",
         f"{path}: has no answer to 3 example(s): 1, 2, 3",
         "nothing was evaluated",
     ]
