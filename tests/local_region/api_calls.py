@@ -73,6 +73,21 @@ def json_error(code: str, message: str, status: int = 400) -> Response:
     return json_answer({"__type": code, "message": message}, status)
 
 
+def not_implemented(call: Call, why: str) -> Response:
+    """Makes the error for a call that the region cannot answer, in its service's protocol; no client tries it again."""
+    if call.service == "ec2":
+        return ec2_error("InvalidAction", why)
+    if call.service == "s3":
+        return s3_error("NotImplemented", why, 501)
+    if call.service in {"iam", "sts"}:
+        text = (
+            f"<ErrorResponse><Error><Type>Sender</Type><Code>InvalidAction</Code><Message>{escape(why)}</Message>"
+            "</Error></ErrorResponse>"
+        )
+        return Response(text, 400, content_type="text/xml")
+    return json_error("UnknownOperationException", why)
+
+
 def s3_error(code: str, message: str, status: int = 403) -> Response:
     """Makes an error of S3's protocol."""
     text = (

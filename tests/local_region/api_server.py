@@ -22,7 +22,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.local_region import names
-from tests.local_region.api_calls import Call, ec2_error, json_answer, json_error, read_call, s3_error
+from tests.local_region.api_calls import Call, ec2_error, json_answer, json_error, not_implemented, read_call, s3_error
 from tests.local_region.api_ec2 import Ec2
 from tests.local_region.api_metadata import Metadata
 from tests.local_region.api_policy import refused
@@ -93,7 +93,12 @@ class ApiServer:
     def _pass_on(self, call: Call, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Paths stay out of the log: those of presigned URLs carry signatures.
         logger.info("{} {} {} -> moto", call.principal, call.service or "unsigned", call.action)
-        answer: Iterable[bytes] = self._moto(environ, start_response)
+        try:
+            answer: Iterable[bytes] = self._moto(environ, start_response)
+        except Exception as error:
+            # For what it lacks moto raises anything, and its clients would get a page in place of an error.
+            logger.error("moto cannot answer {} {}: {!r}", call.service, call.action, error)
+            return not_implemented(call, f"the local region has no {call.action}")(environ, start_response)
         cut = self._faults.s3_cut
         if cut and environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"].startswith(f"/{cut[0]}/"):
             return _broken_off(answer, cut[1])

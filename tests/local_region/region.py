@@ -104,6 +104,8 @@ class LocalRegion:
         with steps.step(f"Registry behind ECR on 127.0.0.1:{ports.registry}"):
             registry_container.ensure(engine, self.state, ports.registry, built["registry"])
         if self._empty_account:
+            if fresh:
+                instance_container.remove(engine, self.name)  # Of an account that is forgotten.
             return ""
         with steps.step("Instance: systemd and its own Docker Engine") as line:
             image = built["instance"]

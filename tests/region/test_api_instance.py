@@ -203,3 +203,21 @@ def test_a_new_instance_brings_its_machine_and_takes_it_along_when_it_goes(api: 
     api.machine.may_stop.set()
     _wait_for(lambda: _state(api, made) == "terminated")
     assert not api.machine.running
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "arguments"),
+    [
+        (
+            "iam",
+            "simulate_principal_policy",
+            {"PolicySourceArn": "arn:aws:iam::1:role/instance", "ActionNames": []},
+        ),
+        ("pricing", "get_products", {"ServiceCode": "AmazonEC2"}),
+    ],
+)
+def test_what_the_region_lacks_is_refused_as_aws_refuses(
+    api: Api, service: str, operation: str, arguments: dict[str, object]
+) -> None:
+    with pytest.raises(botocore.exceptions.ClientError, match="the local region has no"):
+        getattr(api.client(service), operation)(**arguments)
