@@ -12,8 +12,6 @@ from typing import Any
 from gateway.evaluation.dataset import Dataset, parse_line
 from gateway.evaluation.schema import Fields, Schema, UnreadableError
 
-_MOST_SHOWN = 50
-
 
 class AnswersError(Exception):
     """The file of answers cannot be used. The text lists every problem with its line."""
@@ -116,10 +114,7 @@ def load_answers(path: Path, dataset: Dataset, schema: Schema) -> list[Answer]:
         some = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         problems.append(f"{path}: has no answer to {len(missing)} example(s): {some}")
     if problems:
-        shown = problems[:_MOST_SHOWN]
-        if len(problems) > len(shown):
-            shown.append(f"... and {len(problems) - len(shown)} more")
-        raise AnswersError("\n".join([*shown, "nothing was evaluated"]))
+        raise AnswersError("\n".join([*problems, f"{len(problems)} problem(s); nothing was evaluated"]))
     return [answers[index] for index in range(len(dataset.examples))]
 
 

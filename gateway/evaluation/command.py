@@ -7,10 +7,11 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from gateway.client import Client
 from gateway.evaluation.answers import Answer, AnswersError, load_answers
@@ -18,7 +19,7 @@ from gateway.evaluation.collect import CollectError, collect, find_task
 from gateway.evaluation.comparison import ComparisonError, compare, comparison_table
 from gateway.evaluation.dataset import Dataset, DatasetError, load_dataset
 from gateway.evaluation.document import DocumentError, as_document, as_json, load_run
-from gateway.evaluation.evaluation import Evaluation, evaluate
+from gateway.evaluation.evaluation import evaluate
 from gateway.evaluation.files import write_whole
 from gateway.evaluation.page import as_page
 from gateway.evaluation.schema import Schema
@@ -32,8 +33,8 @@ def run_evaluate(chosen: argparse.Namespace, key: str | None) -> int:
     """Evaluate as the arguments say; `key` is the gateway's.
 
     Returns:
-        0 when it was done, 1 when the gateway gave no answers, 2 when arguments or files cannot be used, 130 after
-        Ctrl-C. Nothing is written unless it is 0.
+        0 when it was done, 1 when the gateway gave no answers or the result cannot be written, 2 when arguments or
+        files cannot be used, 130 after Ctrl-C. Nothing is written unless it is 0.
     """
     try:
         if chosen.out is not None:
@@ -43,16 +44,21 @@ def run_evaluate(chosen: argparse.Namespace, key: str | None) -> int:
         else:
             dataset, answers, fields, about = asyncio.run(_from_gateway(chosen, key))
         evaluation = evaluate(dataset, answers, fields, resamples=chosen.resamples, seed=chosen.seed)
-        sys.stdout.write(table(evaluation))
-        sys.stdout.flush()
-        if chosen.out is not None:
-            _write(chosen.out, evaluation, about, with_texts=not chosen.no_texts)
+        document = as_document(evaluation, about=about)
+        page = as_page(evaluation, document, with_texts=not chosen.no_texts)
     except (DatasetError, AnswersError, _ArgumentError, OSError) as error:
         return _end(str(error), EXIT_USAGE)
     except CollectError as error:
         return _end(f"{error}\nnothing was written", EXIT_FAILED)
     except KeyboardInterrupt:
         return _end("\ninterrupted: nothing was written", EXIT_INTERRUPTED)
+    sys.stdout.write(table(evaluation))
+    sys.stdout.flush()
+    try:
+        if chosen.out is not None:
+            _write(chosen.out, as_json(document), page, with_texts=not chosen.no_texts)
+    except OSError as error:
+        return _end(f"cannot write the result: {error}", EXIT_FAILED)
     return EXIT_OK
 
 
@@ -97,21 +103,21 @@ async def _from_gateway(chosen: argparse.Namespace, key: str | None) -> _Collect
         answers = await collect(
             client, task, schema, dataset.examples, concurrency=chosen.concurrency, progress=sys.stderr, **choices
         )
-    about = {"task": task, "url": chosen.url, "concurrency": chosen.concurrency}
+    about = {"task": task, "url": _without_credentials(chosen.url), "concurrency": chosen.concurrency}
     return dataset, answers, schema.fields, about | {name: value for name, value in choices.items() if value}
 
 
-def _write(out: Path, evaluation: Evaluation, about: Mapping[str, Any], *, with_texts: bool) -> None:
-    document = as_document(evaluation, about=about)
-    page = as_page(evaluation, document, with_texts=with_texts)
+def _write(out: Path, document: str, page: str, *, with_texts: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / PAGE_NAME, page, private=with_texts)
-    write_whole(out / JSON_NAME, as_json(document))
-    sys.stderr.write(f"{out / JSON_NAME}: figures only, no text of a note\n")
-    if with_texts:
-        sys.stderr.write(f"{out / PAGE_NAME}: holds notes and values; keep it where they may be kept\n")
-    else:
-        sys.stderr.write(f"{out / PAGE_NAME}: without notes and values\n")
+    write_whole(out / JSON_NAME, document)
+    held = "holds notes and values; keep it where they may be kept" if with_texts else "without notes and values"
+    sys.stderr.write(f"{out / JSON_NAME}: figures only, no text of a note\n{out / PAGE_NAME}: {held}\n")
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def run_compare(chosen: argparse.Namespace) -> int:

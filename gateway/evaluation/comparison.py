@@ -17,9 +17,8 @@ seed would do.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gateway.evaluation import scores
@@ -147,18 +146,24 @@ def _difference(name: str, before: float | None, after: float | None, draws: Seq
 
 
 def _adjusted(family: Sequence[Difference]) -> list[Difference]:
-    """The differences with Holm's adjusted p-values, in their order."""
-    tested = [one for one in family if one.p is not None]
-    ranked = sorted(tested, key=lambda one: one.p if one.p is not None else math.inf)
-    adjusted: dict[str, float] = {}
+    """The differences with adjusted p-values, in their order."""
+    tested = {one.measure: one.p for one in family if one.p is not None}
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return [replace(one, p=adjusted.get(one.measure)) for one in family]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order of the given ones.
+
+    The least of n is multiplied by n, the next one by n - 1 and so on; none becomes less than one before it, or more
+    than 1.
+    """
+    adjusted = [0.0] * len(p_values)
     highest = 0.0
-    for rank, one in enumerate(ranked):
-        highest = max(highest, min(1.0, (len(ranked) - rank) * (one.p or 0.0)))
-        adjusted[one.measure] = highest
-    return [
-        Difference(one.measure, one.first, one.second, one.difference, one.low, one.high, adjusted.get(one.measure))
-        for one in family
-    ]
+    for rank, at in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[at]))
+        adjusted[at] = highest
+    return adjusted
 
 
 def comparison_table(comparison: Comparison) -> str:

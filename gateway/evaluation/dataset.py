@@ -12,11 +12,10 @@ from typing import Any
 from gateway.evaluation.schema import Fields, Schema
 
 _TEXT, _EXPECTED = ("input", "text"), ("output", "expected")
-_MOST_SHOWN = 50
 
 
 class DatasetError(Exception):
-    """The data set cannot be used. The text lists every problem with its line, the first ones in full."""
+    """The data set cannot be used. The text lists every problem with its line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +73,7 @@ def load_dataset(path: Path, schema: Schema, *, limit: int | None = None) -> Dat
         except _LineError as error:
             problems += [f"{path}:{number}: {problem}" for problem in error.problems]
     if problems:
-        shown = problems[:_MOST_SHOWN]
-        if len(problems) > len(shown):
-            shown.append(f"... and {len(problems) - len(shown)} more")
-        raise DatasetError("\n".join([*shown, f"{len(problems)} problem(s); nothing was evaluated"]))
+        raise DatasetError("\n".join([*problems, f"{len(problems)} problem(s); nothing was evaluated"]))
     if not examples:
         raise DatasetError(f"{path}: holds no example")
     return Dataset(path.name, examples[:limit])

@@ -1,5 +1,6 @@
 """`python -m gateway evaluate` and `compare`, against a gateway before a fake engine."""
 
+import ast
 import asyncio
 import json
 import signal
@@ -38,8 +39,9 @@ async def test_a_gateway_is_evaluated(gateway: Gateway, engine: FakeEngine, tmp_
     """Three of four notes are answered as expected; in the last one the stage is wrong and a null invented."""
     data = dataset(tmp_path / "notes.jsonl", {}, {}, {}, {"stage": "III", "response": None})
     out = tmp_path / "results" / "first"
+    url = gateway.url.replace("//", "//user:password@")
     code, output, errors = await run(
-        "evaluate", data, "--url", gateway.url, "--out", str(out), "--concurrency", "2", "--resamples", "50"
+        "evaluate", data, "--url", url, "--out", str(out), "--concurrency", "2", "--resamples", "50"
     )
     assert code == 0, errors
     # 6 values in each answer: 22 right of 24; expected 23, of which 22 were given
@@ -50,6 +52,7 @@ async def test_a_gateway_is_evaluated(gateway: Gateway, engine: FakeEngine, tmp_
         "precision": 0, "recall": 0, "f1": 0, "right": 22, "false_positive": 2, "false_negative": 1,
     }  # fmt: skip
     assert found["about"]["task"] == "medical_ie"
+    assert found["about"]["url"] == gateway.url
     assert found["about"]["models"] == ["medical-ie"]
     assert found["latency_seconds"]["answers"] == 4
     assert found["calibration"]["values"] == 24
@@ -233,6 +236,16 @@ async def test_ctrl_c_writes_nothing_and_says_so(gateway: Gateway, engine: FakeE
     assert b"Traceback" not in errors
     assert not output
     assert not out.exists()
+
+
+def test_what_training_imports_is_python_3_11() -> None:
+    """The trainer's image has that version; the gateway's a later one."""
+    root = Path(__file__).resolve().parents[2] / "gateway"
+    names = ("__init__", "client", "grounding", "passages", "prompting", "words")
+    files = [root / f"{name}.py" for name in names] + [*root.glob("evaluation/*.py"), *root.glob("tasks/*.py")]
+    assert len(files) > 20
+    for file in files:
+        ast.parse(file.read_text("utf-8"), feature_version=(3, 11))
 
 
 async def test_serving_does_not_load_the_evaluation() -> None:

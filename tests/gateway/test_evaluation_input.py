@@ -183,5 +183,5 @@ def test_a_bad_file_of_answers_is_refused_with_its_lines(tmp_path: Path) -> None
         f"{path}:9: `confidence` must be 0 to 1, or null: site",
         f"{path}:10: is not JSON: Expecting property name enclosed in double quotes, column 2",
         f"{path}: has no answer to 3 example(s): 1, 2, 3",
-        "nothing was evaluated",
+        "10 problem(s); nothing was evaluated",
     ]

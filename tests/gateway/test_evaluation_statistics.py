@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.evaluation.bootstrap import interval, percentile, resampled_sums
 from gateway.evaluation.calibration import calibrate
-from gateway.evaluation.comparison import Comparison, ComparisonError, Difference, compare, comparison_table
+from gateway.evaluation.comparison import Comparison, ComparisonError, Difference, compare, comparison_table, holm
 from gateway.evaluation.document import Run
 from gateway.evaluation.evaluation import evaluate
 from gateway.evaluation.latency import measure
@@ -87,6 +87,13 @@ def test_the_least_p_is_two_draws_and_holm_multiplies_it_by_the_tests() -> None:
     assert named(comparison, "exact/stage/f1").p == pytest.approx(0.004)
     assert named(comparison, "validity").p == 1.0
     assert named(comparison, "exact/site/f1").p is None
+
+
+def test_holm_by_hand() -> None:
+    # 0.01 * 3, then 0.03 * 2, then 0.04 * 1, which may not be less than the one before it
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
 
 
 def test_the_table_says_what_is_real() -> None:
