@@ -6,9 +6,11 @@ An own module, because the ready ones stop at the first problem, and an operator
 
 from __future__ import annotations
 
+import email.utils
 import importlib
 import os
 import shutil
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -17,7 +19,7 @@ module: controller_check
 short_description: Check the controller's tools, region and credentials, all in one go
 description:
   - Looks for the session plugin, boto3 and botocore, a region and credentials that STS accepts.
-  - Changes nothing. Fails with every problem that it found, each with what to do.
+  - Changes nothing. Fails with every problem that it found, each with what to do, unless AWS can be asked for more.
 options:
   session_plugin:
     description: Path of the session plugin; empty means where the connection looks by itself.
@@ -35,12 +37,16 @@ caller:
 region:
   description: The region of every call.
   type: str
+problems:
+  description: What is missing on this machine though AWS can be asked.
+  type: list
 """
 
 PLUGIN_HELP = (
     "https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
 )
 DEFAULT_PLUGIN = "/usr/local/bin/session-manager-plugin"
+CLOCK_TOLERANCE = 240  # seconds; AWS takes 300
 CREDENTIALS_HELP = "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with `aws sso login`."
 
 
@@ -70,6 +76,13 @@ def library_problems() -> list[str]:
     return problems
 
 
+def clock_off(told: str) -> float:
+    """Return by how many seconds this machine's clock is ahead of what AWS told; 0 when it told nothing."""
+    if not told:
+        return 0.0
+    return time.time() - email.utils.parsedate_to_datetime(told).timestamp()
+
+
 def identity(problems: list[str]) -> dict[str, str]:
     """Return account, caller and region; what is wrong with them is added to problems."""
     import boto3
@@ -88,10 +101,20 @@ def identity(problems: list[str]) -> dict[str, str]:
     try:
         config = Config(connect_timeout=5, read_timeout=15, retries={"max_attempts": 3, "mode": "standard"})
         answer = boto3.session.Session(region_name=region).client("sts", config=config).get_caller_identity()
-    except (BotoCoreError, ClientError) as error:
+    except ClientError as error:
+        off = clock_off(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
+        if abs(off) > CLOCK_TOLERANCE:
+            way = "ahead of" if off > 0 else "behind"
+            problems.append(
+                f"The clock of this machine is {abs(off):.0f} s {way} AWS's, which therefore refuses what it signs"
+                f" ({error}). Set it, for example with `timedatectl set-ntp true`."
+            )
+            return found
+        problems.append(f"AWS does not accept the credentials ({error}). {CREDENTIALS_HELP}")
+        return found
+    except BotoCoreError as error:
         problems.append(
-            "AWS does not accept the credentials or cannot be reached"
-            f" ({type(error).__name__}: {error}). {CREDENTIALS_HELP}"
+            f"AWS cannot be reached, or there are no credentials ({type(error).__name__}: {error}). {CREDENTIALS_HELP}"
         )
         return found
     found["account"] = answer["Account"]
@@ -109,10 +132,10 @@ def main() -> None:
     missing = library_problems()
     problems += missing
     found = {} if missing else identity(problems)
-    if problems:
+    if problems and "account" not in found:
         numbered = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, start=1))
         module.fail_json(msg=f"This machine cannot run the playbook yet:\n{numbered}", problems=problems, **found)
-    module.exit_json(changed=False, **found)
+    module.exit_json(changed=False, problems=problems, **found)
 
 
 if __name__ == "__main__":

@@ -20,18 +20,25 @@ module: ecr_image_info
 short_description: Resolve image tags in ECR to digests
 description:
   - For each repository and tag, finds the digest. Changes nothing.
-  - Fails when a repository or a tag does not exist, naming repository, tag and the tags that do exist.
+  - A repository or a tag that does not exist is a problem, naming repository, tag and the tags that do exist.
 options:
   images:
     description: What to resolve, by a name of the caller's choosing; each with C(repository) and C(tag).
     type: dict
     required: true
+  fail:
+    description: Whether to fail when there are problems.
+    type: bool
+    default: true
 """
 
 RETURN = r"""
 images:
-  description: By the same names, C(repository), C(tag), C(digest), C(registry) and C(reference).
+  description: By the same names, C(repository), C(tag), C(digest), C(registry), C(reference) and C(size).
   type: dict
+problems:
+  description: What could not be resolved, in words.
+  type: list
 """
 
 SHOWN_TAGS = 10
@@ -67,28 +74,32 @@ def resolve(client, module, name: str, repository: str, tag: str) -> tuple[dict,
         "digest": digest,
         "registry": uri.partition("/")[0],
         "reference": f"{uri}@{digest}",
+        "size": details["imageDetails"][0].get("imageSizeInBytes"),
     }, None
 
 
 def main() -> None:
     """Resolve all the images; report all the problems."""
     module = AnsibleAWSModule(
-        argument_spec={"images": {"type": "dict", "required": True}},
+        argument_spec={"images": {"type": "dict", "required": True}, "fail": {"type": "bool", "default": True}},
         supports_check_mode=True,
     )
     client = module.client("ecr", retry_decorator=AWSRetry.jittered_backoff())
     resolved, problems = {}, []
     for name, image in module.params["images"].items():
+        if not image["tag"]:  # That the parameter is missing is told by whoever reads the parameters.
+            resolved[name] = {}
+            continue
         try:
             found, problem = resolve(client, module, name, image["repository"], str(image["tag"]))
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            module.fail_json_aws(error, msg=f"ECR could not be asked for {image['repository']}:{image['tag']}")
+            found, problem = {}, f"ECR could not be asked for {image['repository']}:{image['tag']}: {error}."
         if problem:
             problems.append(problem)
         resolved[name] = found
-    if problems:
-        module.fail_json(msg=" ".join(problems))
-    module.exit_json(changed=False, images=resolved)
+    if problems and module.params["fail"]:
+        module.fail_json(msg=" ".join(problems), problems=problems)
+    module.exit_json(changed=False, images=resolved, problems=problems)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,16 @@ import fnmatch
 import hashlib
 import http.client
 import json
-import os
 import re
 import shutil
-import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from ansible.module_utils.slm_aws import AwsError, aws, role_in
 
 MANIFEST = ".manifest.json"
 CHUNK = 1 << 20
@@ -136,38 +135,22 @@ class S3Source(Remote):
         self.bucket, _, prefix = self.source.removeprefix("s3://").partition("/")
         self.prefix = f"{prefix}/" if prefix else ""
 
-    def _aws(self, *arguments: str, timeout: float = 60) -> str:
-        command = ["aws", *arguments, "--region", self.region]
-        command += ["--cli-connect-timeout", "10", "--cli-read-timeout", "30"]
-        with tempfile.NamedTemporaryFile("w", suffix=".aws-config") as settings:
-            # The older aws command signs addresses in some regions with a method that S3 no longer takes.
-            settings.write("[default]\ns3 =\n  signature_version = s3v4\n")
-            settings.flush()
-            environment = {"AWS_CONFIG_FILE": settings.name, "AWS_MAX_ATTEMPTS": "3", **os.environ}
-            try:
-                result = subprocess.run(
-                    command, capture_output=True, text=True, timeout=timeout, check=False, env=environment
-                )
-            except FileNotFoundError:
-                raise ModelError("the aws command is not installed on the instance") from None
-            except subprocess.TimeoutExpired:
-                raise ModelError(f"S3 did not answer about {self.source} within {timeout:.0f} s") from None
-        if result.returncode == 0:
-            return result.stdout
-        raise ModelError(self._refusal(result.stderr.strip()))
+    def _aws(self, *arguments: str) -> str:
+        try:
+            return aws(*arguments, region=self.region)
+        except AwsError as error:
+            if "NoSuchBucket" in error.said:
+                raise ModelError(f"the bucket {self.bucket} of {self.source} does not exist") from None
+            if error.denied:
+                raise ModelError(self._denied(role_in(error.said))) from None
+            raise ModelError(f"{self.source} cannot be read: {error}") from None
 
-    def _refusal(self, said: str) -> str:
-        if "NoSuchBucket" in said:
-            return f"the bucket {self.bucket} of {self.source} does not exist"
-        if "AccessDenied" in said or "403" in said:
-            role = re.search(r"assumed-role/([^/\s]+)", said)
-            who = f"the instance's role {role[1]}" if role else "the instance's role"
-            bucket = f"arn:aws:s3:::{self.bucket}"
-            return (
-                f"{who} may not read {self.source}: allow it s3:ListBucket on {bucket}"
-                f" and s3:GetObject on {bucket}/{self.prefix}*"
-            )
-        return f"S3 refused {self.source}: {said.splitlines()[-1] if said else 'no reason given'}"
+    def _denied(self, who: str) -> str:
+        bucket = f"arn:aws:s3:::{self.bucket}"
+        return (
+            f"{who} may not read {self.source}: allow it s3:ListBucket on {bucket}"
+            f" and s3:GetObject on {bucket}/{self.prefix}*"
+        )
 
     def listing(self) -> dict[str, dict]:
         """Return size and ETag by relative path; raises ModelError when there is nothing."""
@@ -194,7 +177,7 @@ class S3Source(Remote):
             return urllib.request.urlopen(request(address, start), timeout=SILENCE_SECONDS)  # noqa: S310
         except urllib.error.HTTPError as error:
             if error.code == 403:
-                raise ModelError(self._refusal("AccessDenied")) from None
+                raise ModelError(self._denied("the instance's role")) from None
             if error.code == 404:
                 raise ModelError(f"{name} of {self.source} is gone") from None
             raise
@@ -269,7 +252,8 @@ class HubSource(Remote):
                 f" want, as shown on {self.hub}/{self.repository}/commits/main"
             )
         token_file = Path(options["hub_token_file"] or "/nonexistent")
-        self.token = token_file.read_text(encoding="utf-8").strip() if token_file.is_file() else ""
+        kept = token_file.read_text(encoding="utf-8").strip() if token_file.is_file() else ""
+        self.token = options.get("hub_token") or kept
 
     def _ask(self, address: str, start: int = 0):
         asked = request(address, start)
@@ -347,7 +331,7 @@ SOURCES = {"s3://": S3Source, "file://": FileSource, "hf://": HubSource}
 def open_source(name: str, source: str, options: dict) -> Source:
     """Return the source; raises ModelError when it is of no known kind.
 
-    Takes the model's name, its address, and `region`, `hub` and `hub_token_file`.
+    Takes the model's name, its address, and `region`, `hub`, `hub_token_file` and, in place of that, `hub_token`.
     """
     for scheme, kind in SOURCES.items():
         if source.startswith(scheme):

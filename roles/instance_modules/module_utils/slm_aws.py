@@ -1,0 +1,75 @@
+"""The aws command on the instance, with the instance profile: time limits, and refusals in words for the operator.
+
+The command and not boto3, which instances have not got.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+
+# The command's own limits, in seconds; a call that is tried twice stays below the limit of the whole.
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 15, 2
+# The older command signs addresses in some regions with a method that S3 no longer takes.
+SETTINGS = "[default]\ns3 =\n  signature_version = s3v4\n"
+DENIED = ("AccessDenied", "UnauthorizedOperation", "(403)", "not authorized to perform")
+CLOCK = ("SignatureDoesNotMatch", "InvalidSignature", "RequestExpired", "RequestTimeTooSkewed", "Signature expired")
+SILENT = ("Could not connect", "Connect timeout", "Read timeout", "EndpointConnectionError")
+CLOCK_HELP = (
+    "the instance's clock is wrong (AWS refuses what is signed at another time than its own): run"
+    " `timedatectl set-ntp true` on it, or restart chronyd"
+)
+
+
+class AwsError(Exception):
+    """What AWS did not do, in words for the operator; `said` is AWS's own last word, `denied` that a right lacks."""
+
+    def __init__(self, message: str, said: str = "", *, denied: bool = False) -> None:
+        """Take the message."""
+        super().__init__(message)
+        self.said, self.denied = said, denied
+
+
+def aws(*arguments: str, region: str, timeout: float = 45) -> str:
+    """Return what the aws command prints; raises AwsError, also when it takes longer than `timeout` seconds."""
+    command = ["aws", *arguments, "--region", region]
+    command += ["--cli-connect-timeout", str(CONNECT_SECONDS), "--cli-read-timeout", str(READ_SECONDS)]
+    with tempfile.NamedTemporaryFile("w", suffix=".aws-config") as settings:
+        settings.write(SETTINGS)
+        settings.flush()
+        environment = {"AWS_MAX_ATTEMPTS": str(ATTEMPTS), "AWS_CONFIG_FILE": settings.name, **os.environ}
+        try:
+            result = subprocess.run(
+                command, capture_output=True, text=True, timeout=timeout, check=False, env=environment
+            )
+        except FileNotFoundError:
+            raise AwsError("the aws command is not installed on the instance") from None
+        except subprocess.TimeoutExpired:
+            raise AwsError(f"AWS did not answer `aws {' '.join(arguments[:2])}` within {timeout:.0f} s") from None
+    if result.returncode == 0:
+        return result.stdout
+    raise refusal(result.stderr.strip() or f"exit code {result.returncode}")
+
+
+def refusal(said: str) -> AwsError:
+    """Return the error for what the aws command said on its standard error."""
+    last = said.splitlines()[-1]
+    if any(words in said for words in CLOCK):
+        return AwsError(CLOCK_HELP, last)
+    if any(words in said for words in DENIED):
+        return AwsError(f"{role_in(said)} lacks a right: {last}", last, denied=True)
+    if "Unable to locate credentials" in said:
+        return AwsError("the instance has no instance profile, or its metadata service does not answer", last)
+    if any(words in said for words in SILENT):
+        return AwsError(
+            f"the instance does not reach AWS: {last}. Check its route, its security group, its endpoints", last
+        )
+    return AwsError(last, last)
+
+
+def role_in(said: str) -> str:
+    """Return the instance's role as a refusal names it."""
+    role = re.search(r"assumed-role/([\w+=,.@-]+)", said)
+    return f"the instance's role {role[1]}" if role else "the instance's role"

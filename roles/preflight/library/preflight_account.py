@@ -1,0 +1,360 @@
+#!/usr/bin/python
+"""Look in the account for everything that would make a deployment fail, before anything is touched.
+
+An own module, because the ready ones stop at the first problem, and no collection asks for quotas or simulates rights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError  # What is no AWS, such as a proxy, may answer anything.
+
+DOCUMENTATION = r"""
+module: preflight_account
+short_description: Find everything in the account that would make a deployment fail
+description:
+  - Secrets (described, never read), the transfer bucket, models in S3, the instance, the right to start it and to open
+    a session, and the quota that the start needs.
+  - Changes nothing. What the credentials may not look at is no problem.
+options:
+  instance_id:
+    description: The instance; empty when it is not known.
+    type: str
+    default: ""
+  caller:
+    description: ARN of the credentials.
+    type: str
+    default: ""
+  bucket:
+    description: The transfer bucket; empty when it is not known.
+    type: str
+    default: ""
+  models:
+    description: Sources of models by name; empty where unknown.
+    type: dict
+    default: {}
+  secrets:
+    description: The secrets, each with C(name) and C(parameter).
+    type: list
+    elements: dict
+    default: []
+  accelerator:
+    description: What the engine computes on.
+    type: str
+    choices: [gpu, cpu]
+    default: gpu
+"""
+
+RETURN = r"""
+problems:
+  description: What would make a deployment fail, each with what to do.
+  type: list
+shared_problems:
+  description: The same, of what the instance looks at by itself, and better, when it can be reached.
+  type: list
+warnings_found:
+  description: What is not as it should be, but does no harm to a deployment.
+  type: list
+unseen:
+  description: What could not be looked at, and why.
+  type: list
+state:
+  description: The instance's state; empty when it is not known.
+  type: str
+reachable:
+  description: Whether Systems Manager reaches the instance, so that it can be looked at without starting anything.
+  type: bool
+"""
+
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "AccessDeniedFault"}
+# Service Quotas' codes of EC2's vCPUs of running On-Demand instances, by the first letters of the type.
+QUOTAS = {
+    "g": ("L-DB2E81BA", "Running On-Demand G and VT instances"),
+    "vt": ("L-DB2E81BA", "Running On-Demand G and VT instances"),
+    "p": ("L-417A185B", "Running On-Demand P instances"),
+}
+LETTERS = re.compile(r"[a-z]+")
+EXPIRY_DAYS = 1
+LOOKS = ("secrets", "models", "bucket", "instance")
+
+
+def code_of(error: ClientError) -> str:
+    """Return AWS's own code of an error."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+class Account:
+    """The looks, each a method that yields problems; warnings, and what was not seen, are collected."""
+
+    def __init__(self, client_of, options: dict) -> None:
+        """Take a function from a service's name to its client, and the module's options."""
+        self._client_of, self.options = client_of, options
+        self.warnings: list[str] = []
+        self.unseen: list[str] = []
+        self.state, self.reachable = "", False
+
+    def secrets(self) -> Iterator[str]:
+        """Every secret exists and has a value."""
+        client = self._client_of("secretsmanager")
+        for secret in self.options["secrets"]:
+            label = f"The secret {secret['name']} (named by the parameter {secret['parameter']})"
+            try:
+                about = client.describe_secret(SecretId=secret["name"])
+            except ClientError as error:
+                if code_of(error) == "ResourceNotFoundException":
+                    yield f"{label} does not exist: create it, or correct the parameter."
+                else:
+                    self._left_out(error, label, "secretsmanager:DescribeSecret")
+                continue
+            if about.get("DeletedDate"):
+                yield f"{label} is marked for deletion: restore it, or correct the parameter."
+            elif about.get("VersionIdsToStages") == {}:
+                yield f"{label} has no value: put one."
+
+    def bucket(self) -> Iterator[str]:
+        """The transfer bucket is there and private; unversioned and with an expiry, too."""
+        name = self.options["bucket"]
+        if not name:
+            return
+        client = self._client_of("s3")
+        try:
+            client.head_bucket(Bucket=name)
+        except ClientError as error:
+            if code_of(error) in {"404", "NoSuchBucket"}:
+                yield f"The transfer bucket {name} does not exist: make it, or correct s3/transfer-bucket."
+            else:
+                yield f"Your credentials may not use the transfer bucket {name} ({error}): allow s3:ListBucket on it."
+            return
+        yield from self._public(client, name)
+        with self._tolerant(f"Whether the bucket {name} is versioned", "s3:GetBucketVersioning"):
+            if client.get_bucket_versioning(Bucket=name).get("Status") == "Enabled":
+                self.warnings.append(
+                    f"The transfer bucket {name} keeps old versions of what passed through it: suspend its versioning."
+                )
+        with self._tolerant(f"The expiry in the bucket {name}", "s3:GetLifecycleConfiguration"):
+            if not self._expires(client, name):
+                self.warnings.append(
+                    f"Objects in the transfer bucket {name} do not expire after a day: give it such a lifecycle rule."
+                )
+
+    def _public(self, client, name: str) -> Iterator[str]:
+        with self._tolerant(f"Whether public access to the bucket {name} is blocked", "s3:GetBucketPublicAccessBlock"):
+            try:
+                blocked = client.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
+            except ClientError as error:
+                if code_of(error) != "NoSuchPublicAccessBlockConfiguration":
+                    raise
+                blocked = {}
+            if blocked and all(blocked.values()):
+                return
+            self.warnings.append(
+                f"Public access to the transfer bucket {name} is not blocked altogether: block all of it."
+            )
+        open_to_all = False
+        with self._tolerant(f"Who may use the bucket {name}", "s3:GetBucketAcl"):
+            grants = client.get_bucket_acl(Bucket=name)["Grants"]
+            open_to_all = any(grant["Grantee"].get("URI", "").endswith("/AllUsers") for grant in grants)
+        with self._tolerant(f"Whether the bucket {name} is public", "s3:GetBucketPolicyStatus"):
+            try:
+                open_to_all = client.get_bucket_policy_status(Bucket=name)["PolicyStatus"]["IsPublic"] or open_to_all
+            except ClientError as error:
+                if code_of(error) != "NoSuchBucketPolicy":
+                    raise
+        if open_to_all:
+            yield f"The transfer bucket {name} is public: block all public access to it."
+
+    @staticmethod
+    def _expires(client, name: str) -> bool:
+        """Say whether a rule lets every object expire after a day."""
+        try:
+            rules = client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+        except ClientError as error:
+            if code_of(error) != "NoSuchLifecycleConfiguration":
+                raise
+            return False
+        return any(
+            rule["Status"] == "Enabled"
+            and rule.get("Expiration", {}).get("Days", EXPIRY_DAYS + 1) <= EXPIRY_DAYS
+            and not rule.get("Filter", {}).get("Prefix", rule.get("Prefix", ""))
+            for rule in rules
+        )
+
+    def models(self) -> Iterator[str]:
+        """Models in S3 exist; the instance looks at them itself, with its own rights, and at those from elsewhere."""
+        client = self._client_of("s3")
+        for name, source in self.options["models"].items():
+            if not source.startswith("s3://"):
+                continue
+            bucket, _, prefix = source.removeprefix("s3://").strip("/").partition("/")
+            try:
+                found = client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=1)
+            except ClientError as error:
+                if code_of(error) == "NoSuchBucket":
+                    yield f"The bucket {bucket} of the {name} model ({source}) does not exist: correct model/{name}."
+                else:
+                    self._left_out(error, f"The {name} model at {source}", "s3:ListBucket")
+                continue
+            if not found.get("KeyCount"):
+                yield f"There is nothing at {source} (the {name} model): upload it, or correct model/{name}."
+
+    def instance(self) -> Iterator[str]:
+        """The instance can be used as it is, or started."""
+        name = self.options["instance_id"]
+        if not name:
+            return
+        client = self._client_of("ec2")
+        reservations = client.describe_instances(InstanceIds=[name])["Reservations"]
+        found = next((each for reservation in reservations for each in reservation["Instances"]), None)
+        self.state = found["State"]["Name"] if found else "gone"
+        if not found or self.state in {"terminated", "shutting-down"}:
+            yield f"The instance {name} is {self.state}: make another one with playbooks/provision.yml."
+            return
+        if not found.get("IamInstanceProfile"):
+            yield (
+                f"The instance {name} has no instance profile, so it can fetch neither secrets nor images: attach one"
+                " with AmazonSSMManagedInstanceCore and what the README lists."
+            )
+        kind = found["InstanceType"]
+        about = next(iter(client.describe_instance_types(InstanceTypes=[kind])["InstanceTypes"]), {})
+        if self.options["accelerator"] == "gpu" and about and "GpuInfo" not in about:
+            yield (
+                f"The instance {name} is a {kind}, which has no GPU: take one that has, such as g6.2xlarge, or set the"
+                " parameter engine/accelerator to cpu."
+            )
+        yield from self._session(name)
+        if self.state == "running":
+            self.reachable = self._online(name)
+        elif self.state in {"stopped", "stopping"}:
+            yield from self._start(client, name)
+            yield from self._quota(client, kind, about.get("VCpuInfo", {}).get("DefaultVCpus", 0))
+
+    def _online(self, name: str) -> bool:
+        """Say whether Systems Manager reaches the instance."""
+        chosen = [{"Key": "InstanceIds", "Values": [name]}]
+        listed = self._client_of("ssm").describe_instance_information(Filters=chosen)["InstanceInformationList"]
+        return any(each["PingStatus"] == "Online" for each in listed)
+
+    def _start(self, client, name: str) -> Iterator[str]:
+        """The credentials may start it; EC2 says so without doing it."""
+        try:
+            client.start_instances(InstanceIds=[name], DryRun=True)
+        except ClientError as error:
+            if code_of(error) in DENIED:
+                yield f"Your credentials may not start the instance {name}: allow them ec2:StartInstances on it."
+            elif code_of(error) not in {"DryRunOperation", "IncorrectInstanceState"}:
+                self.unseen.append(f"Whether the instance may be started: {error}.")
+
+    def _quota(self, client, kind: str, needed: int) -> Iterator[str]:
+        """The account's vCPUs suffice for one more of this type."""
+        family = LETTERS.match(kind)
+        code, title = QUOTAS.get(family[0] if family else "", ("", ""))
+        if not code or not needed:
+            return
+        with self._tolerant(f"The quota {title}", "servicequotas:GetServiceQuota"):
+            quota = self._client_of("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=code)
+            limit, used = quota["Quota"]["Value"], self._running_vcpus(client, code)
+            if used + needed > limit:
+                yield (
+                    f"The quota {title} is {limit:.0f} vCPUs; {used} run and this {kind} needs {needed} more: ask for a"
+                    f" higher quota ({code}) in the Service Quotas console, or stop others."
+                )
+
+    @staticmethod
+    def _running_vcpus(client, code: str) -> int:
+        """Return the vCPUs of the running On-Demand instances that count for a quota."""
+        prefixes = [prefix for prefix, (other, _) in QUOTAS.items() if other == code]
+        chosen = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+        pages = client.get_paginator("describe_instances").paginate(Filters=chosen)
+        every = [each for page in pages for reservation in page["Reservations"] for each in reservation["Instances"]]
+        families = [(each, LETTERS.match(each["InstanceType"])) for each in every if not each.get("InstanceLifecycle")]
+        counted = [each.get("CpuOptions", {}) for each, family in families if family and family[0] in prefixes]
+        return sum(cpu.get("CoreCount", 0) * cpu.get("ThreadsPerCore", 0) for cpu in counted)
+
+    def _session(self, name: str) -> Iterator[str]:
+        """The credentials' own policies let them open a session; IAM can say so only of users and roles."""
+        caller = re.fullmatch(r"arn:([\w-]+):(?:iam|sts)::(\d+):(user|assumed-role)/(.+)", self.options["caller"])
+        if not caller:
+            return
+        partition, account, kind, path = caller.groups()
+        role = f"role/{path.partition('/')[0]}"
+        principal = f"arn:{partition}:iam::{account}:{role if kind == 'assumed-role' else f'user/{path}'}"
+        with self._tolerant("Whether you may open a session", "iam:SimulatePrincipalPolicy"):
+            answer = self._client_of("iam").simulate_principal_policy(
+                PolicySourceArn=principal,
+                ActionNames=["ssm:StartSession"],
+                ResourceArns=[f"arn:{partition}:ec2:{self.options['region']}:{account}:instance/{name}"],
+            )
+            for result in answer["EvaluationResults"]:
+                # A right that depends on a tag cannot be judged here.
+                if result["EvalDecision"] != "allowed" and not result.get("MissingContextValues"):
+                    yield f"{principal} may not open a session with {name}: allow it ssm:StartSession."
+
+    @contextlib.contextmanager
+    def _tolerant(self, what: str, action: str) -> Iterator[None]:
+        """Note what cannot be asked."""
+        try:
+            yield
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
+            self._left_out(error, what, action)
+
+    def _left_out(self, error: Exception, what: str, action: str) -> None:
+        """Note that something was not looked at, and why."""
+        denied = isinstance(error, ClientError) and code_of(error) in DENIED
+        why = f"your credentials lack {action}" if denied else str(error).splitlines()[0]
+        self.unseen.append(f"{what}: {why}.")
+
+
+def look(account: Account) -> dict[str, list[str]]:
+    """Run the looks side by side; return the problems of each."""
+
+    def run(name: str) -> list[str]:
+        problems = []
+        try:
+            problems.extend(getattr(account, name)())
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
+            problems.append(f"AWS could not be asked about {name}: {error}.")
+        return problems
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(LOOKS, pool.map(run, LOOKS), strict=True))
+
+
+def main() -> None:
+    """Look and tell; the role fails when there is a problem, together with those found elsewhere."""
+    module = AnsibleAWSModule(
+        argument_spec={
+            "instance_id": {"type": "str", "default": ""},
+            "caller": {"type": "str", "default": ""},
+            "bucket": {"type": "str", "default": ""},
+            "models": {"type": "dict", "default": {}},
+            "secrets": {"type": "list", "elements": "dict", "default": [], "no_log": False},
+            "accelerator": {"type": "str", "choices": ["gpu", "cpu"], "default": "gpu"},
+        },
+        supports_check_mode=True,
+    )
+    services = ["secretsmanager", "s3", "ec2", "ssm", "iam", "service-quotas"]
+    # Made one after the other: boto3's session is not to be used by several threads at once.
+    clients = {service: module.client(service) for service in services}
+    account = Account(clients.__getitem__, {**module.params, "region": module.region})
+    problems = look(account)
+    module.exit_json(
+        changed=False,
+        problems=problems["bucket"] + problems["instance"],
+        shared_problems=problems["secrets"] + problems["models"],
+        warnings_found=account.warnings,
+        unseen=account.unseen,
+        state=account.state,
+        reachable=account.reachable,
+    )
+
+
+if __name__ == "__main__":
+    main()
