@@ -13,35 +13,44 @@ from training.tokenizer import encode
 
 @dataclass(frozen=True)
 class Sample:
-    """One sequence: its token ids, and which of them are to be learnt."""
+    """One sequence: its token ids, and how much each of them counts as a target, 0 to 1."""
 
     tokens: list[int]
-    learnt: list[bool]
+    learnt: list[float]
 
     def __len__(self) -> int:
         return len(self.tokens)
 
 
-def make_sample(tokenizer: Tokenizer, parts: Iterable[tuple[str, bool]]) -> Sample:
-    """Tokens of consecutive parts of a text, each with whether it is to be learnt."""
+def make_sample(tokenizer: Tokenizer, parts: Iterable[tuple[str, float]]) -> Sample:
+    """Tokens of consecutive parts of a text, each with how much it counts as a target; True is 1, False 0."""
     tokens: list[int] = []
-    learnt: list[bool] = []
-    for text, is_learnt in parts:
+    learnt: list[float] = []
+    for text, weight in parts:
         ids = encode(tokenizer, text)
         tokens += ids
-        learnt += [is_learnt] * len(ids)
+        learnt += [float(weight)] * len(ids)
     return Sample(tokens, learnt)
 
 
 def pad(samples: Sequence[Sample], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and learnt flags as tensors, batch x longest, padded on the right."""
+    """Ids, and which of them are targets at all, as tensors: batch x longest, padded on the right."""
     longest = max(map(len, samples))
     tokens = torch.full((len(samples), longest), padding, dtype=torch.long)
     learnt = torch.zeros((len(samples), longest), dtype=torch.bool)
     for row, sample in enumerate(samples):
         tokens[row, : len(sample)] = torch.tensor(sample.tokens)
-        learnt[row, : len(sample)] = torch.tensor(sample.learnt)
+        learnt[row, : len(sample)] = torch.tensor(sample.learnt) > 0
     return tokens, learnt
+
+
+def weights(samples: Sequence[Sample]) -> torch.Tensor:
+    """How much each token counts as a target, in the shape of `pad`."""
+    longest = max(map(len, samples))
+    counted = torch.zeros((len(samples), longest))
+    for row, sample in enumerate(samples):
+        counted[row, : len(sample)] = torch.tensor(sample.learnt)
+    return counted
 
 
 def group_by_length(samples: Sequence[Sample], batch_tokens: int) -> list[list[Sample]]:

@@ -3,6 +3,9 @@
 The notes are made from a small grammar of our own, in `notes.yaml`. `[one|two]` in a pattern stands for one of its
 alternatives and may be nested; `{name}` stands for a value. The answers follow the habits of the public data set: sites
 by their organ, a metastatic disease as stage IV, tests that were not done or found nothing as null.
+
+Some phrasings and values, in `held_out.yaml`, are never trained on. Notes made with them show what the model reads
+that it has not learnt by heart.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -22,7 +25,9 @@ from training.dataset import FIELDS, Note
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 
 
-_GRAMMAR_FILE = Path(__file__).resolve().parent / "notes.yaml"
+_FOLDER = Path(__file__).resolve().parent
+Split = Literal["training", "phrasings", "values", "both"]
+"""Which notes: those to train on, or those with held-out phrasings, held-out values, or both."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,33 @@ class _Cancer:
     sites: list[str]
 
 
+class _Grammar:
+    """The patterns and values of one split, and the random numbers that choose among them."""
+
+    def __init__(self, split: Split, rng: random.Random) -> None:
+        self.rng = rng
+        self._lists = _lists(split)
+        self.cancers: list[_Cancer] = self._lists["cancers"]
+
+    def __getitem__(self, name: str) -> Any:
+        return self._lists[name]
+
+
 @cache
-def _grammar() -> dict[str, Any]:
-    grammar: dict[str, Any] = yaml.safe_load(_GRAMMAR_FILE.read_text(encoding="utf-8"))
-    return grammar | {"cancers": [_Cancer(**cancer) for cancer in grammar["cancers"]]}
+def _lists(split: Split) -> dict[str, Any]:
+    lists = _read("notes.yaml")
+    held_out = _read("held_out.yaml")
+    if split in ("phrasings", "both"):
+        lists = lists | held_out["phrasings"]
+    if split in ("values", "both"):
+        lists = lists | {"cancers": held_out["cancers"]}
+    return lists | {"cancers": [_Cancer(**cancer) for cancer in lists["cancers"]]}
+
+
+@cache
+def _read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((_FOLDER / name).read_text(encoding="utf-8"))
+    return content
 
 
 def _expand(pattern: str, rng: random.Random) -> str:
@@ -49,13 +77,14 @@ def _expand(pattern: str, rng: random.Random) -> str:
     return pattern
 
 
-def _fill(name: str, rng: random.Random, **values: str) -> str:
+def _fill(name: str, grammar: _Grammar, **values: str) -> str:
     """A sentence of the grammar's list `name`."""
-    return _render(_grammar()[name], rng, **values)
+    return _render(grammar[name], grammar, **values)
 
 
-def _render(patterns: list[str], rng: random.Random, **values: str) -> str:
+def _render(patterns: list[str], grammar: _Grammar, **values: str) -> str:
     """One of the patterns with its choices made, its values put in and its first letter as a sentence has it."""
+    rng = grammar.rng
     common = {
         "age": str(rng.randint(28, 89)),
         "percent": str(rng.choice((1, 5, 10, 15, 20, 25, 30, 40, 50, 55, 60, 70, 80, 90))),
@@ -67,17 +96,17 @@ def _render(patterns: list[str], rng: random.Random, **values: str) -> str:
         "pressure": str(rng.randint(105, 165)),
         "letter": rng.choice("ABDGHKLMNPRST"),
         "letter_digit": str(rng.randint(0, 9)),
-        "symptom": rng.choice(_grammar()["symptom"]),
-        "symptom2": rng.choice(_grammar()["symptom"]),
-        "place": rng.choice(_grammar()["place"]),
+        "symptom": rng.choice(grammar["symptom"]),
+        "symptom2": rng.choice(grammar["symptom"]),
+        "place": rng.choice(grammar["place"]),
     }
     text = _expand(rng.choice(patterns), rng).format(**common | values)
     return text[:1].upper() + text[1:]
 
 
-def _join_sites(sites: list[str], rng: random.Random) -> str:
-    known = _grammar()["site_phrases"]
-    phrases = [_render(known.get(site, ["metastases in the " + site]), rng) for site in sites]
+def _join_sites(sites: list[str], grammar: _Grammar) -> str:
+    known = grammar["site_phrases"]
+    phrases = [_render(known.get(site, ["metastases in the " + site]), grammar) for site in sites]
     return " and ".join(phrase[:1].lower() + phrase[1:] for phrase in phrases)
 
 
@@ -90,107 +119,118 @@ _Finding = tuple[str | None, list[str]]
 """A field's value, and the sentences that say so."""
 
 
-def _stage(metastatic: bool, said: bool, rng: random.Random) -> _Finding:
+def _stage(metastatic: bool, said: bool, grammar: _Grammar) -> _Finding:
     """`said`: the opening already calls the disease metastatic."""
+    rng = grammar.rng
     if not metastatic and rng.random() < 0.25:
         return None, []
-    stage = "IV" if metastatic else rng.choice(_grammar()["stages"])
-    return stage, [] if said and rng.random() < 0.6 else [_fill("staged", rng, stage=stage)]
+    stage = "IV" if metastatic else rng.choice(grammar["stages"])
+    return stage, [] if said and rng.random() < 0.6 else [_fill("staged", grammar, stage=stage)]
 
 
-def _mutation(cancer: _Cancer, rng: random.Random) -> _Finding:
+def _mutation(cancer: _Cancer, grammar: _Grammar) -> _Finding:
+    rng = grammar.rng
     if rng.random() < 0.6:
         mutations = rng.sample(cancer.mutations, k=rng.choice((1, 1, 1, 2)))
-        return "; ".join(mutations), [_fill("mutated", rng, mutation=rng.choice(("; ", " and ")).join(mutations))]
-    return None, [_fill("not_mutated", rng)] if rng.random() < 0.6 else []
+        return "; ".join(mutations), [_fill("mutated", grammar, mutation=rng.choice(("; ", " and ")).join(mutations))]
+    return None, [_fill("not_mutated", grammar)] if rng.random() < 0.6 else []
 
 
-def _biomarker(cancer: _Cancer, rng: random.Random) -> _Finding:
+def _biomarker(cancer: _Cancer, grammar: _Grammar) -> _Finding:
+    rng = grammar.rng
     if rng.random() < 0.6:
-        biomarker = _render(cancer.biomarkers, rng)
-        return biomarker, [_fill("marked", rng, biomarker=biomarker)]
-    return None, [_fill("not_marked", rng)] if rng.random() < 0.5 else []
+        biomarker = _render(cancer.biomarkers, grammar)
+        return biomarker, [_fill("marked", grammar, biomarker=biomarker)]
+    return None, [_fill("not_marked", grammar)] if rng.random() < 0.5 else []
 
 
-def _sites(cancer: _Cancer, metastatic: bool, rng: random.Random) -> _Finding:
+def _sites(cancer: _Cancer, metastatic: bool, grammar: _Grammar) -> _Finding:
+    rng = grammar.rng
     if metastatic:
         sites = rng.sample(cancer.sites, k=min(len(cancer.sites), rng.choice((1, 1, 1, 2, 2))))
-        return ", ".join(sites), [_fill("spread", rng, sites=_join_sites(sites, rng))]
-    return None, [_fill("not_spread", rng)] if rng.random() < 0.5 else []
+        return ", ".join(sites), [_fill("spread", grammar, sites=_join_sites(sites, grammar))]
+    return None, [_fill("not_spread", grammar)] if rng.random() < 0.5 else []
 
 
-def _treatment(cancer: _Cancer, metastatic: bool, rng: random.Random) -> _Finding:
+def _treatment(cancer: _Cancer, metastatic: bool, grammar: _Grammar) -> _Finding:
+    rng = grammar.rng
     if rng.random() < 0.06:
-        return None, [_fill("not_treated", rng)]
+        return None, [_fill("not_treated", grammar)]
     given, sentences = [], []
     if cancer.operations and not metastatic and rng.random() < 0.6:
         given.append(rng.choice(cancer.operations))
-        sentences.append(_fill("operated", rng, operation=given[-1]))
+        sentences.append(_fill("operated", grammar, operation=given[-1]))
     if not given or rng.random() < 0.6:
         given.append(rng.choice(cancer.systemic))
-        sentences.append(_fill("treated", rng, treatment=given[-1]))
+        sentences.append(_fill("treated", grammar, treatment=given[-1]))
     return "; ".join(given), sentences
 
 
-def _response(metastatic: bool, rng: random.Random) -> _Finding:
+def _response(metastatic: bool, grammar: _Grammar) -> _Finding:
+    rng = grammar.rng
     if rng.random() < 0.15:
         return None, []
-    grammar = _grammar()
     response = rng.choice(grammar["outcomes"]["metastatic" if metastatic else "localised"])
-    return response, [_render(grammar["responses"][response], rng) + "."]
+    return response, [_render(grammar["responses"][response], grammar) + "."]
 
 
-def make_note(rng: random.Random) -> Note:
+def _make_note(grammar: _Grammar) -> Note:
     """A note on one patient with cancer, and its answer."""
-    cancer = rng.choice(_grammar()["cancers"])
+    rng = grammar.rng
+    cancer = rng.choice(grammar.cancers)
     name = rng.choice(cancer.names)
     metastatic = bool(cancer.sites) and rng.random() < 0.55
     spread = rng.choice(("metastatic ", "", "")) if metastatic else ""
-    stage, staged = _stage(metastatic, bool(spread), rng)
-    mutation, mutated = _mutation(cancer, rng)
-    biomarker, marked = _biomarker(cancer, rng)
-    sites, located = _sites(cancer, metastatic, rng)
+    stage, staged = _stage(metastatic, bool(spread), grammar)
+    mutation, mutated = _mutation(cancer, grammar)
+    biomarker, marked = _biomarker(cancer, grammar)
+    sites, located = _sites(cancer, metastatic, grammar)
     findings = [*staged, *mutated, *marked, *located]
     rng.shuffle(findings)
-    treatment, treated = _treatment(cancer, metastatic, rng)
-    response, responded = _response(metastatic, rng) if treatment else (None, [])
+    treatment, treated = _treatment(cancer, metastatic, grammar)
+    response, responded = _response(metastatic, grammar) if treatment else (None, [])
     body = [*findings, *treated, *responded]
     for _ in range(rng.choice((0, 0, 1, 1, 2))):
-        body.insert(rng.randint(0, len(body)), _fill("other", rng))
+        body.insert(rng.randint(0, len(body)), _fill("other", grammar))
     adverb = rng.choice(("", "", "newly diagnosed ", "recurrent ")) if not spread else ""
-    opening = _fill("opening", rng, person=_fill("person", rng), adverb=adverb, spread=spread, cancer=name)
+    opening = _fill("opening", grammar, person=_fill("person", grammar), adverb=adverb, spread=spread, cancer=name)
     values = (name, stage, mutation, biomarker, treatment, response, sites)
     return Note(_tidy([opening, *body]), dict(zip(FIELDS, values, strict=True)))
 
 
-def make_no_cancer_note(rng: random.Random) -> Note:
+def _make_no_cancer_note(grammar: _Grammar) -> Note:
     """A note on a patient without cancer: every field of its answer is null."""
-    rest = " ".join(_fill("finding", rng) for _ in range(rng.choice((0, 1, 2))))
+    rng = grammar.rng
+    rest = " ".join(_fill("finding", grammar) for _ in range(rng.choice((0, 1, 2))))
     text = _fill(
         "no_cancer",
-        rng,
-        person=_fill("person", rng),
-        condition=_expand(rng.choice(_grammar()["condition"]), rng),
-        plan=_fill("plan", rng),
-        negative=_fill("negative", rng),
+        grammar,
+        person=_fill("person", grammar),
+        condition=_expand(rng.choice(grammar["condition"]), rng),
+        plan=_fill("plan", grammar),
+        negative=_fill("negative", grammar),
         rest=rest,
     )
     return Note(_tidy([text]), dict.fromkeys(FIELDS))
 
 
-def make_notes(count: int, no_cancer_fraction: float, seed: int) -> Iterator[Note]:
-    """`count` notes, of which about `no_cancer_fraction` have no cancer in them; the same for the same seed."""
-    rng = random.Random(seed)
+def make_notes(count: int, no_cancer_fraction: float, seed: int, split: Split = "training") -> Iterator[Note]:
+    """`count` notes, of which about `no_cancer_fraction` have no cancer in them; the same for the same seed.
+
+    Args:
+        split: notes to train on, or notes with phrasings or values that no training note has.
+    """
+    grammar = _Grammar(split, random.Random(seed))
     for _ in range(count):
-        yield make_no_cancer_note(rng) if rng.random() < no_cancer_fraction else make_note(rng)
+        yield _make_no_cancer_note(grammar) if grammar.rng.random() < no_cancer_fraction else _make_note(grammar)
 
 
 def mutation_names() -> list[str]:
-    """Every mutation that the grammar knows, once, in its order."""
-    return list(dict.fromkeys(name for cancer in _grammar()["cancers"] for name in cancer.mutations))
+    """Every mutation that the training notes can have, once, in the grammar's order."""
+    return list(dict.fromkeys(name for cancer in _lists("training")["cancers"] for name in cancer.mutations))
 
 
 def drug_names() -> list[str]:
-    """Every single drug that the grammar knows, once, in its order."""
-    treatments = [treatment for cancer in _grammar()["cancers"] for treatment in cancer.systemic]
+    """Every single drug that the training notes can have, once, in the grammar's order."""
+    treatments = [treatment for cancer in _lists("training")["cancers"] for treatment in cancer.systemic]
     return list(dict.fromkeys(drug for treatment in treatments for drug in treatment.split(" and ")))

@@ -40,7 +40,7 @@ def _write_heads(model: LlamaForCausalLM) -> None:
     hidden, size = config.hidden_size, config.head_dim
     if config.num_hidden_layers < 4 or config.num_attention_heads < 4 or config.num_key_value_heads < 2:
         raise ValueError("copying can be planted into 4 layers, 4 heads and 2 key/value heads or more only")
-    half, quarter = hidden // 2, hidden // 4
+    half, quarter = hidden // 2, min(hidden // 4, size)
     heads_per_key = config.num_attention_heads // config.num_key_value_heads
 
     embeddings = model.model.embed_tokens.weight

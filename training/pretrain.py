@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from torch.optim import AdamW, Muon
 from transformers import LlamaForCausalLM
 
-from training.batching import Sample, group_by_length, make_sample, pad
+from training.batching import Sample, group_by_length, make_sample, pad, weights
 from training.chat import PADDING, SPECIAL_TOKENS
 from training.config import PretrainConfig, TrainingConfig
 from training.dataset import FIELDS, Note
 from training.labels import harmonise
-from training.model import answer_loss, build_model, save_model
+from training.model import add_dropout, answer_loss, build_model, save_model
 from training.notes import drug_names, make_notes, mutation_names
 from training.planting import plant_copying
 from training.progress import Checkpoint, Progress
@@ -26,12 +27,13 @@ from training.synthetic import DocumentMaker
 from training.tokenizer import save_tokenizer, train_tokenizer
 from training.variation import Variation
 
-_SYNTHETIC_NOTES = 2000
+_SYNTHETIC_NOTES = 3000
 _NO_CANCER_FRACTION = 0.3
 _PROMPT_WEIGHT = 100  # the prompt stands in every request: its words are whole tokens
-_POOL = 64  # documents that are batched together by length
+_POOL = 256  # documents that are batched together by length
 _LONGEST = 512
-_REPEATS_AT_THE_END = 0.1
+_REPEATS_AT_THE_END = 0.05
+_WARMUP_TOKENS = 50_000
 
 
 def make_tokenizer(notes: Sequence[Note], prompt: Prompt, config: TrainingConfig) -> Tokenizer:
@@ -52,31 +54,45 @@ def make_words(tokenizer: Tokenizer) -> list[str]:
     return sorted(words | set(FIELDS))
 
 
-def _samples(maker: DocumentMaker, tokenizer: Tokenizer) -> Iterator[Sample]:
-    while True:
-        sample = make_sample(tokenizer, ((part.text, part.learnt) for part in maker.make()))
-        if len(sample) <= _LONGEST:
-            yield sample
+class _Curriculum:
+    """The batches of a run, a pool of documents at a time: what a pool holds follows from its number and its start."""
+
+    def __init__(self, maker: DocumentMaker, tokenizer: Tokenizer, config: PretrainConfig) -> None:
+        self._maker, self._tokenizer, self._config = maker, tokenizer, config
+
+    def pool(self, number: int, done: int) -> list[list[Sample]]:
+        """The batches of pool `number`, which starts after `done` tokens."""
+        config, maker = self._config, self._maker
+        seed = config.seed * 1_000_000 + number
+        maker.seed(seed)
+        maker.generated = list(make_notes(_POOL // 4, _NO_CANCER_FRACTION, seed))
+        maker.repeat_share, maker.facts_share = repeat_share(done, config), facts_share(done, config)
+        samples: list[Sample] = []
+        while len(samples) < _POOL:
+            sample = make_sample(self._tokenizer, ((part.text, part.learnt) for part in maker.make()))
+            if len(sample) <= _LONGEST:
+                samples.append(sample)
+        size = config.batch_tokens_start if done < config.start_tokens else config.batch_tokens
+        batches = group_by_length(samples, size)
+        random.Random(number).shuffle(batches)
+        return batches
 
 
-def _batches(samples: Iterator[Sample], batch_tokens: int, rng: random.Random) -> Iterator[list[Sample]]:
-    while True:
-        grouped = group_by_length([next(samples) for _ in range(_POOL)], batch_tokens)
-        rng.shuffle(grouped)
-        yield from grouped
+def rate(done: int, config: PretrainConfig) -> float:
+    """Factor on the learning rates: a short rise, level, then down to zero in a line."""
+    return min(1.0, (done + 1) / _WARMUP_TOKENS, max(0.0, (config.tokens - done) / config.decay_tokens))
 
 
-def _rate(share: float, config: PretrainConfig) -> float:
-    """Factor on the learning rate after `share` of the run: a short rise, level, then down to zero in a line."""
-    rise = min(1.0, share / 0.01)
-    return rise * min(1.0, (1.0 - share) / config.decay_fraction)
-
-
-def _repeat_share(share: float, config: PretrainConfig) -> float:
-    """Share of repeated runs among the documents after `share` of the run: all, then fewer, then a few to the end."""
+def repeat_share(done: int, config: PretrainConfig) -> float:
+    """Share of repeated runs among the documents: all, then fewer, then a few to the end."""
     start, end = config.repeats_only, config.repeats_fade
-    faded = min(1.0, max(0.0, (share - start) / max(end - start, 1e-9)))
+    faded = min(1.0, max(0.0, (done - start) / max(end - start, 1)))
     return 1.0 - faded * (1.0 - _REPEATS_AT_THE_END)
+
+
+def facts_share(done: int, config: PretrainConfig) -> float:
+    """Share of questions about notes among the other documents: it rises in a line to `facts` at `facts_by`."""
+    return config.facts * min(1.0, done / max(config.facts_by, 1))
 
 
 def _optimizers(model: LlamaForCausalLM, config: PretrainConfig) -> list[torch.optim.Optimizer]:
@@ -84,15 +100,36 @@ def _optimizers(model: LlamaForCausalLM, config: PretrainConfig) -> list[torch.o
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     # Muon: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
     return [
-        Muon(matrices, lr=config.matrix_rate, weight_decay=0.01),
+        Muon(matrices, lr=config.matrix_rate, weight_decay=config.weight_decay),
         AdamW(others, lr=config.embedding_rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
+
+
+class _State:
+    """What a checkpoint holds: enough to go on to the same weights."""
+
+    def __init__(self, model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer]) -> None:
+        self.model, self.optimizers = model, optimizers
+        self.done = self.pool = self.pool_start = self.position = 0
+
+    def dump(self) -> dict[str, Any]:
+        places = {name: getattr(self, name) for name in ("done", "pool", "pool_start", "position")}
+        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
+        return {"model": self.model.state_dict(), "optimizers": optimizers, "random": torch.get_rng_state(), **places}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.model.load_state_dict(saved["model"])
+        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        torch.set_rng_state(saved["random"])
+        for name in ("done", "pool", "pool_start", "position"):
+            setattr(self, name, int(saved[name]))
 
 
 def pretrain(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out: Path) -> None:
     """Train a base from nothing and save it, with its tokenizer, in `out`.
 
-    A run that was stopped goes on from its last checkpoint (in `out`, removed at the end).
+    A run that was stopped goes on from its last checkpoint (in `out`, removed at the end) to the same weights.
 
     Args:
         notes: public training notes.
@@ -104,50 +141,44 @@ def pretrain(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out:
     tokenizer = make_tokenizer(notes, prompt, config)
     model = build_model(config.model, tokenizer, settings.seed)
     plant_copying(model)
+    add_dropout(model, settings.dropout)
+    model.train()
     optimizers = _optimizers(model, settings)
     checkpoint = Checkpoint(out / "checkpoint.pt", config.checkpoint_minutes)
-    done = step = 0
-    if (state := checkpoint.load()) is not None:
-        model.load_state_dict(state["model"])
-        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        done, step = int(state["done"]), int(state["step"])
+    state = _State(model, optimizers)
+    if (saved := checkpoint.load()) is not None:
+        state.restore(saved)
 
     known = [harmonise(note) for note in notes]
-    known += make_notes(_SYNTHETIC_NOTES, _NO_CANCER_FRACTION, settings.seed)
-    # A resumed run sees other documents than it would have seen: they are random anyway.
-    seed = settings.seed + step
     variation = Variation(mutation_names(), drug_names(), settings.variation)
-    maker = DocumentMaker(make_words(tokenizer), known, variation, seed)
-    samples = _samples(maker, tokenizer)
-    small = _batches(samples, settings.batch_tokens_start, random.Random(seed))
-    large = _batches(samples, settings.batch_tokens, random.Random(seed))
+    maker = DocumentMaker(make_words(tokenizer), known, variation, settings.seed, settings.reading_weight)
+    curriculum = _Curriculum(maker, tokenizer, settings)
     padding = tokenizer.token_to_id(PADDING)
-    base_rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
-    if state is not None:
-        base_rates = [settings.matrix_rate, settings.embedding_rate]
-    progress = Progress("pre-training", settings.tokens, done=done)
+    rates = (settings.matrix_rate, settings.embedding_rate)
+    progress = Progress("pre-training", settings.tokens, done=state.done)
     mean_loss = mean_right = None
-    while done < settings.tokens:
-        share = done / settings.tokens
-        maker.repeat_share = _repeat_share(share, settings)
-        for optimizer, base_rate in zip(optimizers, base_rates, strict=True):
-            optimizer.param_groups[0]["lr"] = base_rate * _rate(share, settings)
-        tokens, learnt = pad(next(small if share < settings.start_fraction else large), padding)
+    batches = curriculum.pool(state.pool, state.pool_start)
+    while state.done < settings.tokens:
+        if state.position == len(batches):
+            state.pool, state.pool_start, state.position = state.pool + 1, state.done, 0
+            batches = curriculum.pool(state.pool, state.pool_start)
+        for optimizer, full_rate in zip(optimizers, rates, strict=True):
+            optimizer.param_groups[0]["lr"] = full_rate * rate(state.done, settings)
+        batch = batches[state.position]
+        tokens, _ = pad(batch, padding)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss, right = answer_loss(model, tokens, learnt)
+            loss, right = answer_loss(model, tokens, weights(batch))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        done, step = done + tokens.numel(), step + 1
+        state.done, state.position = state.done + tokens.numel(), state.position + 1
         mean_loss = loss.item() if mean_loss is None else 0.95 * mean_loss + 0.05 * loss.item()
         mean_right = right.item() if mean_right is None else 0.95 * mean_right + 0.05 * right.item()
-        progress.report(done, loss=mean_loss, right=mean_right)
+        progress.report(state.done, loss=mean_loss, right=mean_right)
         if checkpoint.due():
-            saved_optimizers = [optimizer.state_dict() for optimizer in optimizers]
-            checkpoint.save({"model": model.state_dict(), "optimizers": saved_optimizers, "done": done, "step": step})
+            checkpoint.save(state.dump())
     save_model(model, out)
     save_tokenizer(tokenizer, out, config.model.context)
     checkpoint.remove()

@@ -29,6 +29,8 @@ _OTHER_NAMES = (
     ("outcome", "effect", "course"),
     ("spread", "deposits", "involvement"),
 )
+_ASKED = (3, 4, 5, 6, 6)  # facts at once; never all seven
+_GENERATED = 0.3  # share of generated notes among the notes, where there are any
 _SYSTEMS = (
     "You are a helpful assistant.",
     "You are an assistant for documents.",
@@ -46,10 +48,10 @@ _JOINTS = (
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a document, and whether the model learns to predict it."""
+    """A part of a document, and how much its tokens count as targets: True, False, or a number between."""
 
     text: str
-    learnt: bool
+    learnt: float
 
 
 Document = list[Segment]
@@ -60,26 +62,39 @@ class DocumentMaker:
 
     Args:
         words: what random values are made of; every token that the adapter is to write must occur in one of them.
-        notes: public and generated notes.
+        notes: public notes.
         variation: what to exchange values in the notes for.
         seed: the same seed gives the same documents.
+        reading_weight: how much the words of a note count as targets where its facts are asked for, 0 to 1.
 
-    `repeat_share` is the share of documents that are repeated runs; it falls while training goes on.
+    `repeat_share` is the share of documents that are repeated runs; `facts_share` that of questions about notes among
+    the others; `generated` are notes besides the public ones. Training changes all three while it goes on.
     """
 
-    def __init__(self, words: Sequence[str], notes: Sequence[Note], variation: Variation, seed: int) -> None:
+    def __init__(
+        self, words: Sequence[str], notes: Sequence[Note], variation: Variation, seed: int, reading_weight: float = 0.0
+    ) -> None:
         self._words = words
         self._notes = notes
         self._variation = variation
         self._rng = random.Random(seed)
+        self._reading_weight = reading_weight
         self.repeat_share = 1.0
-        self._makers = (self._copy, self._lookup, self._record, self._cloze, self._quote, self._reading, self._facts)
-        self._weights = (0.08, 0.12, 0.2, 0.07, 0.07, 0.08, 0.38)
+        self.facts_share = 0.4
+        self.generated: Sequence[Note] = ()
+        self._makers = (self._copy, self._lookup, self._record, self._cloze, self._quote, self._reading)
+        self._weights = (0.13, 0.2, 0.33, 0.11, 0.11, 0.12)
+
+    def seed(self, seed: int) -> None:
+        """Start anew: the documents from here on follow from the seed alone."""
+        self._rng.seed(seed)
 
     def make(self) -> Document:
         """The next document."""
         if self._rng.random() < self.repeat_share:
             maker = self._repeat
+        elif self._rng.random() < self.facts_share:
+            maker = self._facts
         else:
             maker = self._rng.choices(self._makers, self._weights)[0]
         return [Segment(BEGIN, False), *maker()]
@@ -165,16 +180,17 @@ class DocumentMaker:
 
     def _noise(self) -> str:
         if self._rng.random() < 0.6:
-            return self._rng.choice(_SENTENCE.split(self._note()))
+            return self._rng.choice(_SENTENCE.split(self._note().text))
         return " ".join(self._word() for _ in range(self._rng.randint(3, 12))) + "."
 
-    def _note(self) -> str:
-        return self._rng.choice(self._notes).text
+    def _note(self) -> Note:
+        rng = self._rng
+        return rng.choice(self.generated if self.generated and rng.random() < _GENERATED else self._notes)
 
     def _cloze(self) -> Document:
         """A note, then the beginnings of some of its passages to be continued word for word."""
         rng = self._rng
-        note = self._note()
+        note = self._note().text
         words = note.split(" ")
         answers: list[Segment] = []
         for _ in range(rng.randint(2, 5)):
@@ -185,7 +201,7 @@ class DocumentMaker:
 
     def _quote(self) -> Document:
         """A note, and what follows some of its words, in JSON; the words stand in the note once."""
-        note = self._note()
+        note = self._note().text
         words = note.split(" ")
         clues = [
             at for at, word in enumerate(words[:-5]) if len(word) > 5 and word.isalpha() and words.count(word) == 1
@@ -195,14 +211,21 @@ class DocumentMaker:
         return self._chat(f"Quote what follows {', '.join(answer)}.\n\nText: {note}", json.dumps(answer))
 
     def _facts(self) -> Document:
-        """A note, and some of its facts under other names, in any order, as JSON."""
+        """A note, and most of its facts under other names, in any order, as JSON; half of the questions name them."""
         rng = self._rng
-        note = self._variation.apply(rng.choice(self._notes), rng)
-        asked = rng.sample(range(len(FIELDS)), k=rng.randint(2, 5))
+        note = self._variation.apply(self._note(), rng)
+        asked = rng.sample(range(len(FIELDS)), k=rng.choice(_ASKED))
         answer = {rng.choice(_OTHER_NAMES[field]): note.answer[FIELDS[field]] for field in asked}
-        question = f"{rng.choice(('Find', 'Get', 'List', 'Report'))} {', '.join(answer)}.\n\nText: {note.text}"
-        return self._chat(question, json.dumps(answer))
+        what = ", ".join(answer) if rng.random() < 0.5 else "what is stated"
+        system = turn("system", rng.choice(_SYSTEMS))
+        question = f"{rng.choice(('Find', 'Get', 'List', 'Report'))} {what}.\n\nText: "
+        return [
+            Segment(f"{system}{header('user')}{question}", False),
+            Segment(note.text, self._reading_weight),
+            Segment(f"{TURN_END}{header('assistant')}", False),
+            Segment(f"{json.dumps(answer)}{TURN_END}", True),
+        ]
 
     def _reading(self) -> Document:
         """A note as it is: the words of the field and their order."""
-        return [Segment(self._note() + TURN_END, True)]
+        return [Segment(self._note().text + TURN_END, True)]

@@ -1,17 +1,24 @@
 """Public notes with some of their values exchanged, in the note and in the answer alike.
 
 Half of the public notes that name a PD-L1 score say 10 %, most mutations in lung cancer are EGFR L858R: a model can be
-right by heart. Exchanged values can only be read.
+right by heart. Exchanged values can only be read, and the more so where they are made up.
 """
 
 from __future__ import annotations
 
 import random
 import re
+import string
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from training.dataset import FIELDS, Answer, Note
 
+_VOWELS = "aeiou"
+_CONSONANTS = "bcdfglmnprstvz"
+_DRUG_ENDINGS = ("mab", "nib", "tinib", "ciclib", "platin", "taxel", "parib", "limus", "statin", "degib", "relin")
+_AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
+_INVENTED = 0.4  # share of made-up names among the new ones
 _PERCENT = re.compile(r"(?<![\d.])\d{1,2}%")
 # Other words of a note for the same site: where one of them stands, the site cannot be exchanged.
 _SITES = {
@@ -31,8 +38,8 @@ class Variation:
     """What to exchange values for, and how often.
 
     Attributes:
-        mutations: names of mutations, such as "KRAS G12D".
-        drugs: names of single drugs.
+        mutations: names of mutations, such as "KRAS G12D"; some others are made up.
+        drugs: names of single drugs; some others are made up.
         chance: how likely each kind of value is exchanged, 0 to 1.
     """
 
@@ -53,12 +60,12 @@ class Variation:
 
     def _mutations(self, note: Note, rng: random.Random) -> dict[str, str]:
         found = [item for item in (note.answer["gene_mutation"] or "").split("; ") if " " in item and item in note.text]
-        return {item: rng.choice(self.mutations) for item in found}
+        return {item: _new(self.mutations, invent_mutation, rng) for item in found}
 
     def _drugs(self, note: Note, rng: random.Random) -> dict[str, str]:
         treatment = note.answer["treatment"] or ""
         found = [drug for drug in self.drugs if drug in treatment and drug in note.text]
-        return dict(zip(found, rng.sample(self.drugs, k=len(found)), strict=True))
+        return {drug: _new(self.drugs, invent_drug, rng) for drug in found}
 
     def _sites(self, note: Note, rng: random.Random) -> dict[str, str]:
         sites = note.answer["metastasis_site"] or ""
@@ -72,6 +79,25 @@ class Variation:
         ]
         free = [site for site in _SITES if site not in note.text and site not in sites]
         return dict(zip(found, rng.sample(free, k=len(found)), strict=True)) if len(found) <= len(free) else {}
+
+
+def _new(names: list[str], invent: Callable[[random.Random], str], rng: random.Random) -> str:
+    return invent(rng) if rng.random() < _INVENTED else rng.choice(names)
+
+
+def invent_mutation(rng: random.Random) -> str:
+    """A mutation of a gene that need not exist, such as "KLR2 V812G": nobody can know it by heart."""
+    gene = "".join(rng.choices(string.ascii_uppercase, k=rng.randint(3, 4))) + rng.choice(("", "", "1", "2", "3"))
+    before, after = rng.sample(_AMINO_ACIDS, k=2)
+    place = rng.randint(12, 1300)
+    kinds = (f"{before}{place}{after}", f"exon {place % 30} deletion", "mutation", "loss", "amplification", "fusion")
+    return f"{gene} {rng.choices(kinds, (6, 1, 1, 1, 1, 1))[0]}"
+
+
+def invent_drug(rng: random.Random) -> str:
+    """A drug that need not exist, such as "velotinib"."""
+    syllables = "".join(rng.choice(_CONSONANTS) + rng.choice(_VOWELS) for _ in range(rng.randint(2, 3)))
+    return syllables + rng.choice(_DRUG_ENDINGS)
 
 
 def _exchange(note: Note, pairs: dict[str, str]) -> Note:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from training.dataset import FIELDS
-from training.notes import make_notes
+import re
+from typing import get_args
+
+import pytest
+
+from training.dataset import FIELDS, Note
+from training.notes import Split, drug_names, make_notes, mutation_names
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+FREE_FIELDS = ("cancer_type", "gene_mutation", "treatment")  # the others have values that every note may share
 
 
 def test_the_same_seed_gives_the_same_notes_and_another_seed_others() -> None:
@@ -12,12 +20,14 @@ def test_the_same_seed_gives_the_same_notes_and_another_seed_others() -> None:
     assert first != other
 
 
-def test_notes_without_cancer_have_nothing_to_extract() -> None:
-    assert all(set(note.answer.values()) == {None} for note in make_notes(200, 1.0, 3))
+@pytest.mark.parametrize("split", SPLITS)
+def test_notes_without_cancer_have_nothing_to_extract(split: Split) -> None:
+    assert all(set(note.answer.values()) == {None} for note in make_notes(200, 1.0, 3, split))
 
 
-def test_values_that_are_copied_stand_in_the_note() -> None:
-    for note in make_notes(500, 0.0, 4):
+@pytest.mark.parametrize("split", SPLITS)
+def test_values_that_are_copied_stand_in_the_note(split: Split) -> None:
+    for note in make_notes(500, 0.0, 4, split):
         text = note.text.lower()
         for name in ("cancer_type", "gene_mutation", "treatment", "biomarker"):
             for part in (note.answer[name] or "").split("; "):
@@ -30,8 +40,38 @@ def test_every_field_is_sometimes_there_and_sometimes_not() -> None:
         assert {note.answer[name] is None for note in notes} == {True, False}
 
 
-def test_no_pattern_is_left_unfilled() -> None:
-    for note in make_notes(1000, 0.5, 6):
+def values(split: Split) -> set[str]:
+    """What the free fields of many notes hold, one by one."""
+    answers = (note.answer for note in make_notes(2000, 0.0, 7, split))
+    held = (answer[name] or "" for answer in answers for name in FREE_FIELDS)
+    return {value for text in held for value in re.split("; | and ", text) if value}
+
+
+def test_held_out_values_are_in_no_training_note() -> None:
+    training = values("training")
+    for split in ("values", "both"):
+        assert not values(split) & training
+    assert not values("values") & {*mutation_names(), *drug_names()}
+    assert values("phrasings") <= training
+
+
+def frames(notes: list[Note]) -> set[str]:
+    """The sentences of notes in runs of three words: phrasing more than values."""
+    words = (re.findall(r"[a-z]+", note.text.lower()) for note in notes)
+    return {" ".join(text[at : at + 3]) for text in words for at in range(len(text) - 2)}
+
+
+def test_held_out_phrasings_are_other_words_than_the_training_notes() -> None:
+    training = frames(list(make_notes(3000, 0.2, 8)))
+    again = frames(list(make_notes(200, 0.2, 9)))
+    held_out = frames(list(make_notes(200, 0.2, 9, "phrasings")))
+    assert len(again & training) / len(again) > 0.55
+    assert len(held_out & training) / len(held_out) < 0.45
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_no_pattern_is_left_unfilled(split: Split) -> None:
+    for note in make_notes(1000, 0.5, 6, split):
         assert not set("[]{}|") & set(note.text), note.text
         assert "  " not in note.text
         assert tuple(note.answer) == FIELDS

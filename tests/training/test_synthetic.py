@@ -17,6 +17,7 @@ def documents(seed: int, count: int = 400, repeat_share: float = 0.1) -> list[Do
     variation = Variation(mutation_names(), drug_names(), 0.4)
     maker = DocumentMaker(WORDS, list(make_notes(30, 0.3, 2)), variation, seed)
     maker.repeat_share = repeat_share
+    maker.generated = list(make_notes(10, 0.3, 9))
     return [maker.make() for _ in range(count)]
 
 
@@ -41,6 +42,32 @@ def test_no_document_asks_for_the_seven_fields() -> None:
     found = answers(documents(4))
     assert len(found) > 100
     assert not any(set(FIELDS) <= set(answer) for answer in found)
+
+
+def test_no_question_about_a_note_asks_for_all_of_its_facts_or_by_the_tasks_names() -> None:
+    maker = DocumentMaker(WORDS, list(make_notes(30, 0.3, 2)), Variation([], [], 0.0), 7)
+    maker.repeat_share, maker.facts_share = 0.0, 1.0
+    found = answers([maker.make() for _ in range(200)])
+    assert {len(answer) for answer in found} == {3, 4, 5, 6}
+    assert not {name for answer in found for name in answer} & set(FIELDS)
+
+
+def test_a_new_seed_starts_the_documents_anew() -> None:
+    maker = DocumentMaker(WORDS, list(make_notes(30, 0.3, 2)), Variation([], [], 0.0), 7)
+    maker.seed(8)
+    first = [maker.make() for _ in range(20)]
+    maker.seed(8)
+    assert [maker.make() for _ in range(20)] == first
+
+
+def test_a_notes_own_words_count_as_much_as_told() -> None:
+    notes = list(make_notes(30, 0.3, 2))
+    maker = DocumentMaker(WORDS, notes, Variation([], [], 0.0), 7, reading_weight=0.2)
+    maker.repeat_share, maker.facts_share = 0.0, 1.0
+    for document in (maker.make() for _ in range(50)):
+        assert [part.text for part in document if part.learnt == 0.2] == [
+            note.text for note in notes if note.text in {part.text for part in document}
+        ][:1]
 
 
 def test_at_first_every_document_is_a_repeated_run() -> None:

@@ -1,0 +1,78 @@
+"""Pre-training: what it sees when, and that a stopped run ends with the weights of an unbroken one."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="in the Poetry group `training`")
+pytest.importorskip("peft", reason="in the Poetry group `training`")
+
+import torch
+import yaml
+
+from training import model
+from training.config import TrainingConfig
+from training.notes import make_notes
+from training.pretrain import facts_share, pretrain, rate, repeat_share
+from training.prompt import load_prompt
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+SMALL = Path(__file__).resolve().parent.parent.parent / "training" / "small.yaml"
+
+
+def configuration(**pretraining: int) -> TrainingConfig:
+    content: dict[str, Any] = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
+    content["tokenizer"] = {"vocabulary": 600, "whole_pieces": 200}
+    content["model"] |= {"hidden": 32, "intermediate": 48, "layers": 4, "heads": 4, "kv_heads": 2, "head_size": 8}
+    content["pretrain"] |= {"repeats_only": 2000, "repeats_fade": 4000, "facts_by": 8000, **pretraining}
+    return TrainingConfig.model_validate(content | {"checkpoint_minutes": 1e-9})
+
+
+def test_rates_rise_stay_and_fall_to_zero() -> None:
+    settings = configuration(tokens=1_000_000, decay_tokens=200_000).pretrain
+    rates = [rate(done, settings) for done in (0, 25_000, 100_000, 800_000, 900_000, 1_000_000)]
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 1.0, 0.5, 0.0], abs=0.001)
+
+
+def test_documents_go_from_repeats_to_questions_about_notes() -> None:
+    settings = configuration().pretrain
+    places = range(0, 10_000, 500)
+    repeats = [repeat_share(done, settings) for done in places]
+    facts = [facts_share(done, settings) for done in places]
+    assert repeats[0] == 1.0
+    assert 0.0 < repeats[-1] < 0.1
+    assert all(later <= before for before, later in pairwise(repeats))
+    assert (facts[0], facts[-1]) == (0.0, settings.facts)
+    assert all(later >= before for before, later in pairwise(facts))
+
+
+def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, notes, real = (
+        configuration(tokens=20_000, start_tokens=8000),
+        list(make_notes(20, 0.2, 1)),
+        model.answer_loss,
+    )
+    calls = 0
+
+    def stopping(base: Any, tokens: Any, learnt: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise KeyboardInterrupt
+        return real(base, tokens, learnt)
+
+    monkeypatch.setattr("training.pretrain._SYNTHETIC_NOTES", 50)
+    monkeypatch.setattr("training.pretrain._POOL", 64)
+    pretrain(notes, config, load_prompt(), tmp_path / "whole")
+    monkeypatch.setattr("training.pretrain.answer_loss", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(notes, config, load_prompt(), tmp_path / "stopped")
+    torch.rand(1)  # whatever the process did meanwhile
+    pretrain(notes, config, load_prompt(), tmp_path / "stopped")
+    assert calls > 8
+    whole, stopped = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped"))
+    assert whole == stopped
