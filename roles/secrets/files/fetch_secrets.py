@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -25,6 +26,8 @@ LOCK = Path("/run/slm-ft-serving-secrets.lock")
 VERIFICATION_NAME = "verification"
 CALL_TIMEOUT = 60
 RETRY_AFTER = 5
+# What AWS answers to a signature of another time than its own.
+CLOCK = ("SignatureDoesNotMatch", "InvalidSignature", "RequestExpired", "RequestTimeTooSkewed", "Signature expired")
 
 
 class SecretError(Exception):
@@ -56,8 +59,14 @@ def read_secret(secret: dict, region: str) -> str:
     if "ResourceNotFoundException" in said:
         raise SecretError(f"the {label} does not exist in {region}: create it, or correct the parameter", final=True)
     if "AccessDenied" in said:
-        why = f"the instance profile may not read the {label}: allow secretsmanager:GetSecretValue"
-        raise SecretError(why, final=True)
+        role = re.search(r"assumed-role/([\w+=,.@-]+)", said)
+        who = f"the instance's role {role[1]}" if role else "the instance profile"
+        action = "kms:Decrypt on its key" if "kms" in said.lower() else "secretsmanager:GetSecretValue"
+        raise SecretError(f"{who} may not read the {label}: allow it {action}", final=True)
+    if any(code in said for code in CLOCK):
+        why = f"the instance's clock is wrong, so AWS refuses to give the {label}: run `timedatectl set-ntp true` on it"
+        # At boot the clock may still be on its way.
+        raise SecretError(why, final=False)
     if "Unable to locate credentials" in said:
         raise SecretError(f"the instance has no profile to read the {label} with", final=False)
     last = said.splitlines()[-1] if said else f"aws ended with exit code {result.returncode}"
