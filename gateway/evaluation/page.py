@@ -52,8 +52,8 @@ def as_page(evaluation: Evaluation, document: Mapping[str, Any], *, with_texts: 
         element("title", title),
         element("style", _STYLE.read_text("utf-8")),
     )
-    body = element(
-        "body",
+    main = element(
+        "main",
         element("h1", title),
         element("p", _about(document), class_="soft"),
         element("p", _notice(with_texts), class_="notice"),
@@ -66,7 +66,7 @@ def as_page(evaluation: Evaluation, document: Mapping[str, Any], *, with_texts: 
         _disagreements(evaluation, with_texts=with_texts),
         _method(evaluation, document),
     )
-    return markup.document(element("html", head, body, lang="en"))
+    return markup.document(element("html", head, element("body", main), lang="en"))
 
 
 def _about(document: Mapping[str, Any]) -> str:
@@ -134,7 +134,9 @@ def _scores(evaluation: Evaluation) -> Element:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Element]) -> Element:
-    head = element("thead", element("tr", [element("th", name, class_=_TEXT_HEADS.get(name)) for name in heads]))
+    head = element(
+        "thead", element("tr", [element("th", name, scope="col", class_=_TEXT_HEADS.get(name)) for name in heads])
+    )
     return element("div", element("table", head, element("tbody", rows)), class_="scroll")
 
 
