@@ -208,7 +208,7 @@ class Lock:
         if holder.get("boot") != self._me["boot"]:
             return "this machine was started anew since"
         if Process(int(holder["pid"])).started() != holder.get("started"):
-            return f"its process {holder['pid']} on this machine is gone"
+            return f"its process {holder['pid']} no longer runs on this machine"
         return ""
 
     def take(self) -> tuple[str, dict | None]:

@@ -26,6 +26,7 @@ LOCK = Path("/run/slm-ft-serving-secrets.lock")
 VERIFICATION_NAME = "verification"
 CALL_TIMEOUT = 60
 RETRY_AFTER = 5
+KEY_LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}:[0-9a-f]{64}")  # as gateway/keys.py reads it
 # What AWS answers to a signature of another time than its own.
 CLOCK = ("SignatureDoesNotMatch", "InvalidSignature", "RequestExpired", "RequestTimeTooSkewed", "Signature expired")
 
@@ -37,6 +38,19 @@ class SecretError(Exception):
         """Take the message for the operator."""
         super().__init__(message)
         self.final = final
+
+
+def check_keys(text: str, label: str) -> None:
+    """Raise SecretError when a gateway's keys file with this text would let nobody in, or not be taken at all."""
+    how = "; `python -m gateway keys create NAME` makes one"
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    wrong = [number for number, line in enumerate(lines, start=1) if line and not KEY_LINE.fullmatch(line)]
+    if wrong:
+        raise SecretError(f"line {wrong[0]} of the {label} is not name:sha256-hex{how}", final=True)
+    if not any(lines):
+        raise SecretError(
+            f"the {label} holds no line name:sha256-hex, so that nobody could use the gateway{how}", final=True
+        )
 
 
 def read_secret(secret: dict, region: str) -> str:
@@ -51,10 +65,12 @@ def read_secret(secret: dict, region: str) -> str:
     except FileNotFoundError:
         raise SecretError("the aws command is not installed on the instance", final=True) from None
     if result.returncode == 0:
-        text = json.loads(result.stdout).get("SecretString")
+        text = str(json.loads(result.stdout).get("SecretString") or "")
         if not text:
             raise SecretError(f"the {label} has no text value", final=True)
-        return str(text)
+        if secret.get("verification"):
+            check_keys(text, label)
+        return text
     said = result.stderr.strip()
     if "ResourceNotFoundException" in said:
         raise SecretError(f"the {label} does not exist in {region}: create it, or correct the parameter", final=True)
