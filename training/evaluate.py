@@ -17,7 +17,7 @@ from training.generation import generate_answers
 from training.lora import load_adapter
 from training.progress import Progress, write_beside
 from training.prompt import Prompt
-from training.scoring import read_answer, score
+from training.scoring import score
 from training.tokenizer import load_tokenizer
 
 _BATCH = 25
@@ -78,9 +78,3 @@ def evaluate(
         content = "".join(lines)
         write_beside(answers_file, lambda path: path.write_text(content, encoding="utf-8"))
     return score(notes, raw)
-
-
-def count_all_null(base: Path, adapter: Path | None, texts: Sequence[str], prompt: Prompt) -> int:
-    """How many of the texts, none of which tells of a cancer, are answered with null in every field."""
-    answers = (read_answer(raw).fields for raw in answer_notes(base, adapter, texts, prompt))
-    return sum(answer is not None and not any(answer.values()) for answer in answers)

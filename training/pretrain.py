@@ -24,6 +24,7 @@ from training.planting import plant_copying
 from training.progress import Checkpoint, Progress
 from training.prompt import Prompt
 from training.synthetic import DocumentMaker
+from training.team import Team, gather
 from training.tokenizer import save_tokenizer, train_tokenizer
 from training.variation import Variation
 
@@ -115,18 +116,17 @@ class _State:
     def dump(self) -> dict[str, Any]:
         places = {name: getattr(self, name) for name in ("done", "pool", "pool_start", "position")}
         optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
-        return {"model": self.model.state_dict(), "optimizers": optimizers, "random": torch.get_rng_state(), **places}
+        return {"model": self.model.state_dict(), "optimizers": optimizers, **places}
 
     def restore(self, saved: dict[str, Any]) -> None:
         self.model.load_state_dict(saved["model"])
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-        torch.set_rng_state(saved["random"])
         for name in ("done", "pool", "pool_start", "position"):
             setattr(self, name, int(saved[name]))
 
 
-def pretrain(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out: Path) -> None:
+def pretrain(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out: Path, processes: int = 1) -> None:
     """Train a base from nothing and save it, with its tokenizer, in `out`.
 
     A run that was stopped goes on from its last checkpoint (in `out`, removed at the end) to the same weights.
@@ -136,13 +136,21 @@ def pretrain(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out:
         config: the run's configuration.
         prompt: the gateway's prompt; only the tokenizer sees it.
         out: folder of the base.
+        processes: how many train together, of one thread each. The weights depend on it by rounding and by dropout.
     """
+    torch.set_num_threads(1)
+    with gather(processes, _train, notes, config, prompt, out) as team:
+        _train(team, notes, config, prompt, out)
+
+
+def _train(team: Team, notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out: Path) -> None:
     settings = config.pretrain
     tokenizer = make_tokenizer(notes, prompt, config)
     model = build_model(config.model, tokenizer, settings.seed)
     plant_copying(model)
     add_dropout(model, settings.dropout)
     model.train()
+    parameters = list(model.parameters())
     optimizers = _optimizers(model, settings)
     checkpoint = Checkpoint(out / "checkpoint.pt", config.checkpoint_minutes)
     state = _State(model, optimizers)
@@ -165,20 +173,27 @@ def pretrain(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out:
         for optimizer, full_rate in zip(optimizers, rates, strict=True):
             optimizer.param_groups[0]["lr"] = full_rate * rate(state.done, settings)
         batch = batches[state.position]
-        tokens, _ = pad(batch, padding)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss, right = answer_loss(model, tokens, weights(batch))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        if share := team.share(batch):
+            torch.manual_seed(state.done * team.size + team.member)  # dropout: the same after a checkpoint
+            tokens, _ = pad(share, padding)
+            counted = weights(share)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss, right = answer_loss(model, tokens, counted)
+            (loss * (counted[:, 1:].sum() / weights(batch)[:, 1:].sum())).backward()
+            mean_loss = loss.item() if mean_loss is None else 0.95 * mean_loss + 0.05 * loss.item()
+            mean_right = right.item() if mean_right is None else 0.95 * mean_right + 0.05 * right.item()
+        team.add_gradients(parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        state.done, state.position = state.done + tokens.numel(), state.position + 1
-        mean_loss = loss.item() if mean_loss is None else 0.95 * mean_loss + 0.05 * loss.item()
-        mean_right = right.item() if mean_right is None else 0.95 * mean_right + 0.05 * right.item()
-        progress.report(state.done, loss=mean_loss, right=mean_right)
-        if checkpoint.due():
-            checkpoint.save(state.dump())
-    save_model(model, out)
-    save_tokenizer(tokenizer, out, config.model.context)
-    checkpoint.remove()
+        state.done += len(batch) * max(map(len, batch))
+        state.position += 1
+        if team.member == 0:
+            progress.report(state.done, loss=mean_loss or 0.0, right=mean_right or 0.0)
+            if checkpoint.due():
+                checkpoint.save(state.dump())
+    if team.member == 0:
+        save_model(model, out)
+        save_tokenizer(tokenizer, out, config.model.context)
+        checkpoint.remove()

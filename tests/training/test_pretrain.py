@@ -13,6 +13,7 @@ pytest.importorskip("peft", reason="in the Poetry group `training`")
 
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from training import model
 from training.config import TrainingConfig
@@ -76,3 +77,12 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: p
     assert calls > 8
     whole, stopped = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped"))
     assert whole == stopped
+
+
+def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
+    config, notes = configuration(tokens=8000, start_tokens=8000, dropout=0), list(make_notes(20, 0.2, 1))
+    for processes in (1, 2):
+        pretrain(notes, config, load_prompt(), tmp_path / str(processes), processes)
+    one, two = (load_file(tmp_path / str(processes) / "model.safetensors") for processes in (1, 2))
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, atol=0.02, rtol=0.05)
