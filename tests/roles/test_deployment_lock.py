@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,9 +12,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.roles.variables import ROLES, defaults
+from tests.roles.modules import load_module, run_module
+from tests.roles.variables import defaults
 
-MODULE = ROLES / "deployment_lock/library/deployment_lock.py"
 BUCKET, KEY = "transfer", "lock/deployment.json"
 
 
@@ -54,30 +53,42 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
+CALLER = "arn:aws:iam::123456789012:user/someone"
+OPTIONS = {
+    "bucket": BUCKET,
+    "key": KEY,
+    "playbook": "deploy.yml",
+    "caller": CALLER,
+    "lifetime": 21600,
+    "force": False,
+    "pid": 0,
+}
+lock_module = load_module("deployment_lock", "deployment_lock")
+
+
+def take(s3: Any, **options: Any) -> str:
+    """Take the lock; return the note."""
+    note: str = lock_module.Lock(s3, OPTIONS | options).take()[0]
+    return note
+
+
+def release(s3: Any) -> str:
+    """Release the lock; return the note."""
+    note: str = lock_module.Lock(s3, OPTIONS).release()[0]
+    return note
+
+
+def refusal(s3: Any, **options: Any) -> str:
+    """Try to take the lock; return why it is refused."""
+    with pytest.raises(lock_module.LockError) as raised:
+        take(s3, **options)
+    return str(raised.value)
+
+
 def run(endpoint: str, state: str = "taken", **options: Any) -> dict[str, Any]:
     """Run the module as Ansible does; return what it answers."""
-    arguments = {
-        "state": state,
-        "bucket": BUCKET,
-        "playbook": "deploy.yml",
-        "caller": "arn:aws:iam::123456789012:user/someone",
-        "region": "us-east-1",
-        "endpoint_url": endpoint,
-        "access_key": "test",
-        "secret_key": "test",
-        **options,
-    }
-    result = subprocess.run(
-        [sys.executable, MODULE],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert result.stdout, result.stderr
-    answer: dict[str, Any] = json.loads(result.stdout)
-    return answer
+    access = {"region": "us-east-1", "endpoint_url": endpoint, "access_key": "test", "secret_key": "test"}
+    return run_module("deployment_lock", "deployment_lock", OPTIONS | access | {"state": state} | options)
 
 
 def holder(s3: Any) -> dict[str, Any]:
@@ -96,112 +107,112 @@ def is_free(s3: Any) -> bool:
     return "Contents" not in s3.list_objects_v2(Bucket=BUCKET)
 
 
-def test_taken_and_released(endpoint: str, s3: Any) -> None:
+def test_taken_and_released_by_the_module(endpoint: str, s3: Any) -> None:
     taken = run(endpoint)
     assert (taken["changed"], taken["note"]) == (False, "")
-    assert holder(s3)["caller"] == "arn:aws:iam::123456789012:user/someone"
+    assert holder(s3)["caller"] == CALLER
     assert run(endpoint, "released")["note"] == ""
     assert is_free(s3)
-    assert run(endpoint, "released")["note"] == ""
 
 
-def test_second_is_refused_and_told_whom_it_waits_for(endpoint: str, s3: Any, other: subprocess.Popen[bytes]) -> None:
-    run(endpoint, playbook="finetune.yml", pid=other.pid)
-    refused = run(endpoint)
-    assert refused["failed"] is True
+def test_release_of_what_is_free_is_no_error(s3: Any) -> None:
+    assert release(s3) == ""
+
+
+def test_second_is_refused_and_told_whom_it_waits_for(s3: Any, other: subprocess.Popen[bytes]) -> None:
+    take(s3, playbook="finetune.yml", pid=other.pid)
+    said = refusal(s3)
     for word in ("finetune.yml", "user/someone", f"process {other.pid}", "expires at", "deployment_lock_break=true"):
-        assert word in refused["msg"]
+        assert word in said
     assert holder(s3)["pid"] == other.pid
 
 
-def test_of_many_at_once_one_gets_it(endpoint: str, s3: Any) -> None:
+def test_of_many_at_once_one_gets_it(s3: Any) -> None:
+    """Each has looked and found the lock free before any of them writes."""
     sleepers = [subprocess.Popen(["sleep", "600"]) for _ in range(4)]
     try:
-        with ThreadPoolExecutor(len(sleepers)) as pool:
-            answers = list(pool.map(lambda each: run(endpoint, pid=each.pid), sleepers))
+        locks = [lock_module.Lock(s3, OPTIONS | {"pid": each.pid}) for each in sleepers]
+        assert [lock.look() for lock in locks] == [None] * len(locks)
+        with ThreadPoolExecutor(len(locks)) as pool:
+            written = list(pool.map(lambda lock: lock._write(IfNoneMatch="*"), locks))
     finally:
         for each in sleepers:
             each.kill()
             each.wait()
-    assert [answer.get("failed", False) for answer in answers].count(False) == 1
+    assert written.count(True) == 1
 
 
-def test_same_playbook_takes_it_again(endpoint: str, s3: Any) -> None:
-    run(endpoint)
+def test_same_playbook_takes_it_again(s3: Any) -> None:
+    take(s3)
     rewrite(s3, lifetime=0)
-    again = run(endpoint)
-    assert (again.get("failed"), again["note"]) == (None, "")
+    assert take(s3) == ""
     assert holder(s3)["lifetime"] > 0
 
 
-def test_lock_of_a_dead_process_on_this_machine_is_taken_over(
-    endpoint: str, s3: Any, other: subprocess.Popen[bytes]
-) -> None:
-    run(endpoint, pid=other.pid)
+def test_lock_of_a_dead_process_on_this_machine_is_taken_over(s3: Any, other: subprocess.Popen[bytes]) -> None:
+    take(s3, pid=other.pid)
     other.kill()
     other.wait()
-    assert f"process {other.pid} no longer runs on this machine" in run(endpoint)["note"]
+    assert f"process {other.pid} no longer runs on this machine" in take(s3)
     assert holder(s3)["pid"] != other.pid
 
 
-def test_process_number_used_again_is_not_the_holder(endpoint: str, s3: Any, other: subprocess.Popen[bytes]) -> None:
-    run(endpoint, pid=other.pid)
+def test_process_number_used_again_is_not_the_holder(s3: Any, other: subprocess.Popen[bytes]) -> None:
+    take(s3, pid=other.pid)
     rewrite(s3, started="1")
-    assert "no longer runs" in run(endpoint)["note"]
+    assert "no longer runs" in take(s3)
 
 
-def test_lock_from_before_the_machine_started_anew_is_taken_over(
-    endpoint: str, s3: Any, other: subprocess.Popen[bytes]
-) -> None:
-    run(endpoint, pid=other.pid)
+def test_lock_from_before_the_machine_started_anew_is_taken_over(s3: Any, other: subprocess.Popen[bytes]) -> None:
+    take(s3, pid=other.pid)
     rewrite(s3, boot="another")
-    assert "started anew" in run(endpoint)["note"]
+    assert "started anew" in take(s3)
 
 
 @pytest.mark.parametrize("where", ["host", "machine", "processes"])
-def test_nobody_can_say_that_a_process_elsewhere_is_dead(endpoint: str, s3: Any, where: str) -> None:
-    run(endpoint)
+def test_nobody_can_say_that_a_process_elsewhere_is_dead(s3: Any, where: str) -> None:
+    take(s3)
     rewrite(s3, **{where: "elsewhere"}, pid=1, started="never")
-    assert run(endpoint)["failed"] is True
+    assert "Another deployment is under way" in refusal(s3)
 
 
-def test_expired_lock_is_taken_over(endpoint: str, s3: Any) -> None:
-    run(endpoint)
+def test_expired_lock_is_taken_over(s3: Any) -> None:
+    take(s3)
     rewrite(s3, host="elsewhere", lifetime=0)
-    assert "had expired" in run(endpoint)["note"]
+    assert "had expired" in take(s3)
 
 
-def test_lock_is_broken_by_force(endpoint: str, s3: Any) -> None:
-    run(endpoint)
+def test_lock_is_broken_by_force(s3: Any) -> None:
+    take(s3)
     rewrite(s3, host="elsewhere")
-    answer = run(endpoint, force=True)
-    assert "broken by deployment_lock_break" in answer["note"]
-    assert "elsewhere" in answer["note"]
+    note = take(s3, force=True)
+    assert "broken by deployment_lock_break" in note
+    assert "elsewhere" in note
 
 
-def test_unreadable_lock_says_how_to_break_it(endpoint: str, s3: Any) -> None:
+def test_unreadable_lock_says_how_to_break_it(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"not JSON")
-    refused = run(endpoint)
-    assert "cannot be read" in refused["msg"]
-    assert "deployment_lock_break=true" in refused["msg"]
+    said = refusal(s3)
+    assert "cannot be read" in said
+    assert "deployment_lock_break=true" in said
 
 
-def test_release_leaves_the_lock_of_another_alone(endpoint: str, s3: Any) -> None:
-    run(endpoint)
+def test_release_leaves_the_lock_of_another_alone(s3: Any) -> None:
+    take(s3)
     rewrite(s3, host="elsewhere")
-    assert "elsewhere" in run(endpoint, "released")["note"]
+    assert "elsewhere" in release(s3)
     assert holder(s3)["host"] == "elsewhere"
 
 
 def test_check_mode_looks_only(endpoint: str, s3: Any, other: subprocess.Popen[bytes]) -> None:
     assert run(endpoint, _ansible_check_mode=True)["note"] == ""
     assert is_free(s3)
-    run(endpoint, pid=other.pid)
+    take(s3, pid=other.pid)
     assert f"process {other.pid}" in run(endpoint, _ansible_check_mode=True)["note"]
     assert holder(s3)["pid"] == other.pid
 
 
-def test_missing_bucket_says_what_is_needed(endpoint: str, s3: Any) -> None:
+def test_missing_bucket_says_what_is_needed(endpoint: str) -> None:
     answer = run(endpoint, bucket="no-such-bucket")
     assert answer["failed"] is True
     assert "s3://no-such-bucket/" in answer["msg"]
