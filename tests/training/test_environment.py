@@ -1,4 +1,4 @@
-"""Training needs torch, which the project's own environment lacks: its tests run once more in the training environment."""
+"""Training needs torch, which the project's own environment lacks: its tests run again in the training environment."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS = 1500
 
 
-# Not of the local region, but like its tests too long for `make check`: the environment takes 2 GB and a minute or two to make.
+# Not of the local region, but like its tests too long for `make check`: the environment takes a minute or two to make.
 @pytest.mark.region
 def test_training_in_its_own_environment() -> None:
     subprocess.run([REPOSITORY / ".ci" / "training-env"], check=True, timeout=TIMEOUT_SECONDS)
