@@ -116,9 +116,12 @@ class Releases:
         """Return what is damaged of a release, by the checksums in its record; None when it is whole."""
         if not self.path(stamp).is_dir():
             return "its directory is missing"
-        wanted = self.record(stamp).get("files")
-        if not isinstance(wanted, dict) or not wanted:
+        record = self.record(stamp)
+        if not record:
             return f"{RECORD} is missing or cannot be read"
+        wanted = record.get("files")
+        if not isinstance(wanted, dict) or not wanted:
+            return f"{RECORD} has no checksums"
         present = checksums(self.files(stamp))
         for name, checksum in wanted.items():
             if name not in present:
