@@ -10,7 +10,7 @@ from pathlib import Path
 
 from training.config import ConfigError
 from training.dataset import DatasetError
-from training.interruption import Interrupted, catch_signals, exit_status
+from training.interruption import Interrupted, exit_status, signals_as_requests
 from training.prompt import TaskFileError
 
 _FOLDER = Path(__file__).resolve().parent
@@ -62,7 +62,12 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--data", type=Path, required=True, metavar="DIR", help=_DATA)
         command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
-        command.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+        command.add_argument(
+            "--threads",
+            type=int,
+            default=1,
+            help="CPU threads; the base trains in as many processes (default: %(default)s)",
+        )
         if name in ("adapter", "evaluate"):
             command.add_argument(
                 "--base",
@@ -78,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--base-only", action="store_true", help="leave the adapter out: shows what it adds")
             command.add_argument("--limit", type=int, help="use the first LIMIT validation notes only")
             command.add_argument(
-                "--no-cancer", type=int, default=200, metavar="NOTES",
-                help="generated notes without cancer (default: %(default)s)",
+                "--generated", type=int, default=200, metavar="NOTES",
+                help="generated notes of each kind, such as held-out phrasings (default: %(default)s)",
             )  # fmt: skip
     command = add(
         "check-data",
@@ -87,7 +92,10 @@ def _parser() -> argparse.ArgumentParser:
         "list every problem of the data, leaks between its files and labels that differ",
     )
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help=_DATA)
-    command.add_argument("--out", type=Path, metavar="FILE", help="write the report to this JSON file too")
+    command.add_argument(
+        "--groups", type=int, default=3, help="labels that differ: show so many groups of a kind (default: %(default)s)"
+    )
+    command.add_argument("--out", type=Path, metavar="FILE", help="write the report, all groups, to this JSON file too")
     command = add("card", stages.card, "write the model card and the curves anew from what OUT holds")
     command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
     return parser
@@ -96,9 +104,9 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run one command; gives the exit status, which `--help` explains."""
     options = _parser().parse_args()
-    catch_signals()
     try:
-        options.action(options)
+        with signals_as_requests():
+            options.action(options)
     except (ConfigError, DatasetError, TaskFileError) as error:
         return _fail(str(error))
     except Interrupted:

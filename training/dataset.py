@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FIELDS: tuple[str, ...] = (
     "cancer_type",
@@ -19,7 +20,8 @@ FIELDS: tuple[str, ...] = (
 """The fields of the task, in the order in which the answer lists them."""
 
 Answer = dict[str, str | None]
-_MAX_PROBLEMS_SHOWN = 20
+_MEMBERS = {"instruction", "input", "output"}
+_MOST_SHOWN = 20
 
 
 class DatasetError(ValueError):
@@ -34,10 +36,93 @@ class Note:
     answer: Answer
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a file holds.
+
+    Attributes:
+        notes: by the number of their line, counted from 1, in the file's order.
+        problems: every one, with its line.
+    """
+
+    notes: dict[int, Note]
+    problems: list[str]
+
+
+def read_notes(path: Path, instruction: str) -> Reading:
+    """Read a JSON-lines data set and find all that is wrong with it.
+
+    Args:
+        path: the file.
+        instruction: the one instruction that every record must carry (the prompt is built with it).
+
+    Raises:
+        DatasetError: the file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
+    notes: dict[int, Note] = {}
+    problems: list[str] = []
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        note, found = _check_line(line, instruction)
+        problems += [f"line {number}: {problem}" for problem in found]
+        if note is not None:
+            notes[number] = note
+    return Reading(notes, problems)
+
+
+def load_notes(path: Path, instruction: str) -> list[Note]:
+    """Read a JSON-lines data set, in its order.
+
+    Raises:
+        DatasetError: the file cannot be read, is empty, or has lines that are not valid; all of them are counted, the
+            first ones shown.
+    """
+    reading = read_notes(path, instruction)
+    if reading.problems:
+        shown = reading.problems[:_MOST_SHOWN]
+        if len(reading.problems) > len(shown):
+            shown.append(f"and more: `python -m training check-data --data {path.parent}` lists all")
+        raise DatasetError(f"{path} has {len(reading.problems)} problem(s):\n  " + "\n  ".join(shown))
+    if not reading.notes:
+        raise DatasetError(f"{path} holds no records")
+    return list(reading.notes.values())
+
+
+def _check_line(line: bytes, instruction: str) -> tuple[Note | None, list[str]]:
+    try:
+        record = json.loads(line.decode("utf-8"), object_pairs_hook=_without_repeats)
+    except UnicodeDecodeError as error:
+        return None, [f"not UTF-8 (byte {error.start + 1})"]
+    except json.JSONDecodeError as error:
+        return None, [f"not valid JSON ({error.msg}, column {error.colno})"]
+    except (_RepeatedKeyError, RecursionError) as error:
+        return None, [str(error)]
+    return _check_record(record, instruction)
+
+
+class _RepeatedKeyError(Exception):
+    pass
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Python would keep the last of two equal keys in silence.
+    repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if repeated:
+        raise _RepeatedKeyError(f"has a key twice: {', '.join(repeated)}")
+    return dict(pairs)
+
+
 def _check_record(record: object, instruction: str) -> tuple[Note | None, list[str]]:
     if not isinstance(record, dict):
         return None, ["is not a JSON object"]
     problems = []
+    if unknown := sorted(record.keys() - _MEMBERS):
+        problems.append(f"has unknown members: {', '.join(unknown)}")
     text, output = record.get("input"), record.get("output")
     if not isinstance(text, str) or not text.strip():
         problems.append("`input` must be a text that is not empty")
@@ -46,66 +131,17 @@ def _check_record(record: object, instruction: str) -> tuple[Note | None, list[s
     if not isinstance(output, dict):
         problems.append("`output` must be an object")
     else:
-        if tuple(output) != FIELDS:
-            problems.append(f"`output` must have the keys {', '.join(FIELDS)}, in this order")
-        wrong = [
-            key for key, value in output.items() if value is not None and (not isinstance(value, str) or not value)
-        ]
-        if wrong:
-            problems.append(f"`output` must hold a text or null in: {', '.join(wrong)}")
+        problems += _check_answer(output)
     if problems or not isinstance(text, str) or not isinstance(output, dict):
         return None, problems
     return Note(text, output), []
 
 
-def load_notes(path: Path, instruction: str) -> list[Note]:
-    """Read a JSON-lines data set, in its order.
-
-    Args:
-        path: the file.
-        instruction: the one instruction that every record must carry (the prompt is built with it).
-
-    Raises:
-        DatasetError: the file cannot be read, is empty, or has lines that are not valid; all of them are counted, the
-            first ones shown.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot read {path}: {error}") from error
-    notes: list[Note] = []
-    problems: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            problems.append(f"line {number}: not valid JSON ({error.msg}, column {error.colno})")
-            continue
-        note, found = _check_record(record, instruction)
-        problems.extend(f"line {number}: {problem}" for problem in found)
-        if note is not None:
-            notes.append(note)
-    if problems:
-        shown = "\n  ".join(problems[:_MAX_PROBLEMS_SHOWN])
-        raise DatasetError(f"{path} has {len(problems)} problem(s):\n  {shown}")
-    if not notes:
-        raise DatasetError(f"{path} holds no records")
-    return notes
-
-
-def check_no_leak(training: Sequence[Note], validation: Sequence[Note]) -> None:
-    """Make sure that no validation text is among the training texts (case and white space apart).
-
-    Raises:
-        DatasetError: at least one text is in both.
-    """
-    seen = {_normal(note.text) for note in training}
-    shared = [number for number, note in enumerate(validation, start=1) if _normal(note.text) in seen]
-    if shared:
-        raise DatasetError(f"{len(shared)} validation text(s) are in the training data, first: record {shared[0]}")
-
-
-def _normal(text: str) -> str:
-    return " ".join(text.lower().split())
+def _check_answer(output: dict[str, Any]) -> list[str]:
+    problems = []
+    if tuple(output) != FIELDS:
+        problems.append(f"`output` must have the keys {', '.join(FIELDS)}, in this order")
+    wrong = [key for key, value in output.items() if value is not None and (not isinstance(value, str) or not value)]
+    if wrong:
+        problems.append(f"`output` must hold a text or null in: {', '.join(wrong)}")
+    return problems

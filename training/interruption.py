@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 EXIT_RESUMABLE = 75  # EX_TEMPFAIL of sysexits.h: try again
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _received: list[int] = []
 
 
@@ -13,16 +16,21 @@ class Interrupted(Exception):  # noqa: N818 - no error: the work was asked to st
     """The work stopped because it was asked to; a checkpoint is saved."""
 
 
-def catch_signals() -> None:
-    """Take SIGTERM and SIGINT as requests from here on; a second one of either ends the process at once."""
+@contextmanager
+def signals_as_requests() -> Iterator[None]:
+    """Take SIGTERM and SIGINT as requests within this block; a second one of either ends the process at once."""
 
-    def note(number: int, _frame: FrameType | None) -> None:
+    def take(number: int, _frame: FrameType | None) -> None:
         _received.append(number)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
 
-    signal.signal(signal.SIGTERM, note)
-    signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, take) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def stop_requested() -> bool:

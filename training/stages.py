@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from training.config import RunConfig, TrainingConfig, load_config, load_run_config
-from training.dataset import Note, check_no_leak, load_notes
+from training.dataset import DatasetError, Note, load_notes
+from training.leaks import check_no_leak
 from training.progress import write_json
 from training.prompt import Prompt, load_prompt
 
 if TYPE_CHECKING:
     from training.base_model import Base
 
-_NO_CANCER_SEED = 99  # no seed of a training run: other notes, though of the same grammar
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
 _BASE_FILES = ("model.safetensors", "tokenizer.json")
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -42,7 +42,7 @@ class _Run:
         folder: Path = options.data
         self.training: list[Note] = load_notes(folder / "train.jsonl", self.prompt.instruction)
         self.validation: list[Note] = load_notes(folder / "validation.jsonl", self.prompt.instruction)
-        check_no_leak(self.training, self.validation)
+        check_no_leak(dict(enumerate(self.training, 1)), dict(enumerate(self.validation, 1)))
         self.data = {name: _digest(folder / name) for name in ("train.jsonl", "validation.jsonl")}
         logger.info(f"{len(self.training)} training notes, {len(self.validation)} validation notes")
 
@@ -123,8 +123,19 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def check_data(options: argparse.Namespace) -> None:
-    """The data's problems, leaks and inconsistent labels."""
-    raise NotImplementedError
+    """The data's problems, leaks and inconsistent labels.
+
+    Raises:
+        DatasetError: the data cannot be used for training.
+    """
+    from training.check_data import as_text, examine
+
+    report = examine(options.data, load_prompt())
+    sys.stdout.write(as_text(report, options.groups))
+    if options.out is not None:
+        write_json(options.out, report.as_json())
+    if not report.is_usable:
+        raise DatasetError("the data cannot be used: see the problems and leaks above")
 
 
 def card(options: argparse.Namespace) -> None:
@@ -143,7 +154,7 @@ def _pretrain(chosen: _Run) -> None:
     if record.is_done("base", mark, base, _BASE_FILES):
         return
     start = time.monotonic()
-    stage.pretrain(chosen.training, config, chosen.prompt, base)
+    stage.pretrain(chosen.training, config, chosen.prompt, base, chosen.options.threads)
     seconds = round(time.monotonic() - start)
     record.write("base", fingerprint=mark, seconds=seconds, threads=chosen.options.threads)
 
@@ -173,9 +184,9 @@ def _adapter(chosen: _Run) -> None:
 
 
 def _evaluate(chosen: _Run) -> None:
-    from training.evaluate import count_all_null
+    from training.evaluate import answer_notes
     from training.evaluate import evaluate as answer_and_score
-    from training.notes import make_notes
+    from training.generated import as_text, score_generated
     from training.scoring import report, save
 
     options, base = chosen.options, chosen.base()
@@ -185,9 +196,9 @@ def _evaluate(chosen: _Run) -> None:
     )
     sys.stdout.write(report(evaluation))
     about: dict[str, Any] = {"base": base.name, "revision": base.revision, "adapter": folder is not None}
-    healthy = [note.text for note in make_notes(options.no_cancer, 1.0, _NO_CANCER_SEED)]
-    if healthy:
-        null = count_all_null(base.folder, folder, healthy, chosen.prompt)
-        sys.stdout.write(f"{len(healthy)} generated notes without cancer, {null} answered with null in every field\n")
-        about["no_cancer"] = {"notes": len(healthy), "all_null": null}
+    generated = score_generated(
+        lambda texts: answer_notes(base.folder, folder, texts, chosen.prompt), options.generated
+    )
+    sys.stdout.write(as_text(generated))
+    about["generated"] = generated
     save(evaluation, chosen.out / "evaluation.json", about=about)

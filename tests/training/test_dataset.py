@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.dataset import FIELDS, DatasetError, Note, check_no_leak, load_notes
+from training.dataset import FIELDS, DatasetError, load_notes, read_notes
 
 INSTRUCTION = "Extract all."
 OUTPUT = dict.fromkeys(FIELDS) | {"cancer_type": "melanoma"}
@@ -32,6 +32,8 @@ def test_valid_lines_become_notes_in_their_order(tmp_path: Path) -> None:
     [
         ("{not json", "not valid JSON"),
         ([1], "is not a JSON object"),
+        ('{"input": "a", "input": "b"}', "has a key twice: input"),
+        (RECORD | {"output_": OUTPUT}, "has unknown members: output_"),
         (RECORD | {"input": "  "}, "`input` must be a text"),
         (RECORD | {"instruction": "Do something else."}, "`instruction` must be 'Extract all.'"),
         (RECORD | {"output": "melanoma"}, "`output` must be an object"),
@@ -53,16 +55,26 @@ def test_all_problems_are_counted_at_once(tmp_path: Path) -> None:
         load_notes(write(tmp_path / "a.jsonl", "x", RECORD, "y", RECORD | {"input": 1}), INSTRUCTION)
 
 
+def test_every_problem_is_listed_with_the_line_that_it_is_on(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", *["x"] * 30, RECORD, RECORD | {"input": 1, "instruction": ""})
+    reading = read_notes(path, INSTRUCTION)
+    assert list(reading.notes) == [31]
+    assert [problem.partition(":")[0] for problem in reading.problems] == [
+        *(f"line {number}" for number in range(1, 31)), "line 32", "line 32",
+    ]  # fmt: skip
+    with pytest.raises(DatasetError, match=r"and more: `python -m training check-data"):
+        load_notes(path, INSTRUCTION)
+
+
+def test_a_line_that_is_not_utf_8_spoils_no_other(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", RECORD)
+    path.write_bytes(path.read_bytes() + b'{"input": "\xff"}\n')
+    reading = read_notes(path, INSTRUCTION)
+    assert (list(reading.notes), reading.problems) == ([1], ["line 2: not UTF-8 (byte 12)"])
+
+
 def test_an_empty_or_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="holds no records"):
         load_notes(write(tmp_path / "a.jsonl"), INSTRUCTION)
     with pytest.raises(DatasetError, match="cannot read"):
         load_notes(tmp_path / "missing.jsonl", INSTRUCTION)
-
-
-def test_a_validation_text_among_the_training_texts_is_found() -> None:
-    answer = dict.fromkeys(FIELDS)
-    training = [Note("One  note.", answer), Note("Another note.", answer)]
-    check_no_leak(training, [Note("A third note.", answer)])
-    with pytest.raises(DatasetError, match="record 2"):
-        check_no_leak(training, [Note("A third note.", answer), Note("one note.", answer)])

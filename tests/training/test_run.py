@@ -13,7 +13,6 @@ pytest.importorskip("peft", reason="in the Poetry group `training`")
 
 import yaml
 
-from training import model
 from training.adapter import train_adapter
 from training.base_model import find_base
 from training.config import TrainingConfig
@@ -53,28 +52,3 @@ def test_a_base_and_an_adapter_are_trained_saved_and_evaluated(config: TrainingC
     assert [record["step"] for record in metrics if "loss" in record] == list(range(1, outcome.steps + 1))
     assert [record["step"] for record in metrics if "eval_f1" in record] == [outcome.steps] == [outcome.best["step"]]
     assert not list(tmp_path.rglob("checkpoint*"))
-
-
-def test_a_stopped_pre_training_goes_on_from_its_checkpoint(
-    config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, seen = model.answer_loss, []
-
-    def counted(base: Any, tokens: Any, learnt: Any) -> Any:
-        seen.append(tokens.numel())
-        if len(seen) == 4:
-            raise KeyboardInterrupt
-        return real(base, tokens, learnt)
-
-    monkeypatch.setattr("training.pretrain.answer_loss", counted)
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(NOTES, config, load_prompt(), tmp_path)
-    assert (tmp_path / "checkpoint.pt").exists()
-    assert not (tmp_path / "model.safetensors").exists()
-    before = sum(seen[:-1])
-    seen.clear()
-    seen.extend([0] * 4)  # the count has passed the place where it stops
-    pretrain(NOTES, config, load_prompt(), tmp_path)
-    assert before + sum(seen) < 1.5 * config.pretrain.tokens
-    assert (tmp_path / "model.safetensors").exists()
-    assert not (tmp_path / "checkpoint.pt").exists()
