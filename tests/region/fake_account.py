@@ -1,4 +1,4 @@
-"""A fake AWS account in this process: the region's API server over moto, and a fake in the instance container's place."""
+"""A fake AWS account in this process: the API server over moto, and a fake in place of the instance container."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ def served(state: RegionState, moto: DomainDispatcherApplication) -> Iterator[Ap
     forget()
     server_module = "tests.local_region.api_server"
     with (
-        mock.patch(f"{server_module}.DomainDispatcherApplication", lambda _: moto),
-        mock.patch(f"{server_module}.InstanceMachine", lambda *_: machine),
+        mock.patch(f"{server_module}.DomainDispatcherApplication", return_value=moto),
+        mock.patch(f"{server_module}.InstanceMachine", return_value=machine),
     ):
         application = ApiServer(state.name, state.folder, "docker")
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=QuietHandler)
