@@ -40,6 +40,10 @@ def test_stop_twice_then_start(serving: LocalRegion) -> None:
     assert again.changed == 0
     assert again.sessions == 0
 
+    shown = run_playbook(serving, "status").must_succeed()
+    assert shown.sessions == 0
+    assert "NOT SERVING: the instance is stopped. Start it with playbooks/start.yml." in shown.output
+
     run_playbook(serving, "start").must_succeed()
     assert instance_state(serving) == "running"
     assert serving.exec("readlink /opt/slm-ft-serving/current").stdout == release

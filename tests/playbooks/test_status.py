@@ -1,0 +1,36 @@
+"""status.yml: one screen from one session."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.local_region import names
+from tests.local_region.region import LocalRegion
+from tests.playbooks.runner import run_playbook
+
+pytestmark = pytest.mark.region
+
+STATUS_SESSIONS = 2
+
+
+def test_one_screen_in_few_sessions(serving: LocalRegion) -> None:
+    current = serving.exec("basename $(readlink /opt/slm-ft-serving/current)").stdout.strip()
+    shown = run_playbook(serving, "status").must_succeed()
+    assert shown.changed == 0
+    assert shown.sessions <= STATUS_SESSIONS
+    for words in (
+        "status    serving",
+        f"release   {current}, good",
+        names.ENGINE_REPOSITORY,
+        "engine is running (healthy)",
+        "gpu       none (cpu)",
+        "lock      free",
+    ):
+        assert words in shown.output, f"{words!r} is not in\n{shown.output}"
+
+
+def test_what_is_wrong_is_said_and_the_exit_code_is_still_0(serving: LocalRegion) -> None:
+    serving.exec("docker stop slm-ft-serving-gateway-1", timeout=60)
+    shown = run_playbook(serving, "status").must_succeed()
+    serving.exec("docker start slm-ft-serving-gateway-1")
+    assert "status    NOT WELL: gateway is exited" in shown.output
