@@ -10,7 +10,7 @@ from tests.drills.conftest import Begin
 from tests.drills.test_controller import ACTIVATION, SLOW_ENGINE
 from tests.local_region.region import LocalRegion
 from tests.playbooks.gateway_client import is_serving
-from tests.playbooks.runner import RunningPlaybook
+from tests.playbooks.runner import RunningPlaybook, run_playbook
 
 pytestmark = pytest.mark.region
 
@@ -45,3 +45,10 @@ def test_reboot_while_serving(region: LocalRegion, begin: Begin) -> None:
             assert time.monotonic() < deadline, f"it does not serve again within {REBOOT_SECONDS} s"
             time.sleep(0.2)
         drill.succeeded("the unit brings it back at boot, with no playbook")
+
+
+def test_clock_wrong(region: LocalRegion, begin: Begin) -> None:
+    """A container has its machine's clock, so AWS's own is set wrong: what differs is the same."""
+    region.faults.switch_on("clock", "3600")
+    with begin("clock wrong by an hour") as drill:
+        drill.failed(run_playbook(region, "deploy"), "clock is", "behind AWS's", "set-ntp")
