@@ -127,10 +127,11 @@ def main() -> None:
         module.run_command(["systemctl", "daemon-reload"], check_rc=True)
     for unit in module.params["units"]:
         enabled, _, _ = module.run_command(["systemctl", "is-enabled", "--quiet", unit])
-        if enabled != 0:
+        # A unit that changed may be wanted by others than before.
+        if enabled != 0 or unit in {Path(path).name for path in changed_paths}:
             changed = True
             if not module.check_mode:
-                module.run_command(["systemctl", "enable", unit], check_rc=True)
+                module.run_command(["systemctl", "reenable", unit], check_rc=True)
     module.exit_json(changed=changed, changed_paths=changed_paths, diff=diffs)
 
 

@@ -70,5 +70,5 @@ def stop(project: str, timeout: float = 300) -> None:
     """Stop the project's containers, the gateway first, each with its own grace period; raises StackError."""
     for services in (["gateway"], []):
         result = run(["docker", "compose", "--project-name", project, "stop", *services], timeout=timeout)
-        if result.returncode != 0 and "no such service" not in result.stderr:
+        if result.returncode != 0:
             raise StackError(f"docker compose stop failed: {last_line(result.stderr)}")
