@@ -23,6 +23,18 @@ def region() -> Iterator[LocalRegion]:
         region.down()
 
 
+@pytest.fixture(scope="session")
+def bare() -> Iterator[LocalRegion]:
+    """A region with nothing on its instance and no image pushed: for runs that end before anything is touched."""
+    region = LocalRegion("bare", pushed=())
+    region.down()
+    try:
+        region.up()
+        yield region
+    finally:
+        region.down()
+
+
 def repair(region: LocalRegion) -> None:
     """Switch all faults off and put back what is missing of the account, the registry and the instance."""
     region.faults.switch_off()

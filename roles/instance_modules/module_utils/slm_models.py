@@ -134,6 +134,7 @@ class S3Source(Remote):
         self.source, self.region = source.rstrip("/"), options["region"]
         self.bucket, _, prefix = self.source.removeprefix("s3://").partition("/")
         self.prefix = f"{prefix}/" if prefix else ""
+        self._listing: dict[str, dict] = {}
 
     def _aws(self, *arguments: str) -> str:
         try:
@@ -153,18 +154,21 @@ class S3Source(Remote):
         )
 
     def listing(self) -> dict[str, dict]:
-        """Return size and ETag by relative path; raises ModelError when there is nothing."""
+        """Return size and ETag by relative path, asked for once; raises ModelError when there is nothing."""
+        if self._listing:
+            return self._listing
         answer = self._aws(
             "s3api", "list-objects-v2", "--bucket", self.bucket, "--prefix", self.prefix, "--output=json"
         )
         objects = json.loads(answer or "{}").get("Contents") or []
         if not objects:
             raise ModelError(f"there is nothing at {self.source}")
-        return {
+        self._listing = {
             item["Key"].removeprefix(self.prefix): {"size": item["Size"], "etag": item["ETag"].strip('"')}
             for item in objects
             if not item["Key"].endswith("/")
         }
+        return self._listing
 
     def identity(self) -> str:
         """Return the text that changes when the content does."""

@@ -89,9 +89,9 @@ options:
     type: int
     default: 120
   patience:
-    description: Seconds for all of it. Below the connection's own limit, so that the session never sends it twice.
+    description: Seconds for all of it.
     type: int
-    default: 45
+    default: 150
 """
 
 RETURN = r"""
@@ -103,6 +103,8 @@ facts:
   type: dict
 """
 
+PCI_DEVICES = Path("/sys/bus/pci/devices")
+DOCKER_ROOT = Path("/var/lib/docker")  # where Docker is not installed yet
 NVIDIA_VENDOR = "0x10de"
 LISTEN = "0A"
 GPU_SHARE = 0.9  # what vLLM may take of it
@@ -131,7 +133,7 @@ class Instance:
         self._model_bytes: int | None = None
 
     def _aws(self, *arguments: str) -> str:
-        return aws(*arguments, region=self.options["region"], timeout=self.options["patience"] - 5)
+        return aws(*arguments, region=self.options["region"], timeout=self.options["patience"] / 2)
 
     def systemd(self):
         """Systemd is the first process, and not on its way down."""
@@ -253,7 +255,7 @@ class Instance:
             run(["docker", "info", "--format", "{{.DockerRootDir}}"]).stdout.strip() if self._has_docker() else ""
         )
         wanted = {
-            "new images": (Path(docker_root or "/var/lib/docker"), self._image_bytes()),
+            "new images": (Path(docker_root) if docker_root else DOCKER_ROOT, self._image_bytes()),
             "new models": (Path(self.options["root"]), self._model_bytes or 0),
         }
         disks: dict[int, dict] = {}
@@ -299,7 +301,7 @@ class Instance:
             yield f"The instance has {have} of memory, and {gigabytes(need)} are needed {why}: take a larger one."
 
     def _gpu(self):
-        vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
+        vendors = PCI_DEVICES.glob("*/vendor")
         if not any(vendor.read_text(encoding="ascii").strip() == NVIDIA_VENDOR for vendor in vendors):
             yield (
                 "The instance has no NVIDIA GPU: take a type that has one, such as g6.2xlarge, or set the parameter"
@@ -375,8 +377,11 @@ def look(instance: Instance, patience: float) -> list[str]:
                 problems.append(f"The instance could not be looked at ({name}): {error}.")
             found[name] = problems
 
-    # What needs another's findings comes after it: models need the Hub's token, disk and memory the models.
-    lanes = [("systemd", "docker", "port"), ("clock",), ("registry",), ("secrets", "models", "disk", "memory")]
+    # What needs another's findings comes after it: disk and memory need the models, those of the Hub a secret.
+    from_hub = any(source.startswith("hf://") for source in instance.options["models"].values())
+    models = ("models", "disk", "memory")
+    lanes = [("systemd", "docker", "port"), ("clock",), ("registry",)]
+    lanes += [("secrets", *models)] if from_hub else [("secrets",), models]
     if not shutil.which("aws"):
         found["aws"] = [
             "The aws command is not installed on the instance: use AWS's Deep Learning AMI, which has it, or install"
@@ -419,7 +424,7 @@ def main() -> None:
             "unpacked": {"type": "float", "default": 3.5},
             "memory_reserve": {"type": "int", "default": 3 * 1024**3},
             "clock_tolerance": {"type": "int", "default": 120},
-            "patience": {"type": "int", "default": 45},
+            "patience": {"type": "int", "default": 150},
         },
         supports_check_mode=True,
     )

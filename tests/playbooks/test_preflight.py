@@ -1,0 +1,85 @@
+"""What would make a deployment fail is all told in one run, before anything was touched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.local_region import names
+from tests.local_region.region import LocalRegion
+from tests.playbooks.runner import PlaybookRun, run_playbook
+
+pytestmark = pytest.mark.region
+
+# What no machine has: bytes that have to stay free, of the disk and of the memory.
+TOO_MUCH = {"preflight_disk_reserve": 10**15, "preflight_memory_reserve": 10**15}
+UNKNOWN_TAGS = {"images_engine_tag": "never-pushed", "images_gateway_tag": "nor-this"}
+
+
+@pytest.fixture
+def unready(bare: LocalRegion) -> Iterator[LocalRegion]:
+    """A region in which much is wrong at once."""
+    bare.faults.switch_on("deny", "GetSecretValue")
+    bare.faults.switch_on("clock", "3600")
+    bare.client("ssm").delete_parameter(Name=f"{names.PARAMETER_PREFIX}/model/adapter")
+    bare.client("s3").put_bucket_acl(Bucket=names.TRANSFER_BUCKET, ACL="public-read")
+    bare.client("s3").delete_public_access_block(Bucket=names.TRANSFER_BUCKET)
+    bare.exec("systemd-run --unit other-server python3 -m http.server 8080")
+    yield bare
+    bare.faults.switch_off()
+    bare.exec("systemctl stop other-server", check=False)
+    bare.client("s3").delete_bucket(Bucket=names.TRANSFER_BUCKET)
+    bare.up()
+
+
+def problems(run: PlaybookRun) -> list[str]:
+    """The numbered lines that the run told last."""
+    lines = [line.strip() for line in run.output.rpartition("fatal: ")[2].splitlines()]
+    return [line.partition(". ")[2] for line in lines if line.partition(". ")[0].isdigit()]
+
+
+def touched(region: LocalRegion) -> str:
+    """What a deployment leaves on an instance, and the lock."""
+    places = "/opt/slm-ft-serving /var/lib/slm-ft-serving /run/slm-ft-serving"
+    found = region.exec(f"ls -d {places} 2>/dev/null; docker images --quiet", check=False).stdout
+    objects = region.client("s3").list_objects_v2(Bucket=names.TRANSFER_BUCKET).get("Contents", [])
+    return str(found) + "".join(each["Key"] for each in objects)
+
+
+def test_all_problems_are_told_in_one_run_and_nothing_was_touched(unready: LocalRegion) -> None:
+    run = run_playbook(unready, "deploy", "-e", json.dumps(TOO_MUCH | UNKNOWN_TAGS))
+    assert run.returncode != 0
+    told = problems(run)
+    for words in (
+        ["/slm-ft-serving/model/adapter", "not set"],
+        [names.ENGINE_REPOSITORY, "never-pushed"],
+        [names.GATEWAY_REPOSITORY, "nor-this"],
+        [names.TRANSFER_BUCKET, "public"],
+        [names.INSTANCE_ROLE, names.SECRET_GATEWAY_API_KEYS, "secretsmanager:GetSecretValue"],
+        [names.INSTANCE_ROLE, names.SECRET_HF_TOKEN, "secretsmanager:GetSecretValue"],
+        ["clock", "behind", "timedatectl"],
+        ["disk", "new models", "enlarge the volume"],
+        ["memory", "take a larger one"],
+        ["python3", "gateway's port 8080"],
+    ):
+        assert [line for line in told if all(word in line for word in words)], f"{words} not in {run.output}"
+    assert len(told) == 10, told
+    assert run.sessions == 1
+    assert touched(unready) == ""
+
+
+def test_stopped_instance_is_not_started_in_vain(bare: LocalRegion) -> None:
+    ec2 = bare.client("ec2")
+    instance = bare.up()
+    ec2.stop_instances(InstanceIds=[instance])
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    run = run_playbook(bare, "deploy", "-e", json.dumps(UNKNOWN_TAGS | {"model_store_base": "s3://no-such-bucket/x"}))
+    bare.up()
+    assert run.returncode != 0
+    assert len(problems(run)) == 3, run.output
+    for words in ("never-pushed", "nor-this", "no-such-bucket", "is stopped"):
+        assert words in run.output
+    assert run.sessions == 0
+    assert "instance_running" not in run.output
