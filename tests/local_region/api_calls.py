@@ -48,8 +48,7 @@ def read_call(environ: WSGIEnvironment) -> Call:
 
     Only bodies of the JSON and query protocols are read: objects on their way to S3 are left alone.
     """
-    authorization = environ.get("HTTP_AUTHORIZATION", "")
-    scope = authorization.partition("Credential=")[2].split(",")[0].split("/")
+    scope = _credential(environ).split("/")
     service = scope[3] if len(scope) == 5 else ""  # key/date/region/service/aws4_request
     principal = {"": "nobody", INSTANCE_ACCESS_KEY: "instance"}.get(scope[0], "operator")
     target = environ.get("HTTP_X_AMZ_TARGET", "")
@@ -61,6 +60,15 @@ def read_call(environ: WSGIEnvironment) -> Call:
     environ["wsgi.input"] = io.BytesIO(body)
     action = target.rpartition(".")[2] if target else parse_qs(body.decode()).get("Action", [""])[0]
     return Call(service, action, principal, body)
+
+
+def _credential(environ: WSGIEnvironment) -> str:
+    """Gives what a request is signed with: `key/date/region/service/aws4_request`, from its header or its address."""
+    signed = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split(",")[0]
+    asked = parse_qs(environ.get("QUERY_STRING", ""))
+    if "AWSAccessKeyId" in asked:  # The older form of a signed address, which only S3 takes.
+        return f"{asked['AWSAccessKeyId'][0]}///s3/"
+    return signed or asked.get("X-Amz-Credential", [""])[0]
 
 
 def json_answer(content: dict[str, Any], status: int = 200) -> Response:

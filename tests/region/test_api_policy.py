@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 from typing import Any
 
 import botocore.exceptions
@@ -60,3 +62,16 @@ def test_what_they_do_not_allow_is_refused(
     with pytest.raises(botocore.exceptions.ClientError) as refused:
         getattr(instance.client(service), operation)(**arguments)
     assert refused.value.response["Error"]["Code"] == code
+
+
+def _signed(instance: Account, key: str) -> str:
+    address = instance.client("s3").generate_presigned_url("get_object", {"Bucket": names.MODELS_BUCKET, "Key": key})
+    return str(address)
+
+
+def test_an_address_that_the_instance_signed_lets_nobody_do_more(instance: Account) -> None:
+    with urllib.request.urlopen(_signed(instance, "small/a"), timeout=10) as answer:
+        assert answer.read() == b"x"
+    with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+        urllib.request.urlopen(_signed(instance, "b"), timeout=10)
+    refused.value.close()
