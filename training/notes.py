@@ -5,7 +5,7 @@ alternatives and may be nested; `{name}` stands for a value. The answers follow 
 by their organ, a metastatic disease as stage IV, tests that were not done or found nothing as null.
 
 Some phrasings and values, in `held_out.yaml`, are never trained on. Notes made with them show what the model reads
-that it has not learnt by heart.
+that it has not learnt by heart. Of the notes to train on a part has made-up values, for the same end.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from typing import Any, Literal
 import yaml
 
 from training.dataset import FIELDS, Note
+from training.invention import SITES, invent_cancer, invent_drug, invent_marker, invent_mutation, invent_operation
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 
 
+_INVENTED = 0.4  # share of training notes with made-up values
+
 _FOLDER = Path(__file__).resolve().parent
-Split = Literal["training", "phrasings", "values", "both"]
-"""Which notes: those to train on, or those with held-out phrasings, held-out values, or both."""
+Split = Literal["training", "known", "phrasings", "values", "both"]
+"""Which notes: those to train on; the same without made-up values; with held-out phrasings, held-out values, or both."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,30 @@ class _Grammar:
 
     def __init__(self, split: Split, rng: random.Random) -> None:
         self.rng = rng
+        self._invents = split == "training"
         self._lists = _lists(split)
-        self.cancers: list[_Cancer] = self._lists["cancers"]
 
     def __getitem__(self, name: str) -> Any:
         return self._lists[name]
+
+    def cancer(self) -> _Cancer:
+        """A kind of cancer, with the values that belong to it."""
+        if self._invents and self.rng.random() < _INVENTED:
+            return _invented(self.rng)
+        cancer: _Cancer = self.rng.choice(self._lists["cancers"])
+        return cancer
+
+
+def _invented(rng: random.Random) -> _Cancer:
+    drugs = [invent_drug(rng) for _ in range(4)]
+    return _Cancer(
+        names=[invent_cancer(rng)],
+        mutations=[invent_mutation(rng) for _ in range(2)],
+        biomarkers=["; ".join(invent_marker(rng) for _ in range(rng.choice((1, 1, 2))))],
+        systemic=[drugs[0], drugs[1], f"{drugs[2]} and {drugs[3]}"],
+        operations=[invent_operation(rng)],
+        sites=rng.sample(SITES, k=3),
+    )
 
 
 @cache
@@ -105,8 +127,8 @@ def _render(patterns: list[str], grammar: _Grammar, **values: str) -> str:
 
 
 def _join_sites(sites: list[str], grammar: _Grammar) -> str:
-    known = grammar["site_phrases"]
-    phrases = [_render(known.get(site, ["metastases in the " + site]), grammar) for site in sites]
+    known, other = grammar["site_phrases"], grammar["other_site_phrases"]
+    phrases = [_render(known.get(site, other), grammar, site=site) for site in sites]
     return " and ".join(phrase[:1].lower() + phrase[1:] for phrase in phrases)
 
 
@@ -177,7 +199,7 @@ def _response(metastatic: bool, grammar: _Grammar) -> _Finding:
 def _make_note(grammar: _Grammar) -> Note:
     """A note on one patient with cancer, and its answer."""
     rng = grammar.rng
-    cancer = rng.choice(grammar.cancers)
+    cancer = grammar.cancer()
     name = rng.choice(cancer.names)
     metastatic = bool(cancer.sites) and rng.random() < 0.55
     spread = rng.choice(("metastatic ", "", "")) if metastatic else ""

@@ -39,7 +39,7 @@ _WARMUP_TOKENS = 50_000
 
 def make_tokenizer(notes: Sequence[Note], prompt: Prompt, config: TrainingConfig) -> Tokenizer:
     """The tokenizer for these notes, for the generated ones and for the prompt around them."""
-    generated = make_notes(_SYNTHETIC_NOTES, _NO_CANCER_FRACTION, config.pretrain.seed)
+    generated = make_notes(_SYNTHETIC_NOTES, _NO_CANCER_FRACTION, config.pretrain.seed, "known")
     texts = [text for note in (*notes, *generated) for text in (note.text, json.dumps(note.answer))]
     texts += [prompt.render("")] * _PROMPT_WEIGHT
     return train_tokenizer(texts, config.tokenizer)

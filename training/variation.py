@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import random
 import re
-import string
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from training.dataset import FIELDS, Answer, Note
+from training.invention import invent_drug, invent_mutation
 
-_VOWELS = "aeiou"
-_CONSONANTS = "bcdfglmnprstvz"
-_DRUG_ENDINGS = ("mab", "nib", "tinib", "ciclib", "platin", "taxel", "parib", "limus", "statin", "degib", "relin")
-_AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 _INVENTED = 0.4  # share of made-up names among the new ones
 _PERCENT = re.compile(r"(?<![\d.])\d{1,2}%")
 # Other words of a note for the same site: where one of them stands, the site cannot be exchanged.
@@ -83,21 +79,6 @@ class Variation:
 
 def _new(names: list[str], invent: Callable[[random.Random], str], rng: random.Random) -> str:
     return invent(rng) if rng.random() < _INVENTED else rng.choice(names)
-
-
-def invent_mutation(rng: random.Random) -> str:
-    """A mutation of a gene that need not exist, such as "KLR2 V812G": nobody can know it by heart."""
-    gene = "".join(rng.choices(string.ascii_uppercase, k=rng.randint(3, 4))) + rng.choice(("", "", "1", "2", "3"))
-    before, after = rng.sample(_AMINO_ACIDS, k=2)
-    place = rng.randint(12, 1300)
-    kinds = (f"{before}{place}{after}", f"exon {place % 30} deletion", "mutation", "loss", "amplification", "fusion")
-    return f"{gene} {rng.choices(kinds, (6, 1, 1, 1, 1, 1))[0]}"
-
-
-def invent_drug(rng: random.Random) -> str:
-    """A drug that need not exist, such as "velotinib"."""
-    syllables = "".join(rng.choice(_CONSONANTS) + rng.choice(_VOWELS) for _ in range(rng.randint(2, 3)))
-    return syllables + rng.choice(_DRUG_ENDINGS)
 
 
 def _exchange(note: Note, pairs: dict[str, str]) -> Note:
