@@ -38,7 +38,7 @@ class Outcome:
     Attributes:
         steps: of the whole run.
         parameters: of the adapter.
-        best: figures of the evaluation whose adapter was kept, with its `step`.
+        best: figures of the evaluation whose adapter was kept, with its `step` and the number of `notes`.
     """
 
     steps: int
@@ -186,7 +186,7 @@ def train_adapter(
         raise AssertionError("the last step is always evaluated")
     _put_in_place(checkpoints.best, out / "adapter")
     checkpoints.remove()
-    return Outcome(steps, parameters, best)
+    return Outcome(steps, parameters, {**best, "notes": len(judged)})
 
 
 def _put_in_place(best: Path, adapter: Path) -> None:

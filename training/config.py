@@ -122,6 +122,7 @@ class RunConfig(_Section):
 
     adapter: AdapterConfig
     base: str | None = Field(None, description="a folder, or hf://owner/repository@commit; --base overrides it")
+    licence: str | None = Field(None, description="of the weights, as the Hub names it; the model card says it")
 
 
 class TrainingConfig(RunConfig):

@@ -140,7 +140,7 @@ def check_data(options: argparse.Namespace) -> None:
 
 def card(options: argparse.Namespace) -> None:
     """Card and curves from what there is."""
-    raise NotImplementedError
+    _write_card(options.out)
 
 
 def _pretrain(chosen: _Run) -> None:
@@ -153,9 +153,9 @@ def _pretrain(chosen: _Run) -> None:
     base = chosen.out / "base"
     if record.is_done("base", mark, base, _BASE_FILES):
         return
-    start = time.monotonic()
+    resumed, start = (base / "checkpoint.pt").exists(), time.monotonic()
     stage.pretrain(chosen.training, config, chosen.prompt, base, chosen.options.threads)
-    seconds = round(time.monotonic() - start)
+    seconds = None if resumed else round(time.monotonic() - start)
     record.write("base", fingerprint=mark, seconds=seconds, threads=chosen.options.threads)
 
 
@@ -180,7 +180,9 @@ def _adapter(chosen: _Run) -> None:
         steps=outcome.steps,
         parameters=outcome.parameters,
         best=outcome.best,
+        licence=chosen.config.licence,
     )
+    _write_card(chosen.out)
 
 
 def _evaluate(chosen: _Run) -> None:
@@ -201,4 +203,21 @@ def _evaluate(chosen: _Run) -> None:
     )
     sys.stdout.write(as_text(generated))
     about["generated"] = generated
-    save(evaluation, chosen.out / "evaluation.json", about=about)
+    name = "evaluation-base.json" if options.base_only else "evaluation.json"
+    save(evaluation, chosen.out / name, about=about)
+    if "adapter" in _Record(chosen.out).read():
+        _write_card(chosen.out)
+
+
+def _write_card(out: Path) -> None:
+    from training.card import write_card
+    from training.curves import draw_curves
+    from training.metrics import read_metrics
+
+    metrics = read_metrics(out / "metrics.jsonl")
+    try:
+        if metrics:
+            draw_curves(metrics, out / "curves.png")
+    except ModuleNotFoundError as error:
+        logger.warning(f"no picture of the curves: {error.name} is not installed")
+    logger.info(f"the model card is {write_card(out)}")
