@@ -64,7 +64,7 @@ def read_call(environ: WSGIEnvironment) -> Call:
 
 def _credential(environ: WSGIEnvironment) -> str:
     """Gives what a request is signed with: `key/date/region/service/aws4_request`, from its header or its address."""
-    signed = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split(",")[0]
+    signed = str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2].split(",")[0]
     asked = parse_qs(environ.get("QUERY_STRING", ""))
     if "AWSAccessKeyId" in asked:  # The older form of a signed address, which only S3 takes.
         return f"{asked['AWSAccessKeyId'][0]}///s3/"

@@ -78,8 +78,9 @@ def _secret_arn(name: str) -> str:
 
 def _policies() -> list[IAMPolicy]:
     roles = iam_backends[names.ACCOUNT_ID]["aws"].roles.values()
+    # moto takes what a policy names for a regular expression; there, a dot stands for any character.
     return [
-        IAMPolicy(document)
+        IAMPolicy(document.replace("?", ".") if isinstance(document, str) else document)
         for role in roles
         if role.name == names.INSTANCE_ROLE
         for document in [*role.policies.values(), *role.managed_policies.values()]

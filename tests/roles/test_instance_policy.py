@@ -69,7 +69,8 @@ def policy(**variables: Any) -> IAMPolicy:
             **variables,
         },
     )
-    return IAMPolicy(text if isinstance(text, str) else json.dumps(text))
+    document = text if isinstance(text, str) else json.dumps(text)
+    return IAMPolicy(document.replace("?", "."))  # moto takes resources for regular expressions.
 
 
 @pytest.mark.parametrize("command", sorted(commands_of_the_instance()))
@@ -144,3 +145,10 @@ def test_the_instance_writes_only_below_the_prefix_that_was_named() -> None:
     found = policy(infrastructure_writable_prefix="adapters/")
     assert found.is_action_permitted("s3:PutObject", f"{MODELS}/adapters/1/a") == PermissionResult.PERMITTED
     assert found.is_action_permitted("s3:PutObject", f"{MODELS}/base/a") == PermissionResult.NEUTRAL
+
+
+def test_a_secret_that_a_setting_names_may_be_read_and_none_near_it() -> None:
+    found = policy(infrastructure_settings={"secrets/hf-token": "team/token"})
+    action = "secretsmanager:GetSecretValue"
+    assert found.is_action_permitted(action, f"{SECRET}:team/token-a1B2c3") == PermissionResult.PERMITTED
+    assert found.is_action_permitted(action, f"{SECRET}:team/token-other-a1B2c3") == PermissionResult.NEUTRAL
