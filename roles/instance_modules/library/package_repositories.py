@@ -19,8 +19,8 @@ DOCUMENTATION = r"""
 module: package_repositories
 short_description: Set up signed package repositories
 description:
-  - A key is taken only when its file holds this one key and no other; all else of a repository is then vouched for by its
-    signature.
+  - A key is taken only when its file holds this one key and no other; all else of a repository is then vouched for by
+    its signature.
   - Nothing is installed, and no other repository is touched.
 options:
   installer:
@@ -30,12 +30,12 @@ options:
     required: true
   repositories:
     description:
-      - The repositories, each with C(name), C(uri), C(key) (address of the key's file) and C(fingerprint) (40 hexadecimal
-        digits).
+      - The repositories, each with C(name), C(uri), C(key) (address of the key's file) and C(fingerprint) (40
+        hexadecimal digits).
       - For apt also C(suite) (C(/) for a flat repository), C(components), and C(pins), versions by package name, as in
         apt_preferences(5).
-      - For dnf also C(signed), C(metadata) or C(packages), what the signature is on, and C(packages), the only ones that may
-        come from it.
+      - For dnf also C(signed), C(metadata) or C(packages), what the signature is on, and C(packages), the only ones
+        that may come from it.
     type: list
     elements: dict
     required: true
@@ -183,8 +183,8 @@ def wanted_files(installer: str, repository: dict, timeout: int) -> dict[Path, b
         other = configured_elsewhere(repository["uri"], APT_SOURCES / f"{repository['name']}.sources")
         if other is not None:
             raise RepositoryError(
-                f"{repository['uri']} is configured in {other} already, and two files with different keys make apt refuse"
-                " both. Remove that file, or install the packages by hand"
+                f"{repository['uri']} is configured in {other} already, and two files with different keys make apt"
+                " refuse both. Remove that file, or install the packages by hand"
             )
     kept = kept_key(installer, repository)
     key = kept[1] if kept else fetched_key(repository, timeout)

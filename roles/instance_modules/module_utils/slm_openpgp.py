@@ -1,7 +1,7 @@
 """Fingerprints of OpenPGP public keys.
 
-Own code, because a bare instance has no Python library that reads keys, and not for certain GnuPG; and a fingerprint is no
-more than the hash of one packet.
+Own code, because a bare instance has no Python library that reads keys, and not for certain GnuPG; and a fingerprint is
+no more than the hash of one packet.
 """
 
 from __future__ import annotations

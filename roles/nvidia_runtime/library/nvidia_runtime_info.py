@@ -149,10 +149,10 @@ def main() -> None:
     image = module.params["image"]
     try:
         found = look(module)
-        present = bool(image) and run(["docker", "image", "inspect", "--format", "{{.Id}}", image]).returncode == 0
-        if present and not found["missing"]:
+        complete = bool(image) and not found["missing"]
+        found["proven"] = complete and run(["docker", "image", "inspect", image]).returncode == 0
+        if found["proven"]:
             gpus_of_container(image, module.params["timeout"])
-        found["proven"] = present and not found["missing"]
     except StackError as error:
         module.fail_json(msg=f"The accelerator is gpu, but {error}.")
     module.exit_json(changed=False, **found)

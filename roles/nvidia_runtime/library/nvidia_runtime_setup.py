@@ -1,8 +1,8 @@
 #!/usr/bin/python
 """Load NVIDIA's driver and register its runtime with Docker, with the least that has to be restarted.
 
-An own module: it is a dozen steps in one session, and `nvidia-ctk runtime configure` keeps no copy of daemon.json, has it
-not checked by Docker, and leaves the restart to its caller.
+An own module: it is a dozen steps in one session, and `nvidia-ctk runtime configure` keeps no copy of daemon.json, has
+it not checked by Docker, and leaves the restart to its caller.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def running_containers() -> dict[str, str]:
 def restart_docker(timeout: float) -> list[str]:
     """Restart Docker, and start what the restart stopped; return its names. Raises StackError.
 
-    With `live-restore` in daemon.json the containers run on. Without it they stop, and Docker starts only those again whose
-    restart policy says so.
+    With `live-restore` in daemon.json the containers run on. Without it they stop, and Docker starts only those again
+    whose restart policy says so.
     """
     before = running_containers()
     restarted = run(["systemctl", "restart", "docker.service"], timeout=300)

@@ -100,7 +100,9 @@ def toolkit_version() -> str:
 
 
 def docker_runtimes() -> list[str]:
-    """Return the runtimes that Docker knows; none when Docker does not answer."""
+    """Return the runtimes that Docker knows; none when Docker is not there or does not answer."""
+    if shutil.which("docker") is None:
+        return []
     listed = run(["docker", "info", "--format", "{{range $name, $_ := .Runtimes}}{{$name}} {{end}}"])
     return listed.stdout.split() if listed.returncode == 0 else []
 
@@ -120,7 +122,8 @@ def docker_started_before_toolkit() -> bool:
 def boot() -> str:
     """Return what differs between any two boots of the instance.
 
-    Beside the kernel's id the start of the first process: a container that is restarted has another, but the same kernel.
+    Beside the kernel's id the start of the first process: a container that is restarted has another, but the same
+    kernel.
     """
     kernel = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     # After the name in parentheses, the 20th field is the start (proc(5), field 22 of stat).
