@@ -67,6 +67,20 @@ SPECS: Mapping[str, ImageSpec] = {
         suite="bookworm",
         wheels=("torch-2.13.0+cpu-*.whl",),
     ),
+    # Built only where it is asked for.
+    "trainer": ImageSpec(
+        repository=names.TRAINER_REPOSITORY,
+        dockerfile="docker/trainer/Dockerfile.cpu",
+        paths=(
+            "docker/trainer/Dockerfile.cpu",
+            "docker/trainer/install-cpu.sh",
+            "docker/trainer/requirements.txt",
+            "gateway",
+            "training",
+        ),
+        suite="bookworm",
+        wheels=("torch-2.13.0+cpu-*.whl",),
+    ),
     # In the place of the engine where a test does not need a model.
     "stand-in": ImageSpec(
         repository=f"{names.APPLICATION}-stand-in",
@@ -145,7 +159,7 @@ def build_all(
     missing = [name for name in references if not _is_there(engine, references[name])]
     if missing:
         # A changed gateway needs next to nothing.
-        check_disk(engine, BUILD_DISK_GIB if "engine" in missing else REQUIRED_DISK_GIB)
+        check_disk(engine, BUILD_DISK_GIB if {"engine", "trainer"} & {*missing} else REQUIRED_DISK_GIB)
         settings = package_settings.of_this_machine()
         bases = Lock()
 

@@ -16,6 +16,7 @@ ECR_USER = "AWS"
 ECR_PASSWORD = f"{ACCOUNT_ID}-auth-token"  # what moto's GetAuthorizationToken answers; no secret
 ENGINE_REPOSITORY = f"{APPLICATION}-vllm"
 GATEWAY_REPOSITORY = f"{APPLICATION}-gateway"
+TRAINER_REPOSITORY = f"{APPLICATION}-trainer"
 
 TRANSFER_BUCKET = f"{APPLICATION}-transfer"
 MODELS_BUCKET = f"{APPLICATION}-models"

@@ -95,7 +95,7 @@ class LocalRegion:
         self.state.save_ports(ports)
         self._require_ports(engine, ports)
         with steps.step("Images: built where something changed") as line:
-            wanted = ("registry", "instance", "gateway", self._engine_image)
+            wanted = ("registry", "instance", *self._wanted_images())
             built = images.build_all(engine, line, names.STATE_ROOT, wanted)
         containers.ensure_network(engine, self.name)
         with steps.step(f"AWS API on 127.0.0.1:{ports.api}") as line:
@@ -123,14 +123,18 @@ class LocalRegion:
 
         Raises RegionError.
         """
-        wanted = ("gateway", self._engine_image)
         try:
             with self.state.locked(self._say_waiting):
                 engine = self._connected()
-                built = images.build_all(engine, self._steps.line, names.STATE_ROOT, wanted)
+                built = images.build_all(engine, self._steps.line, names.STATE_ROOT, self._wanted_images())
                 self._give(engine, self.account(), built, self._steps)
         except (DockerUnavailable, DockerCommandError) as error:
             raise RegionError(str(error)) from error
+
+    def _wanted_images(self) -> list[str]:
+        """Gives the names of the images for the registry; the trainer's is large, so it is built for those who ask."""
+        trainer = ["trainer"] if "trainer" in self._pushed else []
+        return ["gateway", self._engine_image, *trainer]
 
     def _give(self, engine: DockerEngine, account: seed.Account, built: Mapping[str, str], steps: Steps) -> None:
         with steps.step("Images: pushed to the registry, told to ECR") as line:
@@ -154,6 +158,7 @@ class LocalRegion:
         sources = {
             "engine": (built[self._engine_image], names.ENGINE_REPOSITORY),
             "gateway": (built["gateway"], names.GATEWAY_REPOSITORY),
+            "trainer": (built.get("trainer", ""), names.TRAINER_REPOSITORY),
         }
         for name in self._pushed:
             image, repository = sources[name]

@@ -169,7 +169,7 @@ class Account:
 
     def _repositories(self) -> None:
         ecr = self.client("ecr")
-        for repository in (names.ENGINE_REPOSITORY, names.GATEWAY_REPOSITORY):
+        for repository in (names.ENGINE_REPOSITORY, names.GATEWAY_REPOSITORY, names.TRAINER_REPOSITORY):
             _unless_there(
                 ("RepositoryAlreadyExistsException",),
                 lambda repository=repository: ecr.create_repository(

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""Train an adapter, evaluate it, copy it to S3 and, when asked, to the Hugging Face Hub: one stage after another.
+
+Runs as root from slm-ft-serving-training.service, with no session and no controller. Reads job.json; writes state.json,
+which says what is done, and logs/training.log beside it. A stage that is done is not done again, so that the same job
+goes on where it was cut off; the training itself goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+CONTAINER = "slm-ft-serving-training"
+USER = "10002:10002"  # The trainer's user in its image.
+OUT, DATA, MODELS, TOKEN = "/out", "/data", "/models", "/run/secrets/hf-token"  # Inside the container.
+EXIT_RESUMABLE = 75  # The trainer's: stopped with a checkpoint saved.
+# What of a run is not for S3: it is large, or of this instance only.
+KEPT_HERE = ("checkpoints/*", "base/*", "hub/*", "job.json", "state.json", "progress.json")
+HUB_FILES = ("README.md", "evaluation.json")
+LOG_LINES_SHOWN = 5
+
+
+class StageError(Exception):
+    """A stage failed, in words for the operator."""
+
+
+class Stopped(Exception):  # noqa: N818 - no error: the work was asked to stop
+    """The job was asked to stop; what is done so far is kept."""
+
+
+class Job:
+    """One job: its stages in their order."""
+
+    def __init__(self, path: Path) -> None:
+        """Take job.json, which lies in the folder of the run."""
+        self.job = json.loads(path.read_text(encoding="utf-8"))
+        self.out = path.parent
+        self.log = self.out / "logs/training.log"
+        self.stopping = False
+        before = self._state_before()
+        self.state = {"run": self.job["run"], "status": "running", "reason": "", "done": before.get("done", [])}
+        self.state["began"] = before.get("began") or now()
+
+    def _state_before(self) -> dict:
+        try:
+            return json.loads((self.out / "state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def stages(self) -> list:
+        """Return name and function of each stage."""
+        found = [("training", self._train), ("evaluation", self._evaluate), ("copy to S3", self._copy)]
+        return [*found, ("push to the Hub", self._push)] if self.job["hub"] else found
+
+    def run(self) -> int:
+        """Do what is not done yet; return the exit status."""
+        self.log.parent.mkdir(exist_ok=True)
+        for name, stage in self.stages():
+            if name in self.state["done"]:
+                continue
+            self._say(stage=name)
+            try:
+                stage()
+            except Stopped:
+                self._say(status="stopped", reason=f"stopped during the {name}", ended=now())
+                return EXIT_RESUMABLE
+            except (StageError, OSError, subprocess.SubprocessError) as error:
+                self._say(status="failed", reason=f"the {name} failed: {error}", ended=now())
+                return 1
+            self._say(done=[*self.state["done"], name])
+        self._say(status="done", stage="", ended=now())
+        return 0
+
+    def _say(self, **facts: object) -> None:
+        """Write the state whole, for whoever looks in between."""
+        self.state.update(facts)
+        beside = self.out / "state.json.part"
+        beside.write_text(json.dumps(self.state, indent=2) + "\n", encoding="utf-8")
+        beside.replace(self.out / "state.json")
+
+    def stop(self, *_: object) -> None:
+        """Pass a request to stop on to the container: a training then saves a checkpoint."""
+        self.stopping = True
+        subprocess.run(["docker", "kill", "--signal", "TERM", CONTAINER], capture_output=True, check=False, timeout=30)
+
+    def _train(self) -> None:
+        self._in_container(["adapter", *self._arguments(), *self.job["training_arguments"]])
+
+    def _evaluate(self) -> None:
+        self._in_container(["evaluate", *self._arguments(), *self.job["evaluation_arguments"]])
+
+    def _arguments(self) -> list[str]:
+        base = f"{MODELS}/{self.job['base_name']}"
+        threads = ["--threads", str(self.job["threads"])]
+        return ["--config", f"{OUT}/config.yaml", "--data", DATA, "--out", OUT, "--base", base, *threads]
+
+    def _in_container(self, arguments: list[str]) -> None:
+        """Run the trainer without a network: what it reads are clinical notes."""
+        accelerator = ["--gpus", "all", "--shm-size", "8g"] if self.job["accelerator"] == "gpu" else []
+        mounts = [
+            *("--volume", f"{self.job['base']}:{MODELS}/{self.job['base_name']}:ro"),
+            *("--volume", f"{self.job['data']}:{DATA}:ro", "--volume", f"{self.out}:{OUT}"),
+        ]
+        self._docker([*accelerator, "--network", "none", "--user", USER, *mounts, self.job["image"], *arguments])
+
+    def _docker(self, arguments: list[str]) -> None:
+        subprocess.run(["docker", "rm", "--force", CONTAINER], capture_output=True, check=False, timeout=60)
+        command = [
+            *("docker", "run", "--rm", "--name", CONTAINER, "--log-driver", "none", "--read-only"),
+            # exec: a GPU's kernels are compiled into it and loaded from there.
+            *("--tmpfs", "/tmp:exec", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),  # noqa: S108
+            *arguments,
+        ]
+        self._run(command)
+
+    def _run(self, command: list[str]) -> None:
+        """Run a command to its end with its output in the log; raises StageError, and Stopped when that was asked."""
+        if self.stopping:
+            raise Stopped
+        with self.log.open("ab") as log:
+            began = log.tell()
+            # A session of its own: systemd's SIGTERM and Ctrl-C come to this process alone, which passes them on.
+            result = subprocess.run(
+                command, stdout=log, stderr=subprocess.STDOUT, check=False, start_new_session=True, timeout=None
+            )
+        if self.stopping or result.returncode == EXIT_RESUMABLE:
+            raise Stopped
+        if result.returncode != 0:
+            raise StageError(explain(result.returncode, self.log, began))
+
+    def _copy(self) -> None:
+        command = ["aws", "s3", "cp", f"{self.out}/", f"{self.job['destination']}/", "--recursive", "--no-progress"]
+        for pattern in KEPT_HERE:
+            command += ["--exclude", pattern]
+        self._run([*command, "--region", self.job["region"]])
+
+    def _push(self) -> None:
+        """Upload adapter, card and evaluation. The token is a file that only root reads, and root without any right."""
+        hub, folder = self.job["hub"], self.out / "hub"
+        if not Path(hub["token_file"]).is_file():
+            raise StageError(
+                "there is no token of the Hub on the instance: put one into the secret that the parameter"
+                " /slm-ft-serving/secrets/hf-token names, then run again"
+            )
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.out / "adapter", folder)
+        for name in HUB_FILES:
+            if (self.out / name).is_file():
+                shutil.copy2(self.out / name, folder / name)
+        environment = {"HF_ENDPOINT": hub["endpoint"], "HF_TOKEN_PATH": TOKEN, **hub["environment"]}
+        settings = [part for name, value in environment.items() for part in ("--env", f"{name}={value}")]
+        command = ["upload", hub["repository"], "/hub", ".", "--private", "--commit-message", hub["message"]]
+        mounts = ["--volume", f"{folder}:/hub:ro", "--volume", f"{hub['token_file']}:{TOKEN}:ro"]
+        who = ["--user", "0:0", "--network", "host", "--entrypoint", "hf"]
+        self._docker([*who, *settings, *mounts, self.job["image"], *command])
+
+
+def now() -> str:
+    """Return the time in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def explain(status: int, log: Path, began: int) -> str:
+    """Return why a command failed, by its status and the last lines that it wrote to the log."""
+    with log.open("rb") as stream:
+        stream.seek(began)
+        lines = [line.strip() for line in stream.read().decode("utf-8", errors="replace").splitlines() if line.strip()]
+    if status == 137:
+        why = "its container was killed (by the kernel for lack of memory, or by hand)"
+    else:
+        why = f"exit status {status}"
+    return " | ".join([why, *lines[-LOG_LINES_SHOWN:]])
+
+
+def main() -> int:
+    """Run the job that the command line names."""
+    os.umask(0o022)
+    job = Job(Path(sys.argv[1]))
+    signal.signal(signal.SIGTERM, job.stop)
+    signal.signal(signal.SIGINT, job.stop)
+    return job.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
