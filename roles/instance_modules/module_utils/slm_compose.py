@@ -35,6 +35,15 @@ def crashing(project: str, before: dict[str, dict], least: int) -> str | None:
     return None
 
 
+def crashed(project: str, before: dict[str, dict]) -> str | None:
+    """Return a service whose container is new since `before` and ended with a failure, or None."""
+    for service, container in containers(project).items():
+        new = before.get(service, {}).get("id") != container["id"]
+        if new and container["status"] in {"exited", "restarting"} and container["exit_code"] != 0:
+            return service
+    return None
+
+
 def up(command: list[str], project: str, timeout: float, log: Path) -> None:
     """Run the unit's own `docker compose up --wait` command, watching the containers.
 
@@ -59,8 +68,8 @@ def up(command: list[str], project: str, timeout: float, log: Path) -> None:
                 process.terminate()
                 process.wait(timeout=30)
     if process.returncode != 0:
-        service = crashing(project, before, least=1)
-        if service:  # Compose itself only says that another one depends on it.
+        service = crashing(project, before, least=1) or crashed(project, before)
+        if service:  # Compose itself only says that it exited.
             raise StackError(failure(project, f"the {service} container crashes at start"))
         said = redact(last_line(log.read_text(encoding="utf-8", errors="replace")))
         raise StackError(failure(project, f"docker compose failed: {said}"))
