@@ -15,13 +15,15 @@ from training.prompt import TaskFileError
 
 _FOLDER = Path(__file__).resolve().parent
 _OUT_OF_DISK = {errno.ENOSPC, errno.EDQUOT}
+# What safetensors says, and PyTorch, whose writer does not pass the reason on.
+_OUT_OF_DISK_WORDS = ("No space left on device", "os error 28", "PytorchStreamWriter failed", "inline_container.cc")
 
 _EXIT_STATUS = """
 exit status:
   0   done
   1   the configuration, the data or the machine cannot be used; the reason is on the error stream
   2   the command line is wrong
-  75  stopped by SIGTERM with a checkpoint saved: the same command goes on from there (130 after Ctrl-C)
+  75  stopped by SIGTERM, with a checkpoint saved: the same command goes on from there (130 after Ctrl-C)
 """
 _DATA = "folder with train.jsonl and validation.jsonl"
 _OUT = "folder of the run: base/, adapter/, checkpoints/, metrics.jsonl, evaluation.json, README.md (the model card)"
@@ -110,19 +112,22 @@ def main() -> int:
     except (ConfigError, DatasetError, TaskFileError) as error:
         return _fail(str(error))
     except Interrupted:
-        sys.stderr.write("training: stopped with a checkpoint saved; the same command goes on from there\n")
+        sys.stderr.write("training: stopped; the same command goes on from the checkpoint\n")
         return exit_status()
     except ModuleNotFoundError as error:
         return _fail(
-            f"the Python package {error.name} is not installed: `poetry install --with training` installs what training"
-            " needs, and the image of docker/trainer holds it"
+            f"the Python package {error.name} is not installed here. `.ci/training-env` makes an environment for "
+            "training, to be used as `.training-venv/bin/python -m training ...`; the images of docker/trainer hold it "
+            "too (bitsandbytes, for 4-bit weights, is in the GPU image only)"
         )
     except Exception as error:
-        if not _is_out_of_disk(error):
-            raise
-        return _fail(
-            f"the disk is full ({error}): free some space, and the same command goes on from its last checkpoint"
-        )
+        if _is_out_of_disk(error):
+            return _fail(
+                f"the disk is full ({error}): free some space, and the same command goes on from its last checkpoint"
+            )
+        if isinstance(error, OSError) and error.filename is not None:
+            return _fail(f"{error.filename}: {error.strerror}")
+        raise
     return 0
 
 
@@ -132,11 +137,11 @@ def _fail(reason: str) -> int:
 
 
 def _is_out_of_disk(error: BaseException | None) -> bool:
-    """Whether a full disk is behind an error; safetensors and PyTorch report it in words only."""
+    """Whether a full disk is behind an error."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _OUT_OF_DISK:
             return True
-        if "No space left on device" in str(error) or "os error 28" in str(error):
+        if any(words in str(error) for words in _OUT_OF_DISK_WORDS):
             return True
         error = error.__cause__ or error.__context__
     return False

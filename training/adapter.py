@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 from collections.abc import Sequence
@@ -143,6 +144,7 @@ def train_adapter(
     Raises:
         ConfigError: the base or the device cannot be used, or `out` holds the checkpoints of another run.
         DatasetError: too few training notes.
+        OSError: the disk has no room for the checkpoints.
         Interrupted: the process was asked to stop; a checkpoint is saved.
     """
     checkpoints = Checkpoints(out / "checkpoints", run)
@@ -169,6 +171,7 @@ def train_adapter(
         shutil.rmtree(out / "tensorboard", ignore_errors=True)
     metrics = MetricsLog(out / "metrics.jsonl", out / "tensorboard", done)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    _check_space(out, parameters, config)
     logger.info(f"adapter of {parameters:,} parameters, {steps:,} steps" + (f", {done:,} of them done" if done else ""))
     progress = Progress("adapter", steps, done=done, file=out / "progress.json")
     held_out = _batches([note_sample(tokenizer, prompt, note) for note in judged], config)
@@ -187,6 +190,21 @@ def train_adapter(
     _put_in_place(checkpoints.best, out / "adapter")
     checkpoints.remove()
     return Outcome(steps, parameters, {**best, "notes": len(judged)})
+
+
+def _check_space(out: Path, parameters: int, config: AdapterConfig) -> None:
+    """Refuse to start what would fill the disk hours later.
+
+    Raises:
+        OSError: (ENOSPC) the disk of `out` has no room for the checkpoints.
+    """
+    checkpoint = parameters * 12  # float32 weights and Adam's two moments
+    needed = checkpoint * (config.keep_checkpoints + 2)  # one more while it is written, and the best adapter
+    free = shutil.disk_usage(out).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC, f"{out} has {free / 1e6:,.0f} MB free, and the checkpoints need {needed / 1e6:,.0f}"
+        )
 
 
 def _put_in_place(best: Path, adapter: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from training.__main__ import main
-from training.config import ConfigError, load_config
+from training.config import ConfigError, TrainingConfig, load_config, load_run_config
 
 SMALL = Path(__file__).resolve().parent.parent.parent / "training" / "small.yaml"
 
@@ -55,3 +55,47 @@ def test_the_command_fails_with_the_reason_and_writes_nothing(
     assert main() == 1
     assert "cannot read" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_all_typing_errors_are_listed_at_once_with_the_word_that_was_meant(tmp_path: Path) -> None:
+    content = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
+    content["adapter"]["rnak"] = content["adapter"].pop("rank")
+    content["pretrian"] = content.pop("pretrain")
+    content["adapter"] |= {"alpha": "wide", "batch_size": 4}
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        load_config(path)
+    for problem in (
+        "adapter.rank: Field required",
+        "adapter.rnak: there is no such entry; did you mean rank?",
+        "adapter.alpha: Input should be a valid integer",
+        "pretrain: Field required",
+        "pretrian: there is no such entry; did you mean pretrain?",
+    ):
+        assert problem in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"batch_size": 4}, "one of batch_tokens and batch_size"),
+        ({"optimizer": "paged_adamw_8bit"}, "needs device cuda"),
+        ({"device": "cuda"}, "is for device cpu"),
+        ({"keep_checkpoints": 1}, "adapter.keep_checkpoints"),
+    ],
+)
+def test_entries_that_do_not_go_together_are_refused(tmp_path: Path, change: dict[str, object], problem: str) -> None:
+    content = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
+    content["adapter"] |= change
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ConfigError, match=problem):
+        load_config(path)
+
+
+def test_a_configuration_without_a_base_of_its_own_trains_adapters_only() -> None:
+    path = SMALL.with_name("llama31_8b.yaml")
+    assert not isinstance(load_run_config(path), TrainingConfig)
+    with pytest.raises(ConfigError, match="no base of its own"):
+        load_config(path)

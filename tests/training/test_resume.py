@@ -101,7 +101,7 @@ def test_sigterm_saves_at_once_and_says_that_the_run_can_go_on(
 ) -> None:
     stopped = train(tmp_path, call=13, signal=15)  # in step 7: no checkpoint is due there
     assert stopped.returncode == 75, stopped.stderr
-    assert "goes on from there" in stopped.stderr
+    assert "goes on from the checkpoint" in stopped.stderr
     assert (tmp_path / "checkpoints" / "checkpoint-7" / "complete").exists()
     resumed = train(tmp_path)
     assert resumed.returncode == 0, resumed.stderr
