@@ -10,15 +10,15 @@ import pytest
 from tests.roles.variables import ROLES
 
 TIMEOUT_SECONDS = 900
-SCENARIOS = sorted(path.parents[2].name for path in ROLES.glob("*/molecule/default/molecule.yml"))
+SCENARIOS = sorted((path.parents[2].name, path.parent.name) for path in ROLES.glob("*/molecule/*/molecule.yml"))
 
 
 @pytest.mark.region
-@pytest.mark.parametrize("role", SCENARIOS)
-def test_scenario(role: str) -> None:
+@pytest.mark.parametrize(("role", "scenario"), SCENARIOS)
+def test_scenario(role: str, scenario: str) -> None:
     tools = Path(sys.executable).parent
     result = subprocess.run(
-        [tools / "molecule", "test"],
+        [tools / "molecule", "test", "--scenario-name", scenario],
         cwd=ROLES / role,
         env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"},
         stdout=subprocess.PIPE,

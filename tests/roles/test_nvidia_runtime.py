@@ -1,0 +1,143 @@
+"""NVIDIA's runtime: daemon.json with the runtime in it, what nvidia-smi answers, and what is installed from where."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+import pytest
+
+from tests.roles.modules import load_shared
+from tests.roles.rendering import value
+from tests.roles.variables import ROLES
+
+stack: Any = load_shared("slm_stack")
+ansible.module_utils.__path__.append(str(ROLES / "nvidia_runtime/module_utils"))
+nvidia: Any = importlib.import_module("ansible.module_utils.slm_nvidia")
+PATH = "/etc/docker/daemon.json"
+
+
+def test_the_runtime_is_added_and_every_other_key_kept_in_its_place() -> None:
+    settings = {"log-opts": {"max-size": "7m"}, "runtimes": {"other": {"path": "runc"}}, "live-restore": True}
+    wanted = nvidia.with_runtime(settings)
+    assert list(wanted) == list(settings)
+    assert wanted["runtimes"]["nvidia"] == {"path": "nvidia-container-runtime", "args": []}
+    assert {**wanted, "runtimes": settings["runtimes"]} == settings
+    assert wanted["runtimes"]["other"] == {"path": "runc"}
+
+
+def test_a_runtime_that_is_there_stays_as_it_was() -> None:
+    settings = {"runtimes": {"nvidia": {"path": "/opt/own/nvidia-container-runtime"}}}
+    assert nvidia.with_runtime(settings) == settings
+
+
+def test_settings_given_are_not_changed() -> None:
+    settings: dict[str, Any] = {"runtimes": {}}
+    nvidia.with_runtime(settings)
+    assert settings == {"runtimes": {}}
+
+
+@pytest.mark.parametrize("text", ["", " \n", "{}"])
+def test_no_settings_are_no_error(text: str) -> None:
+    assert nvidia.read_settings(text, PATH) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [('{\n  "a": 1\n', "line 3"), ("[]", "object"), (json.dumps({"runtimes": ["nvidia"]}), "runtimes")],
+)
+def test_broken_settings_are_named_with_their_file(text: str, reason: str) -> None:
+    with pytest.raises(stack.StackError, match=f"{PATH}.*{reason}"):
+        nvidia.read_settings(text, PATH)
+
+
+def test_gpus_of_nvidia_smi() -> None:
+    answer = "NVIDIA L4, 595.91.07, 23034\nNVIDIA L4, 595.91.07, [N/A]\n\nNo devices were found\n"
+    assert nvidia.parse_gpus(answer) == [
+        {"name": "NVIDIA L4", "driver": "595.91.07", "memory": 23034},
+        {"name": "NVIDIA L4", "driver": "595.91.07", "memory": 0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("version", "least", "older"),
+    [
+        ("580.65.06", "580.65.06", False),
+        ("570.195.03", "580.65.06", True),
+        ("595.91.07", "580.65.06", False),
+        ("1.9.0", "1.17.8", True),
+        ("", "1.0", False),
+    ],
+)
+def test_versions_are_compared_by_number(version: str, least: str, older: bool) -> None:
+    assert nvidia.is_older(version, least) is older
+
+
+def test_version_of_the_toolkit() -> None:
+    assert nvidia.version_in("NVIDIA Container Toolkit CLI version 1.20.1\ncommit: 0a1b2c3") == "1.20.1"
+    assert nvidia.version_in("no number") == ""
+
+
+@pytest.mark.parametrize(
+    ("vendor", "kind", "seen"),
+    [("0x10de", "0x030200", True), ("0x10de", "0x040300", False), ("0x1d0f", "0x030000", False)],
+)
+def test_a_gpu_is_seen_on_the_bus_before_there_is_a_driver(
+    vendor: str, kind: str, seen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tmp_path / "0000:31:00.0"
+    device.mkdir()
+    (device / "vendor").write_text(f"{vendor}\n")
+    (device / "class").write_text(f"{kind}\n")
+    monkeypatch.setattr(nvidia, "PCI_DEVICES", tmp_path)
+    assert nvidia.has_gpu_hardware() is seen
+
+
+def rendered(variable: str, name: str, installer: str, kernel: str, missing: list[str]) -> Any:
+    """Return one of the role's internal variables for an instance that runs this."""
+    found = {"os": {"name": name, "installer": installer}, "kernel": kernel, "machine": "x86_64", "missing": missing}
+    return value("nvidia_runtime", variable, {"nvidia_runtime_found": found})
+
+
+@pytest.mark.parametrize(("name", "folder"), [("ubuntu-22.04", "ubuntu2204"), ("ubuntu-24.04", "ubuntu2404")])
+def test_ubuntu_gets_the_driver_for_its_release_and_kernel(name: str, folder: str) -> None:
+    instance = (name, "apt", "6.8.0-1066-aws", ["driver", "toolkit", "runtime"])
+    source = rendered("_nvidia_runtime_repositories", *instance)["driver"]
+    assert source["uri"] == f"https://developer.download.nvidia.com/compute/cuda/repos/{folder}/x86_64/"
+    assert source["key"].endswith("/3bf863cc.pub")
+    assert rendered("_nvidia_runtime_wanted", *instance) == [
+        "libnvidia-compute=595.91.07-*",
+        "nvidia-dkms-open=595.91.07-*",
+        "nvidia-persistenced=595.91.07-*",
+        "linux-headers-6.8.0-1066-aws",
+        "nvidia-container-toolkit=1.20.1-*",
+        "nvidia-container-toolkit-base=1.20.1-*",
+        "libnvidia-container-tools=1.20.1-*",
+        "libnvidia-container1=1.20.1-*",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "prefix"),
+    [("6.1.180-225.360.amzn2023.x86_64", "kernel"), ("6.18.41-94.142.amzn2023.x86_64", "kernel6.18")],
+)
+def test_amazon_linux_gets_the_packages_of_its_kernel(kernel: str, prefix: str) -> None:
+    wanted = rendered("_nvidia_runtime_wanted", "amzn-2023", "dnf", kernel, ["driver"])
+    assert wanted == [
+        "nvidia-driver-cuda-595.91.07",
+        "kmod-nvidia-open-dkms-595.91.07",
+        f"{prefix}-devel-{kernel.removesuffix('.x86_64')}",
+        f"{prefix}-modules-extra-{kernel.removesuffix('.x86_64')}",
+    ]
+
+
+def test_what_is_there_is_not_installed() -> None:
+    assert rendered("_nvidia_runtime_wanted", "ubuntu-22.04", "apt", "6.8.0", ["runtime", "restart"]) == []
+
+
+@pytest.mark.parametrize("name", ["ubuntu-20.04", "debian-12", ""])
+def test_other_distributions_are_not_known(name: str) -> None:
+    assert not rendered("_nvidia_runtime_is_known", name, "apt", "6.8.0", ["driver"])
