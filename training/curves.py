@@ -36,6 +36,7 @@ def draw_curves(metrics: Sequence[Record], path: Path) -> None:
     _draw(f1, evaluations, "eval_f1", "micro-F1, exact", marker="o")
     _draw(f1, evaluations, "eval_valid", "share of valid answers", marker="o", linestyle="--")
     f1.set(title="Answers to the notes of the evaluation", xlabel="step", ylim=(0, 1.02))
+    f1.set_xlim(left=0)
     for axes in (loss, f1):
         axes.grid(alpha=0.3)
         axes.legend()
