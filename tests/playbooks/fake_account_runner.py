@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +18,8 @@ from tests.local_region.state import Ports
 from tests.playbooks.runner import PlaybookRun
 from tests.region.fake_account import Api
 
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 900
+SETTLED_SECONDS = 1.0  # A prompt drops what was typed before it was ready.
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
 
@@ -48,7 +51,7 @@ def play_in_a_terminal(api: Api, name: str, *arguments: str, typed: Mapping[str,
     started = time.monotonic()
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        ["setsid", "--ctty", "--wait", ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", *arguments],
+        ["setsid", "--ctty", ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", *arguments],
         cwd=names.REPOSITORY_ROOT,
         env=_environment(api, {}),
         stdin=slave,
@@ -59,23 +62,32 @@ def play_in_a_terminal(api: Api, name: str, *arguments: str, typed: Mapping[str,
     try:
         output = _converse(master, process, dict(typed))
     finally:
-        process.kill()
-        process.wait()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         os.close(master)
     seconds = time.monotonic() - started
     return PlaybookRun(process.returncode, output.replace("\r\n", "\n"), sessions=0, seconds=seconds)
 
 
 def _converse(master: int, process: subprocess.Popen[bytes], typed: dict[str, str]) -> str:
-    output, deadline = "", time.monotonic() + TIMEOUT_SECONDS
+    output, deadline, ready_since = "", time.monotonic() + TIMEOUT_SECONDS, time.monotonic()
     while time.monotonic() < deadline:
-        ready, _, _ = select.select([master], [], [], 0.2)
+        readable, _, _ = select.select([master], [], [], 0.2)
         try:
-            part = os.read(master, 65536) if ready else b""
+            part = os.read(master, 65536) if readable else b""
         except OSError:  # Linux says so when the other end is closed.
-            process.wait(timeout=10)
+            process.wait(timeout=30)
             return output
         output += part.decode(errors="replace")
-        for text in [text for text in typed if text in output]:
-            os.write(master, f"{typed.pop(text)}\r".encode())
+        if part or not _is_raw(master):
+            ready_since = time.monotonic()
+        elif time.monotonic() - ready_since > SETTLED_SECONDS:
+            for text in [text for text in typed if text in output]:
+                os.write(master, f"{typed.pop(text)}\r".encode())
     raise TimeoutError(f"{output}\nthe playbook did not end within {TIMEOUT_SECONDS} s")
+
+
+def _is_raw(terminal: int) -> bool:
+    """Says whether a program reads key by key, as a prompt does."""
+    return not termios.tcgetattr(terminal)[3] & termios.ICANON
