@@ -25,7 +25,7 @@ options:
     description: The instance.
     type: str
     required: true
-  profile:
+  instance_profile:
     description: Name of the instance profile.
     type: str
     required: true
@@ -48,12 +48,12 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "instance_id": {"type": "str", "required": True},
-            "profile": {"type": "str", "required": True},
+            "instance_profile": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )
-    instance, profile = module.params["instance_id"], module.params["profile"]
+    instance, profile = module.params["instance_id"], module.params["instance_profile"]
     present = module.params["state"] == "present"
     # A profile that was just made is unknown to EC2 for some seconds.
     retry = AWSRetry.jittered_backoff(retries=8, catch_extra_error_codes=["InvalidParameterValue"])
