@@ -16,6 +16,7 @@ def stand_in_model(folder: Path) -> Path:
     for name in ("base", "adapter"):
         (folder / name).mkdir()
         (folder / name / "config.json").write_text('{"a stand-in": true}\n', encoding="utf-8")
+        (folder / name / "model.safetensors").write_bytes(b"a stand-in")
     return folder
 
 
@@ -38,10 +39,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("action", choices=["up", "images", "down"])
     parser.add_argument("name", help="name of the region")
+    parser.add_argument("--push", nargs="*", default=[], help="images that its registry gets: engine, gateway")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        # No role that a scenario converges pulls from the registry, and a push takes most of a region's time.
-        region = LocalRegion(arguments.name, engine="stand-in", pushed=(), model=stand_in_model(Path(folder)))
+        # A push takes most of a region's time, and few roles pull from the registry.
+        region = LocalRegion(
+            arguments.name, engine="stand-in", pushed=arguments.push, model=stand_in_model(Path(folder))
+        )
         try:
             if arguments.action == "up":
                 region.up()
