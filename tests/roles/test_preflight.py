@@ -147,7 +147,11 @@ def test_other_instances_do_not_count_for_the_quota() -> None:
 
 @pytest.mark.parametrize(
     ("call", "right"),
-    [("get_service_quota", "servicequotas:GetServiceQuota"), ("simulate_principal_policy", "iam:Simulate")],
+    [
+        ("get_service_quota", "servicequotas:GetServiceQuota"),
+        ("simulate_principal_policy", "iam:SimulatePrincipalPolicy"),
+        ("describe_instance_types", "ec2:DescribeInstanceTypes"),
+    ],
 )
 def test_what_may_not_be_looked_at_is_no_problem(call: str, right: str) -> None:
     looked, _ = account(**{call: refused("AccessDenied")})

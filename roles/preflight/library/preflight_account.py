@@ -223,7 +223,9 @@ class Account:
                 " with AmazonSSMManagedInstanceCore and what the README lists."
             )
         kind = found["InstanceType"]
-        about = next(iter(client.describe_instance_types(InstanceTypes=[kind])["InstanceTypes"]), {})
+        about: dict = {}
+        with self._tolerant(f"What a {kind} has", "ec2:DescribeInstanceTypes"):
+            about = next(iter(client.describe_instance_types(InstanceTypes=[kind])["InstanceTypes"]), {})
         if self.options["accelerator"] == "gpu" and about and "GpuInfo" not in about:
             yield (
                 f"The instance {name} is a {kind}, which has no GPU: take one that has, such as g6.2xlarge, or set the"
