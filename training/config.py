@@ -52,7 +52,7 @@ class PretrainConfig(_Section):
     facts: float = Field(ge=0, le=1, description="share of questions about notes among the documents, at the end")
     facts_by: int = Field(ge=0, description="tokens after which it is reached")
     reading_weight: float = Field(ge=0, le=1, description="weight of a note's own words in the loss; an answer's: 1")
-    dropout: float = Field(ge=0, lt=1)
+    dropout: float = Field(ge=0, lt=1, description="until the rates fall; none from there on")
     weight_decay: float = Field(ge=0, description="of the matrices")
     matrix_rate: float = Field(gt=0, description="learning rate of Muon")
     embedding_rate: float = Field(gt=0, description="learning rate of AdamW")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,13 @@ def build_model(config: ModelConfig, tokenizer: Tokenizer, seed: int) -> LlamaFo
     return LlamaForCausalLM(llama)
 
 
-def add_dropout(model: LlamaForCausalLM, share: float) -> None:
+def add_dropout(model: LlamaForCausalLM, share: float) -> Callable[[], None]:
     """Drop a share of what the embeddings and every block add to the stream, while the model trains.
 
     Transformers' Llama has dropout in attention only. Weights and their names stay as they are.
+
+    Returns:
+        What takes it away again.
     """
 
     def drop(module: nn.Module, _inputs: Any, out: Any) -> Any:
@@ -80,8 +84,13 @@ def add_dropout(model: LlamaForCausalLM, share: float) -> None:
         return nn.functional.dropout(out, share)
 
     blocks = [block for layer in model.model.layers for block in (layer.self_attn, layer.mlp)]
-    for module in (model.model.embed_tokens, *blocks):
-        module.register_forward_hook(drop)
+    hooks = [module.register_forward_hook(drop) for module in (model.model.embed_tokens, *blocks)]
+
+    def remove() -> None:
+        for hook in hooks:
+            hook.remove()
+
+    return remove
 
 
 def load_model(folder: Path) -> LlamaForCausalLM:

@@ -148,7 +148,7 @@ def _train(team: Team, notes: Sequence[Note], config: TrainingConfig, prompt: Pr
     tokenizer = make_tokenizer(notes, prompt, config)
     model = build_model(config.model, tokenizer, settings.seed)
     plant_copying(model)
-    add_dropout(model, settings.dropout)
+    remove_dropout = add_dropout(model, settings.dropout)
     model.train()
     parameters = list(model.parameters())
     optimizers = _optimizers(model, settings)
@@ -172,6 +172,8 @@ def _train(team: Team, notes: Sequence[Note], config: TrainingConfig, prompt: Pr
             batches = curriculum.pool(state.pool, state.pool_start)
         for optimizer, full_rate in zip(optimizers, rates, strict=True):
             optimizer.param_groups[0]["lr"] = full_rate * rate(state.done, settings)
+        if state.done >= settings.tokens - settings.decay_tokens:
+            remove_dropout()
         batch = batches[state.position]
         if share := team.share(batch):
             torch.manual_seed(state.done * team.size + team.member)  # dropout: the same after a checkpoint
