@@ -116,6 +116,7 @@ def test_a_dnf_repository_checks_what_is_signed(signed: str, packages: int, meta
     assert f"repo_gpgcheck={metadata}" in lines
     assert "gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-vendor" in lines
     assert "includepkgs=compose" in lines
+    assert "enabled=0" in lines
 
 
 def test_an_address_that_is_configured_elsewhere_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,8 @@ short_description: Set up signed package repositories
 description:
   - A key is taken only when its file holds this one key and no other; all else of a repository is then vouched for by
     its signature.
-  - Nothing is installed, and no other repository is touched.
+  - Nothing is installed, and no other repository is touched. One for dnf is not enabled; a task that installs from it
+    says so with C(enablerepo).
 options:
   installer:
     description: The distribution's.
@@ -97,7 +98,10 @@ def dnf_repository(repository: dict, key: Path) -> str:
         f"[{repository['name']}]",
         f"name={repository['name']}",
         f"baseurl={repository['uri']}",
-        "enabled=1",
+        # Whoever installs from it enables it for that: no update by hand takes another version, or fails for its sake.
+        "enabled=0",
+        # Else one whose signature is wrong would be passed over in silence.
+        "skip_if_unavailable=0",
         f"gpgcheck={int(repository['signed'] == 'packages')}",
         f"repo_gpgcheck={int(repository['signed'] == 'metadata')}",
         f"gpgkey=file://{key}",

@@ -107,6 +107,7 @@ def make_rpm(package: Package, folder: Path, build: Path) -> None:
         f"Epoch: {package.epoch}",
         *("Summary: a stub for tests", "License: none", "AutoReqProv: no"),
         *(f"Requires: {requirement}" for requirement in package.requires),
+        *(f"Provides: {provided}" for provided in package.provides),
         *("%description", "a stub for tests", "%install", f"cp -a {sources}/. %{{buildroot}}/"),
         *(["%post -p /bin/sh", package.script] if package.script else []),
         *("%files", *package.fakes),

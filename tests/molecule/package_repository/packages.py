@@ -34,13 +34,17 @@ START_DOCKER = "systemctl enable --now docker.socket docker.service\n"
 
 @dataclass(frozen=True)
 class Package:
-    """A stub. requires: in the words of its family. fakes: names of fakes by the paths that they are installed to."""
+    """A stub.
+
+    requires, provides: in the words of its family; provides for RPM only. fakes: names by the paths that they get.
+    """
 
     name: str
     version: str
     release: str = ""
     epoch: int = 0
     requires: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
     script: str = ""
     fakes: dict[str, str] = field(default_factory=dict)
 
@@ -130,6 +134,8 @@ DNF = (
     Repository(
         "amazon",
         (
+            # RPM's own database knows nothing of what Debian installed, and every script asks for a shell.
+            Package("bash", "5.2", "1.amzn2023", provides=("/bin/sh",)),
             # Amazon's package leaves the start to the administrator.
             Package("docker", "25.0.16", "1.amzn2023.0.4", script=CLIENT + ENGINE),
             *(
