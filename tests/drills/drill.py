@@ -17,7 +17,7 @@ from tests.playbooks.runner import PlaybookRun
 
 CURRENT = "/opt/slm-ft-serving/current"
 PROPERTY = "drill"
-LONGEST_LINE = 170
+LONGEST_LINE = 220
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,6 @@ def current_release(region: LocalRegion) -> str:
 
 
 def shortened(text: str) -> str:
-    """Gives the text in one line without digests, cut where it is too long for a table."""
-    line = re.sub(r"@sha256:[0-9a-f]{64}", "", " ".join(text.split()))
+    """Gives the text in one line without digests and a list's number, cut where it is too long for a table."""
+    line = re.sub(r"@sha256:[0-9a-f]{64}|^\d+\. ", "", " ".join(text.split()))
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
