@@ -1,0 +1,181 @@
+"""The job that trains on the instance with nobody watching: its stages, what ends it, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.roles.variables import ROLES
+
+SCRIPT = ROLES / "finetune/files/finetune_job.py"
+FAKE = Path(__file__).with_name("fake_trainer.py")
+TIMEOUT_SECONDS = 60
+STAGES = ["training", "evaluation", "copy to S3"]
+TOKEN = "hf_of-the-hub"
+
+
+class Run:
+    """A run's folder, and the job in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "run"
+        self.calls_file = folder / "calls"
+        self._tools = folder / "tools"
+        for path in (self.folder, self._tools):
+            path.mkdir()
+        for name in ("docker", "aws"):
+            (self._tools / name).symlink_to(FAKE)
+        self.write_job()
+
+    def write_job(self, **changes: Any) -> None:
+        """Write job.json."""
+        job = {
+            "run": "0123456789abcdef",
+            "image": "registry/trainer@sha256:1",
+            "accelerator": "cpu",
+            "threads": 1,
+            "base": "/models/base-1",
+            "base_name": "llama",
+            "data": "/models/data-1",
+            "region": "us-east-1",
+            "training_arguments": ["--max-steps", "5"],
+            "evaluation_arguments": [],
+            "destination": "s3://models/adapters/20261120T140000Z",
+            "hub": None,
+        }
+        (self.folder / "job.json").write_text(json.dumps(job | changes), encoding="utf-8")
+
+    def begin(self, stage: str = "", end: str = "") -> subprocess.Popen[bytes]:
+        """Start the job; a stage of the trainer can be made to end otherwise."""
+        environment = {
+            **os.environ,
+            "PATH": f"{self._tools}{os.pathsep}{os.environ['PATH']}",
+            "FAKE_TRAINER_CALLS": str(self.calls_file),
+            "FAKE_TRAINER_STAGE": stage,
+            "FAKE_TRAINER_END": end,
+        }
+        return subprocess.Popen([sys.executable, SCRIPT, self.folder / "job.json"], env=environment)
+
+    def go(self, stage: str = "", end: str = "") -> int:
+        """Run the job to its end; gives the exit status."""
+        return self.begin(stage, end).wait(TIMEOUT_SECONDS)
+
+    def state(self) -> dict[str, Any]:
+        """What it says of itself."""
+        said: dict[str, Any] = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        return said
+
+    def calls(self) -> list[list[str]]:
+        """The commands that it ran."""
+        return [json.loads(line) for line in self.calls_file.read_text(encoding="utf-8").splitlines()]
+
+    def containers(self) -> list[list[str]]:
+        """The containers that it ran."""
+        return [call for call in self.calls() if call[:2] == ["docker", "run"]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def test_stages_follow_one_another(run: Run) -> None:
+    assert run.go() == 0
+    assert run.state()["status"] == "done"
+    assert run.state()["done"] == STAGES
+    training, evaluation = run.containers()
+    assert training[training.index("adapter") :][-2:] == ["--max-steps", "5"]
+    assert "evaluate" in evaluation
+    copy = run.calls()[-1]
+    assert copy[:3] == ["aws", "s3", "cp"]
+    assert copy[4] == "s3://models/adapters/20261120T140000Z/"
+
+
+def test_notes_are_read_by_containers_without_network_or_rights(run: Run) -> None:
+    run.go()
+    for container in run.containers():
+        assert container[container.index("--network") + 1] == "none"
+        assert container[container.index("--user") + 1] == "10002:10002"
+        assert container[container.index("--cap-drop") + 1] == "ALL"
+        assert "/models/data-1:/data:ro" in container
+
+
+def test_data_and_checkpoints_are_not_copied(run: Run) -> None:
+    run.go()
+    copy = run.calls()[-1]
+    left_out = {copy[at + 1] for at, argument in enumerate(copy) if argument == "--exclude"}
+    assert left_out >= {"checkpoints/*", "base/*", "job.json"}
+
+
+def test_failure_is_told_with_the_trainers_own_words(run: Run) -> None:
+    assert run.go("adapter", "1") == 1
+    state = run.state()
+    assert state["status"] == "failed"
+    assert state["reason"] == "the training failed: exit status 1 | training: something is wrong"
+
+
+def test_killed_container_is_told_as_such(run: Run) -> None:
+    assert run.go("adapter", "137") == 1
+    assert "its container was killed" in run.state()["reason"]
+
+
+def test_what_is_done_is_not_done_again(run: Run) -> None:
+    assert run.go("evaluate", "1") == 1
+    assert run.state()["done"] == ["training"]
+    before = len(run.containers())
+    assert run.go() == 0
+    assert run.state()["done"] == STAGES
+    (again,) = run.containers()[before:]
+    assert "evaluate" in again
+
+
+def test_request_to_stop_reaches_the_trainer_and_is_no_failure(run: Run) -> None:
+    job = run.begin("adapter", "wait")
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not run.calls_file.with_name("waits").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    job.terminate()
+    assert job.wait(TIMEOUT_SECONDS) == 75
+    assert ["docker", "kill", "--signal", "TERM", "slm-ft-serving-training"] in run.calls()
+    assert run.state()["status"] == "stopped"
+    assert run.go() == 0
+
+
+def test_gpu_is_given_to_the_container(run: Run) -> None:
+    run.write_job(accelerator="gpu")
+    run.go()
+    assert all(container[container.index("--gpus") + 1] == "all" for container in run.containers())
+
+
+def with_hub(run: Run, token: Path) -> None:
+    hub = {"repository": "someone/medical-ie", "endpoint": "https://hub", "token_file": str(token)}
+    run.write_job(hub=hub | {"environment": {}, "message": "Adapter"})
+
+
+def test_push_needs_a_token_and_only_the_push_is_done_again(run: Run, tmp_path: Path) -> None:
+    with_hub(run, tmp_path / "hf-token")
+    assert run.go() == 1
+    assert "/slm-ft-serving/secrets/hf-token" in run.state()["reason"]
+    assert run.state()["done"] == STAGES
+    (tmp_path / "hf-token").write_text(TOKEN, encoding="ascii")
+    before = len(run.containers())
+    assert run.go() == 0
+    (push,) = run.containers()[before:]
+    assert push[push.index("upload") + 1] == "someone/medical-ie"
+    assert "--private" in push
+
+
+def test_token_is_in_no_argument(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hf-token").write_text(TOKEN, encoding="ascii")
+    with_hub(run, tmp_path / "hf-token")
+    assert run.go() == 0
+    assert TOKEN not in run.calls_file.read_text(encoding="utf-8")
+    assert f"{tmp_path / 'hf-token'}:/run/secrets/hf-token:ro" in run.containers()[-1]
