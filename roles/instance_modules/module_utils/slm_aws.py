@@ -32,7 +32,7 @@ class AwsError(Exception):
         self.said, self.denied = said, denied
 
 
-def aws(*arguments: str, region: str, timeout: float = 45) -> str:
+def aws(*arguments: str, region: str, timeout: float = 120) -> str:
     """Return what the aws command prints; raises AwsError, also when it takes longer than `timeout` seconds."""
     command = ["aws", *arguments, "--region", region]
     command += ["--cli-connect-timeout", str(CONNECT_SECONDS), "--cli-read-timeout", str(READ_SECONDS)]

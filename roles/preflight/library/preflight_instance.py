@@ -133,7 +133,7 @@ class Instance:
         self._model_bytes: int | None = None
 
     def _aws(self, *arguments: str) -> str:
-        return aws(*arguments, region=self.options["region"], timeout=self.options["patience"] / 2)
+        return aws(*arguments, region=self.options["region"], timeout=self.options["patience"])
 
     def systemd(self):
         """Systemd is the first process, and not on its way down."""
