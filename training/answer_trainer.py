@@ -6,6 +6,7 @@ the gateway's and a batch is made of notes of like length.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from training.batching import Sample, pad
 from training.checkpoints import Checkpoints
-from training.config import AdapterConfig
+from training.config import AdapterConfig, ConfigError
 from training.interruption import Interrupted, stop_requested
 from training.metrics import MetricsLog
 from training.model import answer_loss
@@ -212,9 +213,18 @@ class _Bookkeeping(TrainerCallback):  # type: ignore[misc]
             control.should_save = control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_kwargs: Any) -> None:
-        """Every step's figures and every evaluation's."""
+        """Every step's figures and every evaluation's.
+
+        Raises:
+            ConfigError: the training has diverged.
+        """
         figures = {key: value for key, value in logs.items() if key != "epoch"}
         if "loss" in figures:
+            if not math.isfinite(figures["loss"]):
+                raise ConfigError(
+                    f"the loss is no number any more at step {state.global_step}: lower learning_rate or lengthen "
+                    "warmup_steps, and start anew"
+                )
             self._write(state, tokens=self._trainer.tokens, **figures)
             self._trainer.tokens = 0
             self._progress.report(state.global_step, loss=figures["loss"])

@@ -25,6 +25,7 @@ def signals_as_requests() -> Iterator[None]:
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
 
+    _received.clear()
     before = {number: signal.signal(number, take) for number in _SIGNALS}
     try:
         yield

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from training.config import RunConfig, TrainingConfig, load_config, load_run_config
+from training.config import ConfigError, RunConfig, TrainingConfig, load_config, load_run_config
 from training.dataset import DatasetError, Note, load_notes
 from training.leaks import check_no_leak
 from training.progress import write_json
@@ -68,6 +68,10 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _has_all(folder: Path, files: tuple[str, ...]) -> bool:
+    return all((folder / name).is_file() for name in files)
+
+
 class _Record:
     """OUT/run.json: of every stage that is done, what it was made with and what it took."""
 
@@ -84,7 +88,7 @@ class _Record:
 
     def is_done(self, stage: str, fingerprint: str, folder: Path, files: tuple[str, ...]) -> bool:
         done = self.read().get(stage, {}).get("fingerprint") == fingerprint
-        if not done or not all((folder / name).is_file() for name in files):
+        if not done or not _has_all(folder, files):
             return False
         logger.info(f"{folder} is complete for this configuration and data: {stage} is not done again")
         return True
@@ -193,6 +197,8 @@ def _evaluate(chosen: _Run) -> None:
 
     options, base = chosen.options, chosen.base()
     folder = None if options.base_only else chosen.out / "adapter"
+    if folder is not None and not _has_all(folder, _ADAPTER_FILES):
+        raise ConfigError(f"there is no adapter in {folder}: train one with `adapter`, or give --base-only")
     evaluation = answer_and_score(
         base.folder, folder, chosen.validation[: options.limit], chosen.prompt, options.answers
     )

@@ -16,6 +16,7 @@ import yaml
 from tests.training import tiny
 from training.__main__ import main
 from training.metrics import read_metrics
+from training.model import answer_loss
 
 # Transformers and PEFT warn about each other's coming versions.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -86,6 +87,36 @@ def test_checkpoints_of_another_configuration_are_not_gone_on_from(
     monkeypatch.setattr("sys.argv", ["training", "adapter", *arguments])
     assert main() == 1
     assert "checkpoints of another configuration, base or data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "changes", "problem"),
+    [
+        ("evaluate", {}, "there is no adapter in"),
+        ("adapter", {"selection_notes": 27}, "too few to hold out"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    command: str, changes: dict[str, object], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    arguments = ["--config", str(tiny.write_config(tmp_path / "config.yaml", **changes))]
+    arguments += ["--out", str(tmp_path / "out"), "--data", str(tiny.write_data(tmp_path / "data"))]
+    arguments += ["--base", str(tiny.write_base(tmp_path / "base"))]
+    monkeypatch.setattr("sys.argv", ["training", command, *arguments])
+    assert main() == 1
+    assert problem in capsys.readouterr().err
+
+
+def test_a_training_that_diverges_ends_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    arguments = ["--config", str(tiny.write_config(tmp_path / "config.yaml")), "--out", str(tmp_path / "out")]
+    arguments += ["--data", str(tiny.write_data(tmp_path / "data")), "--base", str(tiny.write_base(tmp_path / "base"))]
+    monkeypatch.setattr("sys.argv", ["training", "adapter", *arguments])
+    monkeypatch.setattr(
+        "training.answer_trainer.answer_loss",
+        lambda *given: tuple(float("nan") * part for part in answer_loss(*given)),
+    )
+    assert main() == 1
+    assert "the loss is no number any more at step 1" in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_a_kill_cut_off_is_left_out_and_removed(tmp_path: Path) -> None:
