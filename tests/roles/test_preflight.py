@@ -302,7 +302,7 @@ def test_who_has_the_port_is_named() -> None:
 def test_look_that_hangs_is_a_problem_and_keeps_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
     looked = on_instance()
     never = instance_module.threading.Event()
-    for name in ("systemd", "docker", "port", "registry", "secrets", "models", "disk", "memory"):
+    for name in ("systemd", "training", "docker", "port", "registry", "secrets", "models", "disk", "memory"):
         monkeypatch.setattr(looked, name, list)
     monkeypatch.setattr(looked, "clock", lambda: [never.wait()])
     monkeypatch.setattr(instance_module.shutil, "which", lambda _name: "/usr/bin/aws")

@@ -114,6 +114,9 @@ images:
 models:
   description: For C(chosen), by name, the models of the release that are not on the instance.
   type: dict
+sources:
+  description: For C(chosen), by name, where the models of the release came from.
+  type: dict
 """
 
 
@@ -267,6 +270,7 @@ def choose(module: AnsibleModule, releases: Releases) -> dict:
         "models": {
             name: model for name, model in (record.get("models") or {}).items() if not Path(model["path"]).is_dir()
         },
+        "sources": {name: model.get("source", "") for name, model in (record.get("models") or {}).items()},
     }
 
 

@@ -108,6 +108,7 @@ DOCKER_ROOT = Path("/var/lib/docker")  # where Docker is not installed yet
 NVIDIA_VENDOR = "0x10de"
 LISTEN = "0A"
 GPU_SHARE = 0.9  # what vLLM may take of it
+TRAINING_UNIT = "slm-ft-serving-training.service"
 SAFE_STATES = {"running", "degraded", "starting", "initializing"}
 
 
@@ -143,6 +144,15 @@ class Instance:
         state = run(["systemctl", "is-system-running"]).stdout.strip()
         if state not in SAFE_STATES:
             yield f"systemd on the instance says {state!r}: wait for the end of its shutdown, or reboot it."
+
+    def training(self):
+        """No fine-tuning is under way: it has the GPU, which the engine would need."""
+        if run(["systemctl", "is-active", TRAINING_UNIT]).stdout.strip() in {"active", "activating", "deactivating"}:
+            yield (
+                "A fine-tuning is under way on the instance and has its GPU: playbooks/finetune.yml, with what it was"
+                f" started with, follows it to its end; `systemctl stop {TRAINING_UNIT}` on the instance saves a"
+                " checkpoint and stops it."
+            )
 
     def docker(self):
         """Docker, where it is installed, answers; where it is not, the role container_runtime installs it."""
@@ -380,14 +390,14 @@ def look(instance: Instance, patience: float) -> list[str]:
     # What needs another's findings comes after it: disk and memory need the models, those of the Hub a secret.
     from_hub = any(source.startswith("hf://") for source in instance.options["models"].values())
     models = ("models", "disk", "memory")
-    lanes = [("systemd", "docker", "port"), ("clock",), ("registry",)]
+    lanes = [("systemd", "training", "docker", "port"), ("clock",), ("registry",)]
     lanes += [("secrets", *models)] if from_hub else [("secrets",), models]
     if not shutil.which("aws"):
         found["aws"] = [
             "The aws command is not installed on the instance: use AWS's Deep Learning AMI, which has it, or install"
             " it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)."
         ]
-        lanes = [("systemd", "docker", "port"), ("clock",), ("disk", "memory")]
+        lanes = [("systemd", "training", "docker", "port"), ("clock",), ("disk", "memory")]
     deadline = time.monotonic() + patience
     # Daemons, so that one that hangs does not keep the module from ending.
     threads = [threading.Thread(target=run_all, args=lane, daemon=True) for lane in lanes]
