@@ -1,4 +1,4 @@
-"""finetune.yml on the small model: refused, killed, resumed, evaluated, in S3, on a Hub; and what deploy.yml does with it."""
+"""finetune.yml on the small model: refused, killed, resumed, evaluated, in S3 and on a Hub; its adapter is deployed."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Job:
     def __init__(self, path: Path) -> None:
         """Take job.json, which lies in the folder of the run."""
         self.job = json.loads(path.read_text(encoding="utf-8"))
-        self.out = path.parent
+        self.out = path.resolve().parent
         self.log = self.out / "logs/training.log"
         self.stopping = False
         before = self._state_before()
