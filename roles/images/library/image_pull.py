@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.slm_aws import AwsError, aws, role_in
 from ansible.module_utils.slm_stack import StackError, last_line, run
 
 DOCUMENTATION = r"""
@@ -64,11 +65,13 @@ def is_present(reference: str) -> bool:
 
 def log_in(registry: str, region: str, folder: Path) -> None:
     """Log in with a short-lived token, by standard input, into a folder on tmpfs; raises StackError."""
-    token = run(["aws", "ecr", "get-login-password", "--region", region])
-    if token.returncode != 0:
-        raise StackError(f"the instance profile gets no token from ECR: {last_line(token.stderr)}")
+    try:
+        token = aws("ecr", "get-login-password", region=region)
+    except AwsError as error:
+        denied = f"{role_in(error.said)} may not log in to ECR: allow it ecr:GetAuthorizationToken on *"
+        raise StackError(denied if error.denied else f"ECR gives no token: {error}") from error
     command = ["docker", "--config", str(folder), "login", "--username", "AWS", "--password-stdin", registry]
-    result = run(command, input=token.stdout.strip())
+    result = run(command, input=token.strip())
     if result.returncode != 0:
         raise StackError(explain(registry, result.stderr, f"log in to {registry}"))
 
