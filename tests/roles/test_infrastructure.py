@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.roles.modules import load_module
+from tests.roles.rendering import value
 from tests.roles.variables import ROLES
 
 
@@ -192,3 +193,37 @@ def test_a_default_subnet_of_a_zone_that_has_the_type_is_taken() -> None:
 def test_what_stands_in_the_way_of_an_instance_is_told(aws: FakeAws, subnet: str, word: str) -> None:
     (problem,) = placed(aws, subnet)[1]
     assert word in problem
+
+
+def kept_and_removed(**variables: Any) -> tuple[set[str], set[str]]:
+    """What teardown keeps and what it removes, of two buckets and a repository that hold something, and a role."""
+    things: list[dict[str, Any]] = [
+        {"kind": "bucket", "name": "transfer", "holds_data": True},
+        {"kind": "bucket", "name": "models", "holds_data": True},
+        {"kind": "repository", "name": "engine", "holds_data": True},
+        {"kind": "role", "name": "role"},
+        {"kind": "bucket", "name": "theirs", "holds_data": True, "ours": False},
+    ]
+    looked = {"things": [{"ours": True, "key": f"{each['kind']} {each['name']}", **each} for each in things]}
+    known = {
+        "infrastructure_region": "us-east-1",
+        "infrastructure_account": "1",
+        "infrastructure_settings": {"s3/transfer-bucket": "transfer", "s3/models-bucket": "models"},
+        "_infrastructure_looked": looked,
+        **variables,
+    }
+    kept, removed = (value("infrastructure", f"_infrastructure_{name}", known) for name in ("kept", "removal"))
+    return {each["name"] for each in kept}, {each["name"] for each in removed}
+
+
+def test_data_is_kept_and_leftovers_of_a_transfer_are_not() -> None:
+    assert kept_and_removed() == ({"models", "engine"}, {"transfer", "role"})
+
+
+def test_data_that_is_named_goes_too() -> None:
+    assert kept_and_removed(infrastructure_delete_data=["images"]) == ({"models"}, {"transfer", "role", "engine"})
+
+
+def test_models_in_the_bucket_of_the_transfers_are_kept() -> None:
+    kept, _ = kept_and_removed(infrastructure_models_bucket="transfer")
+    assert "transfer" in kept
