@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
         command.add_argument(
             "--threads",
-            type=int,
+            type=_positive,
             default=1,
             help="CPU threads; the base trains in as many processes (default: %(default)s)",
         )
@@ -77,13 +77,15 @@ def _parser() -> argparse.ArgumentParser:
                 "in HF_TOKEN if it is set (default: the configuration's, else OUT/base)",
             )
         if name in ("adapter", "run"):
-            command.add_argument("--max-steps", type=int, help="end the adapter's training after so many steps")
+            command.add_argument(
+                "--max-steps", type=_positive, metavar="STEPS", help="end the adapter's training after so many steps"
+            )
         if name in ("run", "evaluate"):
             command.add_argument(
                 "--answers", type=Path, help="write every validation note with its answer to this JSONL file"
             )
             command.add_argument("--base-only", action="store_true", help="leave the adapter out: shows what it adds")
-            command.add_argument("--limit", type=int, help="use the first LIMIT validation notes only")
+            command.add_argument("--limit", type=_positive, help="use the first LIMIT validation notes only")
             command.add_argument(
                 "--generated", type=int, default=200, metavar="NOTES",
                 help="generated notes of each kind, such as held-out phrasings (default: %(default)s)",
@@ -101,6 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     command = add("card", stages.card, "write the model card and the curves anew from what OUT holds")
     command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
 
 
 def main() -> int:

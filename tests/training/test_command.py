@@ -72,6 +72,15 @@ def test_an_error_of_our_own_making_is_not_hidden(monkeypatch: pytest.MonkeyPatc
         run(monkeypatch, "card", "--out", "anywhere")
 
 
+def test_a_number_that_makes_no_sense_is_an_error_of_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        run(monkeypatch, "adapter", "--data", "d", "--out", "o", "--threads", "0")
+    assert raised.value.code == 2
+    assert "0 is not 1 or more" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["", "run", "pretrain", "adapter", "evaluate", "check-data", "card"])
 def test_help_names_every_exit_status(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
