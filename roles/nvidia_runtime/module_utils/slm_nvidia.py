@@ -12,7 +12,7 @@ from ansible.module_utils.slm_stack import StackError, last_line, run
 RUNTIME = "nvidia"
 # What `nvidia-ctk runtime configure` writes.
 RUNTIME_ENTRY = {"path": "nvidia-container-runtime", "args": []}
-# Docker offers `--gpus` when it found this program at its own start.
+# Docker offers `--gpus` when it found this program at its own start (daemon/nvidia_linux.go of github.com/moby/moby).
 HOOK = "nvidia-container-runtime-hook"
 QUERY = ["--query-gpu=name,driver_version,memory.total", "--format=csv,noheader,nounits"]
 NVIDIA_VENDOR = "0x10de"
@@ -93,8 +93,8 @@ def has_gpu_hardware() -> bool:
 
 
 def toolkit_version() -> str:
-    """Return the version of the container toolkit; empty when it is not installed whole."""
-    if shutil.which(HOOK) is None or shutil.which("nvidia-ctk") is None:
+    """Return the version of the container toolkit; empty without one."""
+    if shutil.which("nvidia-ctk") is None:
         return ""
     return version_in(run(["nvidia-ctk", "--version"]).stdout)
 
