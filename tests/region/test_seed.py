@@ -31,6 +31,7 @@ def test_everything_is_there_and_seeding_again_changes_nothing(api: Api) -> None
     assert {each["repositoryName"]: each["imageTagMutability"] for each in repositories} == {
         names.ENGINE_REPOSITORY: "IMMUTABLE",
         names.GATEWAY_REPOSITORY: "IMMUTABLE",
+        names.TRAINER_REPOSITORY: "IMMUTABLE",
     }
 
 
