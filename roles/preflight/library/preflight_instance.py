@@ -91,7 +91,7 @@ options:
   patience:
     description: Seconds for all of it.
     type: int
-    default: 150
+    default: 300
 """
 
 RETURN = r"""
@@ -434,7 +434,7 @@ def main() -> None:
             "unpacked": {"type": "float", "default": 3.5},
             "memory_reserve": {"type": "int", "default": 3 * 1024**3},
             "clock_tolerance": {"type": "int", "default": 120},
-            "patience": {"type": "int", "default": 150},
+            "patience": {"type": "int", "default": 300},
         },
         supports_check_mode=True,
     )
