@@ -42,6 +42,8 @@ def main() -> int:
     arguments = sys.argv[1:]
     with Path(os.environ["FAKE_TRAINER_CALLS"]).open("a", encoding="utf-8") as calls:
         calls.write(json.dumps([Path(sys.argv[0]).name, *arguments]) + "\n")
+    if Path(sys.argv[0]).name == "aws":
+        return int(os.environ["FAKE_TRAINER_END"]) if os.environ["FAKE_TRAINER_STAGE"] == "aws" else 0
     if arguments[0] == "run":
         Path(os.environ["FAKE_TRAINER_CALLS"]).with_name("pid").write_text(str(os.getpid()), encoding="ascii")
         return train(arguments)

@@ -17,7 +17,7 @@ from tests.roles.variables import ROLES
 SCRIPT = ROLES / "finetune/files/finetune_job.py"
 FAKE = Path(__file__).with_name("fake_trainer.py")
 TIMEOUT_SECONDS = 60
-STAGES = ["training", "evaluation", "copy to S3"]
+STAGES = ["access to S3", "training", "evaluation", "copy to S3"]
 TOKEN = "hf_of-the-hub"
 
 
@@ -121,6 +121,12 @@ def test_failure_is_told_with_the_trainers_own_words(run: Run) -> None:
     assert state["reason"] == "the training failed: exit status 1 | training: something is wrong"
 
 
+def test_missing_right_is_told_before_the_training(run: Run) -> None:
+    assert run.go("aws", "1") == 1
+    assert "s3:PutObject on s3://models/adapters/20261120T140000Z/*" in run.state()["reason"]
+    assert not run.containers()
+
+
 def test_killed_container_is_told_as_such(run: Run) -> None:
     assert run.go("adapter", "137") == 1
     assert "its container was killed" in run.state()["reason"]
@@ -128,7 +134,7 @@ def test_killed_container_is_told_as_such(run: Run) -> None:
 
 def test_what_is_done_is_not_done_again(run: Run) -> None:
     assert run.go("evaluate", "1") == 1
-    assert run.state()["done"] == ["training"]
+    assert run.state()["done"] == STAGES[:2]
     before = len(run.containers())
     assert run.go() == 0
     assert run.state()["done"] == STAGES

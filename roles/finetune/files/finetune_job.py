@@ -20,6 +20,7 @@ from pathlib import Path
 CONTAINER = "slm-ft-serving-training"
 USER = "10002:10002"  # The trainer's user in its image.
 OUT, DATA, MODELS, TOKEN = "/out", "/data", "/models", "/run/secrets/hf-token"  # Inside the container.
+KILLED = 137
 EXIT_RESUMABLE = 75  # The trainer's: stopped with a checkpoint saved.
 # What of a run is not for S3: it is large, or of this instance only.
 KEPT_HERE = ("checkpoints/*", "base/*", "hub/*", "job.json", "state.json", "progress.json")
@@ -56,7 +57,8 @@ class Job:
 
     def stages(self) -> list:
         """Return name and function of each stage."""
-        found = [("training", self._train), ("evaluation", self._evaluate), ("copy to S3", self._copy)]
+        found = [("access to S3", self._reach), ("training", self._train), ("evaluation", self._evaluate)]
+        found.append(("copy to S3", self._copy))
         return [*found, ("push to the Hub", self._push)] if self.job["hub"] else found
 
     def run(self) -> int:
@@ -89,6 +91,17 @@ class Job:
         """Pass a request to stop on to the container: a training then saves a checkpoint."""
         self.stopping = True
         subprocess.run(["docker", "kill", "--signal", "TERM", CONTAINER], capture_output=True, check=False, timeout=30)
+
+    def _reach(self) -> None:
+        """Copy the configuration: that a right is missing is better known before hours of training than after them."""
+        destination = self.job["destination"]
+        command = ["aws", "s3", "cp", str(self.out / "config.yaml"), f"{destination}/config.yaml", "--no-progress"]
+        try:
+            self._run([*command, "--region", self.job["region"]])
+        except StageError as error:
+            raise StageError(
+                f"the instance's role has to be allowed s3:PutObject on {destination}/*: {error}"
+            ) from None
 
     def _train(self) -> None:
         self._in_container(["adapter", *self._arguments(), *self.job["training_arguments"]])
@@ -172,11 +185,10 @@ def explain(status: int, log: Path, began: int) -> str:
     with log.open("rb") as stream:
         stream.seek(began)
         lines = [line.strip() for line in stream.read().decode("utf-8", errors="replace").splitlines() if line.strip()]
-    if status == 137:
-        why = "its container was killed (by the kernel for lack of memory, or by hand)"
-    else:
-        why = f"exit status {status}"
-    return " | ".join([why, *lines[-LOG_LINES_SHOWN:]])
+    if status == KILLED:
+        # Whoever is killed says nothing about it.
+        return "its container was killed (by the kernel for lack of memory, or by hand)"
+    return " | ".join([f"exit status {status}", *lines[-LOG_LINES_SHOWN:]])
 
 
 def main() -> int:
