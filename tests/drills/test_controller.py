@@ -33,7 +33,7 @@ def test_sessions_drop_in_mid_task(region: LocalRegion, begin: Begin) -> None:
 
 
 def test_controller_killed_and_run_again(region: LocalRegion, begin: Begin) -> None:
-    """The first run leaves its lock and a release that is half up; the second wants what served before, by a new name."""
+    """The first run leaves its lock and a release that is half up; the second wants what served before."""
     with begin("controller killed in mid-deployment, run again") as drill:
         with RunningPlaybook(region, "deploy", "-e", SLOW_ENGINE) as deployment:
             deployment.wait_for(ACTIVATION)
