@@ -1,7 +1,8 @@
-"""The small model in the repository is what an engine expects, and small."""
+"""The small model in the repository is what an engine expects, small, and as good as its card says."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import struct
@@ -34,6 +35,9 @@ def test_the_folders_hold_what_an_engine_reads_and_no_checkpoint() -> None:
     names = {str(path.relative_to(MODEL)) for path in MODEL.rglob("*") if path.is_file()}
     assert names == {
         "README.md",
+        "curves.png",
+        "evaluation.json",
+        "evaluation-base.json",
         "base/config.json",
         "base/generation_config.json",
         "base/model.safetensors",
@@ -71,3 +75,44 @@ def test_no_path_of_the_machine_that_trained_it_is_in_it() -> None:
     for path in MODEL.rglob("*.json"):
         text = path.read_text(encoding="utf-8")
         assert re.search(r'"/\w+/', text) is None, path
+
+
+def micro_f1(path: str) -> float:
+    value: float = read_json(path)["scores"]["exact"]["micro"]["f1"]["value"]
+    return value
+
+
+def test_it_is_as_good_as_the_demonstration_needs() -> None:
+    evaluation = read_json("evaluation.json")
+    assert evaluation["dataset"]["examples"] == 250
+    assert micro_f1("evaluation.json") >= 0.71
+    generated = evaluation["about"]["generated"]
+    assert generated["no cancer"]["notes"] == 200
+    assert generated["no cancer"]["all_null"] >= 0.97
+    assert generated["held-out phrasings"]["micro_f1"] >= 0.75
+    assert generated["held-out values"]["micro_f1"] >= 0.70
+
+
+def test_the_base_alone_does_not_know_the_task() -> None:
+    assert micro_f1("evaluation-base.json") < 0.10
+
+
+def test_the_figures_are_those_of_the_shipped_weights() -> None:
+    weights = hashlib.sha256((MODEL / "base/model.safetensors").read_bytes()).digest()
+    revision = hashlib.sha256(weights).hexdigest()  # as base_model.py makes it of all the weights' files
+    for name in ("evaluation.json", "evaluation-base.json"):
+        assert read_json(name)["about"]["revision"] == revision
+
+
+def test_the_card_says_what_was_measured_and_where_the_data_came_from() -> None:
+    card = (MODEL / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlicense: mit\n")
+    assert "longhoag/fine-tune-slm" in card
+    evaluation = read_json("evaluation.json")
+    exact = evaluation["scores"]["exact"]
+    for name, score in {**exact["fields"], "micro": exact["micro"]}.items():
+        row = next(line for line in card.splitlines() if line.strip("|* ").startswith(name))
+        assert f"{score['f1']['value']:.3f}" in row, row
+    for name, figures in evaluation["about"]["generated"].items():
+        row = next(line for line in card.splitlines() if line.startswith(f"| {name} |"))
+        assert f"{figures.get('micro_f1', figures.get('all_null')):.3f}" in row, row
