@@ -1,4 +1,4 @@
-"""How the model does on generated notes unlike those it learnt from: other phrasings, other values, no cancer at all."""
+"""How the model does on generated notes unlike those it learnt from: other phrasings, other values, or no cancer."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _INVENTED = 0.4  # share of training notes with made-up values
 
 _FOLDER = Path(__file__).resolve().parent
 Split = Literal["training", "known", "phrasings", "values", "both"]
-"""Which notes: those to train on; the same without made-up values; with held-out phrasings, held-out values, or both."""
+"""Which notes: to train on; the same without made-up values; with held-out phrasings, held-out values, or both."""
 
 
 @dataclass(frozen=True)
