@@ -27,10 +27,10 @@ env: setup ## Print what to export so that any ansible-playbook works against th
 model: ## Train the small model from a folder with train.jsonl and validation.jsonl: make model DATA=folder [OUT=folder]
 	@[ -n "$(DATA)" ] || { echo 'Name the data set: make model DATA=folder (with train.jsonl and validation.jsonl in it)' >&2; exit 2; }
 	@.ci/training-env
-	@.training-venv/bin/python -m training run --data "$(DATA)" --out "$(OUT)"
+	@.training-venv/bin/python -m training run --data "$(DATA)" --out "$(OUT)" --threads 2
 
-check: setup ## Lint, types and the tests that need no Docker: under two minutes
-	@pytest -m "not region"
+check: setup ## Lint, types and the tests that need no Docker: minutes
+	@pytest -m "not region and not slow"
 
 test: setup ## Everything: `check`, then the real stack in a local region of its own
 	@pytest

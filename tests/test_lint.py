@@ -31,7 +31,9 @@ LINTERS = {
 }
 
 
-@pytest.mark.parametrize("linter", LINTERS)
+@pytest.mark.parametrize(
+    "linter", [pytest.param(name, marks=pytest.mark.slow) if name == "ansible-lint" else name for name in LINTERS]
+)
 def test_lint(linter: str) -> None:
     """The linter finds nothing; its findings are the failure's message."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

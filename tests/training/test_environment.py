@@ -9,13 +9,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS = 1500
 
 
-# Not of the local region, but like its tests too long for `make check`: the environment takes a minute or two to make.
-@pytest.mark.region
+# The environment alone takes a minute or two to make.
+@pytest.mark.slow
 def test_training_in_its_own_environment() -> None:
     subprocess.run([REPOSITORY / ".ci" / "training-env"], check=True, timeout=TIMEOUT_SECONDS)
     # Its configuration is the project's own, so `-m` leaves out this test.
     result = subprocess.run(
-        [REPOSITORY / ".training-venv/bin/python", "-m", "pytest", "-q", "-m", "not region", "tests/training"],
+        [REPOSITORY / ".training-venv/bin/python", "-m", "pytest", "-q", "-m", "not slow", "tests/training"],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
