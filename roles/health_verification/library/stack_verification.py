@@ -101,7 +101,7 @@ class Verification:
         return StackError(f"{describe(service, container)}; the end of its log:\n{logs(container, LOG_LINES).rstrip()}")
 
     def check_containers(self) -> None:
-        """Engine and gateway run and are healthy; those that are still starting get their time."""
+        """Engine and gateway run and are healthy; those that are still starting, or too busy to say so, get their time."""
         deadline = time.monotonic() + self.options["wait"]
         while True:
             found = containers(self.project)
@@ -114,7 +114,7 @@ class Verification:
             if not missing and not unwell:
                 break
             coming = run(["systemctl", "is-active", self.options["unit"]]).stdout.strip() == "activating"
-            hopeful = coming or any(container["health"] == "starting" for container in unwell.values())
+            hopeful = coming or any(container["status"] == "running" for container in unwell.values())
             if time.monotonic() > deadline or not hopeful:
                 if missing:
                     said = redact(journal(self.options["unit"]))
