@@ -101,7 +101,7 @@ class Verification:
         return StackError(f"{describe(service, container)}; the end of its log:\n{logs(container, LOG_LINES).rstrip()}")
 
     def check_containers(self) -> None:
-        """Engine and gateway run and are healthy; those that are still starting, or too busy to say so, get their time."""
+        """Engine and gateway run and are healthy; those that start, or are too busy to say so, get their time."""
         deadline = time.monotonic() + self.options["wait"]
         while True:
             found = containers(self.project)
