@@ -103,6 +103,7 @@ lines:
   type: list
 """
 
+START_SECONDS = 45  # for the units that the stack requires; a session's command has 60
 POLL_SECONDS = 2
 
 
@@ -219,6 +220,10 @@ class Training:
         needed = enabled and not running and not self.is_active()
         if needed and not check:
             run(["systemctl", "start", "--no-block", unit])
+            # What it requires comes first, and whoever asks meanwhile would find a stack that is stopped.
+            deadline = time.monotonic() + START_SECONDS
+            while run(["systemctl", "is-active", unit]).stdout.strip() == "inactive" and time.monotonic() < deadline:
+                time.sleep(0.5)
         return {"changed": needed, "starting": needed}
 
     def key(self) -> str:
