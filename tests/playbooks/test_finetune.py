@@ -166,7 +166,8 @@ def test_same_command_goes_on_from_the_checkpoint(training: Training) -> None:
 
 
 def test_progress_is_shown_in_few_sessions(training: Training) -> None:
-    assert f"of {STEPS}" in training.resumed.output
+    # How far it is depends on the machine; the evaluation after the last step is always told.
+    assert f"step {STEPS}: F1" in training.resumed.output
     assert training.resumed.sessions <= SESSIONS
 
 
