@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="in the Poetry group `training`")
-pytest.importorskip("transformers", reason="in the Poetry group `training`")
+pytest.importorskip("torch", reason="in the training environment")
+pytest.importorskip("transformers", reason="in the training environment")
 
 import torch
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("torch", reason="in the Poetry group `training`")
-pytest.importorskip("peft", reason="in the Poetry group `training`")
+pytest.importorskip("torch", reason="in the training environment")
+pytest.importorskip("peft", reason="in the training environment")
 
 import torch
 import yaml

@@ -51,7 +51,7 @@ def test_the_engine_is_deployed_with_the_same_format() -> None:
 
 
 def test_training_and_serving_make_the_same_tokens_with_one_bos() -> None:
-    tokenizers = pytest.importorskip("tokenizers", reason="in the Poetry group `training`")
+    tokenizers = pytest.importorskip("tokenizers", reason="in the training environment")
     tokenizer = tokenizers.Tokenizer.from_file(str(ROOT / "models/small/base/tokenizer.json"))
     begin = tokenizer.token_to_id(BEGIN)
     trained = encode_for_training(tokenizer, NOTE)
@@ -63,7 +63,7 @@ def test_training_and_serving_make_the_same_tokens_with_one_bos() -> None:
 
 
 def test_transformers_makes_the_same_tokens_of_the_gateways_messages() -> None:
-    transformers = pytest.importorskip("transformers", reason="in the Poetry group `training`")
+    transformers = pytest.importorskip("transformers", reason="in the training environment")
     tokenizer = transformers.AutoTokenizer.from_pretrained(ROOT / "models/small/base")
     messages = build_messages(load_tasks(TASK_FILE.parent)["medical_ie"], NOTE)
     served = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)

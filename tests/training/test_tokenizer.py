@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("tokenizers", reason="in the Poetry group `training`")
+pytest.importorskip("tokenizers", reason="in the training environment")
 
 from training.chat import BEGIN, SPECIAL_TOKENS
 from training.dataset import FIELDS
