@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 PYTHON_ENV := .venv/bin
 OUT := build/small-model
+# Two processes: a deployment waits more than it works. tests/conftest.py says which tests stay together.
+AT_ONCE := -n 2 --dist loadgroup --no-loadscope-reorder
 # Ansible starts a Python for every task: where byte code may not be written, each would compile all its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(PYTHON_ENV):$(PATH)
@@ -30,7 +32,7 @@ model: ## Train the small model from a folder with train.jsonl and validation.js
 	@.training-venv/bin/python -m training run --data "$(DATA)" --out "$(OUT)" --threads 2
 
 check: setup ## Lint, types and the tests that need no Docker: minutes
-	@pytest -m "not region and not slow"
+	@pytest $(AT_ONCE) -m "not region and not slow"
 
-test: setup ## Everything: `check`, then the real stack in a local region of its own
-	@pytest
+test: setup ## Everything: `check`, and the real stack in local regions of its own
+	@pytest $(AT_ONCE)

@@ -20,6 +20,7 @@ from tests.gateway.conftest import NOTE, Gateway, StartGateway, free_port
 from tests.gateway.test_stream import events
 from tests.local_region import docker_engine, images, names
 from tests.local_region.docker_engine import DockerEngine
+from tests.local_region.state import docker_locked
 
 pytestmark = pytest.mark.region
 
@@ -67,21 +68,22 @@ class RealEngine:
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealEngine]:
     """vLLM in its image, as the instance runs it but for the network."""
-    docker = docker_engine.ensure(lambda _: None, names.STATE_ROOT)
-    image = images.build_all(docker, lambda _: None, names.STATE_ROOT, ["engine"])["engine"]
     port = free_port()
     configuration = tmp_path_factory.mktemp("engine")
     (configuration / "engine.yaml").write_text(SETTINGS.format(port=port))
     template = CHAT_TEMPLATE.read_text().removeprefix("{% raw %}").partition("{% endraw %}")[0]
     (configuration / "chat_template.jinja").write_text(template)
     container = f"slm-ft-serving-test-engine-{port}"
-    docker.run(
-        *("run", "--detach", "--name", container, "--network", "host", "--shm-size", "1g"),
-        *("--env", "HF_HUB_OFFLINE=1", "--env", "VLLM_NO_USAGE_STATS=1"),
-        *("--volume", f"{MODEL / 'base'}:/models/base:ro", "--volume", f"{MODEL / 'adapter'}:/models/adapter:ro"),
-        *("--volume", f"{configuration}:/etc/slm-ft-serving:ro"),
-        *(image, "--config", "/etc/slm-ft-serving/engine.yaml"),
-    )
+    with docker_locked(lambda: None):  # Until the container runs, the end of a region may stop the Docker Engine.
+        docker = docker_engine.ensure(lambda _: None, names.STATE_ROOT)
+        image = images.build_all(docker, lambda _: None, names.STATE_ROOT, ["engine"])["engine"]
+        docker.run(
+            *("run", "--detach", "--name", container, "--network", "host", "--shm-size", "1g"),
+            *("--env", "HF_HUB_OFFLINE=1", "--env", "VLLM_NO_USAGE_STATS=1"),
+            *("--volume", f"{MODEL / 'base'}:/models/base:ro", "--volume", f"{MODEL / 'adapter'}:/models/adapter:ro"),
+            *("--volume", f"{configuration}:/etc/slm-ft-serving:ro"),
+            *(image, "--config", "/etc/slm-ft-serving/engine.yaml"),
+        )
     try:
         engine = RealEngine(f"http://127.0.0.1:{port}", container, docker)
         _wait_for(engine)
@@ -161,7 +163,8 @@ async def test_a_long_text_is_cut_by_the_engines_own_tokens(gateway: Gateway) ->
     assert reply.status == 200, reply.json
     chunks = reply.json["chunks"]
     assert len(chunks) > 1
-    assert {chunk["status"] for chunk in chunks} == {"ok"}
+    # What fits the engine is answered; a small model may still run on in so long a text, which is no fault of the cut.
+    assert {chunk.get("error") for chunk in chunks} <= {None, "cut"}, chunks
     assert (chunks[0]["start"], chunks[-1]["end"]) == (0, len(text))
 
 

@@ -24,7 +24,7 @@ from tests.local_region.errors import RegionError
 from tests.local_region.faults import Faults
 from tests.local_region.machine import Machine
 from tests.local_region.ports import require_free
-from tests.local_region.state import Ports, RegionState
+from tests.local_region.state import Ports, RegionState, docker_locked
 from tests.local_region.steps import Steps
 
 # The image that is pushed as the engine's.
@@ -88,15 +88,16 @@ class LocalRegion:
         return instance_id
 
     def _up(self, steps: Steps) -> str:
-        with steps.step("Docker Engine") as line:
-            self._engine = engine = docker_engine.ensure(line, names.STATE_ROOT)
-        self.state.prepare()
-        ports = self._wanted_ports or self.state.choose_ports()
-        self.state.save_ports(ports)
-        self._require_ports(engine, ports)
-        with steps.step("Images: built where something changed") as line:
-            wanted = ("registry", "instance", *self._wanted_images())
-            built = images.build_all(engine, line, names.STATE_ROOT, wanted)
+        with docker_locked(self._say_waiting):
+            with steps.step("Docker Engine") as line:
+                self._engine = engine = docker_engine.ensure(line, names.STATE_ROOT)
+            self.state.prepare()
+            ports = self._wanted_ports or self.state.choose_ports()
+            self.state.save_ports(ports)  # From here on no other region's end stops the Docker Engine.
+            self._require_ports(engine, ports)
+            with steps.step("Images: built where something changed") as line:
+                wanted = ("registry", "instance", *self._wanted_images())
+                built = images.build_all(engine, line, names.STATE_ROOT, wanted)
         containers.ensure_network(engine, self.name)
         with steps.step(f"AWS API on 127.0.0.1:{ports.api}") as line:
             fresh = api_process.ensure(self.state, ports.api, engine)
@@ -126,7 +127,8 @@ class LocalRegion:
         try:
             with self.state.locked(self._say_waiting):
                 engine = self._connected()
-                built = images.build_all(engine, self._steps.line, names.STATE_ROOT, self._wanted_images())
+                with docker_locked(self._say_waiting):
+                    built = images.build_all(engine, self._steps.line, names.STATE_ROOT, self._wanted_images())
                 self._give(engine, self.account(), built, self._steps)
         except (DockerUnavailable, DockerCommandError) as error:
             raise RegionError(str(error)) from error
@@ -197,11 +199,12 @@ class LocalRegion:
             with steps.step("Containers, volumes and network") as line:
                 line(f"{containers.remove_all(engine, self.name)} removed")
             if remove_images:
-                with steps.step("Images") as line:
+                with docker_locked(self._say_waiting), steps.step("Images") as line:
                     images.remove_all(engine, line)
-        self.state.remove()
-        if not self._others():
-            docker_engine.stop_if_ours(steps.line, names.STATE_ROOT)
+        with docker_locked(self._say_waiting):
+            self.state.remove()
+            if not self._others():
+                docker_engine.stop_if_ours(steps.line, names.STATE_ROOT)
 
     def _say_waiting(self) -> None:
         self._steps.line("Another command is at work on a local region: waiting for it to end")

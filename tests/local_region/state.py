@@ -93,18 +93,11 @@ class RegionState:
 
     @contextmanager
     def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Keeps the commands of all regions off meanwhile: they share Docker Engine and images.
+        """Keeps other commands for this region off meanwhile.
 
         waiting: called once when another command is at work, before waiting for its end.
         """
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        # The lock goes with the process, however that ends.
-        with (self.folder.parent / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waiting()
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with _locked(self.folder.parent / f"{self.name}.lock", waiting):
             yield
 
     def prepare(self) -> None:
@@ -138,6 +131,29 @@ class RegionState:
         if self.name == names.DEFAULT_REGION_NAME:
             return Ports(names.DEFAULT_API_PORT, names.DEFAULT_REGISTRY_PORT, names.DEFAULT_GATEWAY_PORT)
         return Ports(*_free_ports(3))
+
+
+@contextmanager
+def docker_locked(waiting: Callable[[], None], root: Path = names.STATE_ROOT) -> Iterator[None]:
+    """Keeps the commands of all regions off the Docker Engine's start and end and the images, which they share.
+
+    waiting: called once when another command is at work, before waiting for its end.
+    """
+    with _locked(root / ".lock", waiting):
+        yield
+
+
+@contextmanager
+def _locked(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # The lock goes with the process, however that ends.
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _free_ports(count: int) -> list[int]:
