@@ -21,12 +21,19 @@ from typing import Any, Literal
 import yaml
 
 from training.dataset import FIELDS, Note
-from training.invention import SITES, invent_cancer, invent_drug, invent_marker, invent_mutation, invent_operation
+from training.invention import (
+    invent_cancer,
+    invent_drug,
+    invent_marker,
+    invent_mutation,
+    invent_operation,
+    invent_site,
+)
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 
 
-_INVENTED = 0.4  # share of training notes with made-up values
+_INVENTED = 0.5  # share of training notes with made-up values
 
 _FOLDER = Path(__file__).resolve().parent
 Split = Literal["training", "known", "phrasings", "values", "both"]
@@ -72,7 +79,7 @@ def _invented(rng: random.Random) -> _Cancer:
         biomarkers=["; ".join(invent_marker(rng) for _ in range(rng.choice((1, 1, 2))))],
         systemic=[drugs[0], drugs[1], f"{drugs[2]} and {drugs[3]}"],
         operations=[invent_operation(rng)],
-        sites=rng.sample(SITES, k=3),
+        sites=[invent_site(rng) for _ in range(3)],
     )
 
 

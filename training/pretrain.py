@@ -172,7 +172,7 @@ def _train(team: Team, notes: Sequence[Note], config: TrainingConfig, prompt: Pr
             batches = curriculum.pool(state.pool, state.pool_start)
         for optimizer, full_rate in zip(optimizers, rates, strict=True):
             optimizer.param_groups[0]["lr"] = full_rate * rate(state.done, settings)
-        if state.done >= settings.tokens - settings.decay_tokens:
+        if state.done >= settings.tokens - settings.decay_tokens // 2:
             remove_dropout()
         batch = batches[state.position]
         if share := team.share(batch):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from training.chat import BEGIN, TURN_END, header, turn
 from training.dataset import FIELDS, Note
+from training.invention import invent_word
 from training.variation import Variation
 
 _SENTENCE = re.compile(r"(?<=[.;]) ")
@@ -30,7 +31,10 @@ _OTHER_NAMES = (
     ("spread", "deposits", "involvement"),
 )
 _ASKED = (3, 4, 5, 6, 6)  # facts at once; never all seven
-_GENERATED = 0.3  # share of generated notes among the notes, where there are any
+_SPELT = 0.15  # share of made-up words among the random ones
+_CAPITAL = 0.25  # share of those that begin with a capital letter
+_SHUFFLED = 0.25  # share of public notes whose sentences after the first come in another order
+_GENERATED = 0.35  # share of generated notes among the notes, where there are any
 _SYSTEMS = (
     "You are a helpful assistant.",
     "You are an assistant for documents.",
@@ -100,6 +104,10 @@ class DocumentMaker:
         return [Segment(BEGIN, False), *maker()]
 
     def _word(self) -> str:
+        """A word of one token, or sometimes one that is spelt in several, as names are that nobody knows."""
+        if self._rng.random() < _SPELT:
+            word = invent_word(self._rng, (1, 2, 3))
+            return word.title() if self._rng.random() < _CAPITAL else word
         return self._rng.choice(self._words)
 
     def _value(self, longest: int = 5) -> str:
@@ -214,6 +222,7 @@ class DocumentMaker:
         """A note, and most of its facts under other names, in any order, as JSON; half of the questions name them."""
         rng = self._rng
         note = self._variation.apply(self._note(), rng)
+        text = self._shuffled(note.text) if rng.random() < _SHUFFLED else note.text
         asked = rng.sample(range(len(FIELDS)), k=rng.choice(_ASKED))
         answer = {rng.choice(_OTHER_NAMES[field]): note.answer[FIELDS[field]] for field in asked}
         what = ", ".join(answer) if rng.random() < 0.5 else "what is stated"
@@ -221,10 +230,16 @@ class DocumentMaker:
         question = f"{rng.choice(('Find', 'Get', 'List', 'Report'))} {what}.\n\nText: "
         return [
             Segment(f"{system}{header('user')}{question}", False),
-            Segment(note.text, self._reading_weight),
+            Segment(text, self._reading_weight),
             Segment(f"{TURN_END}{header('assistant')}", False),
             Segment(f"{json.dumps(answer)}{TURN_END}", True),
         ]
+
+    def _shuffled(self, text: str) -> str:
+        """The first sentence, then the others in any order: the same facts in a text that is not known by heart."""
+        first, *others = _SENTENCE.split(text)
+        self._rng.shuffle(others)
+        return " ".join([first, *others])
 
     def _reading(self) -> Document:
         """A note as it is: the words of the field and their order."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from training.dataset import FIELDS, Answer, Note
-from training.invention import invent_drug, invent_mutation
+from training.invention import invent_cancer, invent_drug, invent_marker, invent_mutation, invent_site
 
 _INVENTED = 0.4  # share of made-up names among the new ones
 _PERCENT = re.compile(r"(?<![\d.])\d{1,2}%")
@@ -45,14 +45,24 @@ class Variation:
 
     def apply(self, note: Note, rng: random.Random) -> Note:
         """The note with values exchanged; those that do not stand word for word in note and answer are left alone."""
-        for choose in (self._percents, self._mutations, self._drugs, self._sites):
+        for choose in (self._cancers, self._percents, self._markers, self._mutations, self._drugs, self._sites):
             if rng.random() < self.chance and (pairs := choose(note, rng)):
                 note = _exchange(note, pairs)
         return note
 
+    def _cancers(self, note: Note, rng: random.Random) -> dict[str, str]:
+        cancer = note.answer["cancer_type"] or ""
+        return {cancer: invent_cancer(rng)} if len(cancer) > 3 and cancer in note.text else {}
+
     def _percents(self, note: Note, rng: random.Random) -> dict[str, str]:
         found = _PERCENT.findall(note.answer["biomarker"] or "")
         return {percent: f"{rng.randint(1, 99)}%" for percent in found if percent in note.text}
+
+    def _markers(self, note: Note, rng: random.Random) -> dict[str, str]:
+        items = [item for item in (note.answer["biomarker"] or "").split("; ") if " " in item and item in note.text]
+        return {
+            item: invent_marker(rng).format(percent=rng.randint(1, 99), level=rng.randint(2, 980)) for item in items
+        }
 
     def _mutations(self, note: Note, rng: random.Random) -> dict[str, str]:
         found = [item for item in (note.answer["gene_mutation"] or "").split("; ") if " " in item and item in note.text]
@@ -74,6 +84,7 @@ class Variation:
             and site not in (note.answer["cancer_type"] or "")
         ]
         free = [site for site in _SITES if site not in note.text and site not in sites]
+        free += [invent_site(rng) for _ in range(len(free) // 2)]
         return dict(zip(found, rng.sample(free, k=len(found)), strict=True)) if len(found) <= len(free) else {}
 
 

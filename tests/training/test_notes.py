@@ -62,8 +62,8 @@ def frames(notes: list[Note]) -> set[str]:
 
 
 def test_held_out_phrasings_are_other_words_than_the_training_notes() -> None:
-    training = frames(list(make_notes(3000, 0.2, 8)))
-    again = frames(list(make_notes(200, 0.2, 9)))
+    training = frames(list(make_notes(3000, 0.2, 8, "known")))
+    again = frames(list(make_notes(200, 0.2, 9, "known")))
     held_out = frames(list(make_notes(200, 0.2, 9, "phrasings")))
     assert len(again & training) / len(again) > 0.55
     assert len(held_out & training) / len(held_out) < 0.45

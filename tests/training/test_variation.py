@@ -37,6 +37,18 @@ def test_exchanged_values_stand_in_the_note() -> None:
         assert len({note.answer[name] for note in varied(NOTE)}) > 5
 
 
+def test_a_cancer_and_markers_that_stand_in_the_note_are_exchanged() -> None:
+    note = Note(
+        "Seen for lung cancer. CD41 positive. No change.",
+        dict.fromkeys(FIELDS) | {"cancer_type": "lung cancer", "biomarker": "CD41 positive"},
+    )
+    for name in ("cancer_type", "biomarker"):
+        new = {changed.answer[name]: changed.text for changed in varied(note)}
+        assert len(new) > 20
+        assert all(value is not None and value.lower() in text.lower() for value, text in new.items())
+        assert not any("{" in text for text in new.values())
+
+
 def test_every_occurrence_changes_and_keeps_its_capital() -> None:
     texts = [note.text for note in varied(NOTE)]
     assert any("simertinib" not in text for text in texts)
