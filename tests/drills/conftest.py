@@ -30,13 +30,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="package")
 def drill_region() -> Iterator[LocalRegion]:
     """A region of its own name and ports; nothing of it is left afterwards."""
-    region = LocalRegion("drills", engine="stand-in")
-    region.down()
-    try:
-        region.up()
+    with LocalRegion("drills", engine="stand-in").fresh() as region:
         yield region
-    finally:
-        region.down()
 
 
 @pytest.fixture

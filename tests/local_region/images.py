@@ -63,7 +63,12 @@ SPECS: Mapping[str, ImageSpec] = {
     "engine": ImageSpec(
         repository=names.ENGINE_REPOSITORY,
         dockerfile="docker/vllm/Dockerfile.cpu",
-        paths=("docker/vllm/Dockerfile.cpu", "docker/vllm/install-cpu.sh", "docker/vllm/requirements-cpu.txt"),
+        paths=(
+            "docker/install-packages-cpu.sh",
+            "docker/vllm/Dockerfile.cpu",
+            "docker/vllm/install-cpu.sh",
+            "docker/vllm/requirements-cpu.txt",
+        ),
         suite="bookworm",
         wheels=("torch-2.13.0+cpu-*.whl",),
     ),
@@ -72,6 +77,7 @@ SPECS: Mapping[str, ImageSpec] = {
         repository=names.TRAINER_REPOSITORY,
         dockerfile="docker/trainer/Dockerfile.cpu",
         paths=(
+            "docker/install-packages-cpu.sh",
             "docker/trainer/Dockerfile.cpu",
             "docker/trainer/install-cpu.sh",
             "docker/trainer/requirements.txt",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.local_region import (
     api_process,
@@ -118,6 +119,16 @@ class LocalRegion:
             instance_id = account.seed(self.state)
         self._give(engine, account, built, steps)
         return instance_id
+
+    @contextmanager
+    def fresh(self) -> Iterator[Self]:
+        """Has the region run from nothing, and leaves nothing of it at the end. Raises RegionError."""
+        self.down()
+        try:
+            self.up()
+            yield self
+        finally:
+            self.down()
 
     def give_images_and_model(self) -> None:
         """Pushes the images and uploads the model to an account that has repositories and bucket, and the images' tags.

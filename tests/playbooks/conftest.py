@@ -14,25 +14,15 @@ from tests.playbooks.runner import PlaybookRun, run_playbook
 @pytest.fixture(scope="session")
 def region() -> Iterator[LocalRegion]:
     """A region of its own name and ports, beside any that `make demo` made; nothing of it is left afterwards."""
-    region = LocalRegion("test")
-    region.down()
-    try:
-        region.up()
+    with LocalRegion("test").fresh() as region:
         yield region
-    finally:
-        region.down()
 
 
 @pytest.fixture(scope="session")
 def bare() -> Iterator[LocalRegion]:
     """A region with nothing on its instance and no image pushed: for runs that end before anything is touched."""
-    region = LocalRegion("bare", pushed=())
-    region.down()
-    try:
-        region.up()
+    with LocalRegion("bare", pushed=()).fresh() as region:
         yield region
-    finally:
-        region.down()
 
 
 def repair(region: LocalRegion) -> None:

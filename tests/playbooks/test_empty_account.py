@@ -30,13 +30,8 @@ IN_THE_REGION = {
 @pytest.fixture
 def empty() -> Iterator[LocalRegion]:
     """A region of its own whose account is empty; a fake serves as the engine, so that no model need be loaded."""
-    region = LocalRegion("empty", engine="stand-in", empty_account=True)
-    region.down()
-    try:
-        region.up()
+    with LocalRegion("empty", engine="stand-in", empty_account=True).fresh() as region:
         yield region
-    finally:
-        region.down()
 
 
 def test_two_playbooks_lead_from_an_empty_account_to_a_verified_release(

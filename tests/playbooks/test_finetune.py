@@ -44,10 +44,7 @@ OPTIONS = {
 @pytest.fixture(scope="module")
 def region() -> Iterator[LocalRegion]:
     """A region with the trainer's image and synthetic notes, in which a stand-in of the engine serves."""
-    region = LocalRegion("training", engine="stand-in", pushed=("engine", "gateway", "trainer"))
-    region.down()
-    try:
-        region.up()
+    with LocalRegion("training", engine="stand-in", pushed=("engine", "gateway", "trainer")).fresh() as region:
         for name, count, seed in (("train", 240, 1), ("validation", VALIDATION_NOTES, 2)):
             put(region, f"notes/{name}.jsonl", notes(count, seed))
         region.account().put_parameters(
@@ -58,8 +55,6 @@ def region() -> Iterator[LocalRegion]:
         )
         run_playbook(region, "deploy").must_succeed()
         yield region
-    finally:
-        region.down()
 
 
 def notes(count: int, seed: int) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from tests.local_region import names
@@ -336,6 +337,22 @@ def test_settings_are_those_that_the_playbooks_read_and_the_operators_stay(life:
     required = {"s3/transfer-bucket", "images/engine-tag", "images/gateway-tag", "secrets/gateway-api-keys"}
     assert all(f"stack_settings['{name}']" in group_vars for name in required)
     assert life.settings.keys() >= required | {"model/base", "model/adapter"}
+
+
+@pytest.mark.parametrize("playbook", ["deploy", "finetune"])
+def test_every_setting_that_a_playbook_requires_is_made(life: Life, playbook: str) -> None:
+    first, *_ = yaml.safe_load((names.REPOSITORY_ROOT / f"playbooks/{playbook}.yml").read_text(encoding="utf-8"))
+    required = [task["vars"]["controller_required_settings"] for task in first["tasks"][:1]]
+    missing = [each["parameter"] for each in required[0] if not life.settings.get(each["parameter"])]
+    assert missing == []
+
+
+def test_the_instance_may_write_to_the_destination_of_a_training_and_nowhere_else(life: Life) -> None:
+    statements = life.made["inline"][names.APPLICATION]["Statement"]
+    writable = [each["Resource"] for each in statements if "s3:PutObject" in each["Action"]]
+    destination = life.settings["training/destination"].removeprefix("s3://")
+    assert writable == [f"arn:aws:s3:::{destination}/*"]
+    assert destination.split("/") == [next(name for name in BUCKETS if "models" in name), "adapters"]
 
 
 def test_a_secrets_value_is_in_no_output_no_argument_and_no_file(life: Life) -> None:

@@ -13,6 +13,7 @@ from tests.local_region import base_images, docker_engine, images, names, packag
 from tests.local_region.docker_engine import DockerEngine
 from tests.local_region.images import ImageError, ImageSpec
 from tests.local_region.package_settings import PackageSettings
+from tests.local_region.state import docker_locked
 
 SPEC = ImageSpec(repository="example", dockerfile="docker/Dockerfile", paths=("docker", "app"), suite="trixie")
 
@@ -187,6 +188,7 @@ def test_build_hands_settings_over_as_secrets_only(
     assert "secret@" not in "".join(written)
     assert f"id=ca-bundle,src={tmp_path / 'env.pem'}" in written
     assert sorted(line for line in written if line.startswith("./")) == [
+        "./docker/install-packages-cpu.sh",
         "./docker/vllm/Dockerfile.cpu",
         "./docker/vllm/install-cpu.sh",
         "./docker/vllm/requirements-cpu.txt",
@@ -229,19 +231,20 @@ def test_mirrors_are_the_machines_own() -> None:
 @pytest.mark.region
 def test_production_engine_builds_on_a_stand_in() -> None:
     """vLLM's own image is behind a registry, so the CPU build stands in for it: all but the FROM line is tried."""
-    engine = docker_engine.connect()
-    base = images.reference(images.SPECS["engine"])
     folder = names.REPOSITORY_ROOT / "docker/vllm"
     tag = "slm-ft-serving-vllm:production-test"
-    command = [engine.client, "build", "--quiet", "--build-arg", f"BASE={base}", "--tag", tag, str(folder)]
-    result = subprocess.run(command, env=images.build_environment(), capture_output=True, text=True, check=False)
-    try:
-        assert result.returncode == 0, result.stderr
-        inspected = engine.run("image", "inspect", "--format", "{{json .Config}}", tag).stdout
-        production = json.loads(inspected)
-        cpu = json.loads(engine.run("image", "inspect", "--format", "{{json .Config}}", base).stdout)
-    finally:
-        engine.run("rmi", tag, check=False)
+    with docker_locked(lambda: None):
+        engine = docker_engine.ensure(lambda _line: None, names.STATE_ROOT)
+        base = images.build_all(engine, lambda _line: None, names.STATE_ROOT, ["engine"])["engine"]
+        command = [engine.client, "build", "--quiet", "--build-arg", f"BASE={base}", "--tag", tag, str(folder)]
+        result = subprocess.run(command, env=images.build_environment(), capture_output=True, text=True, check=False)
+        try:
+            assert result.returncode == 0, result.stderr
+            inspected = engine.run("image", "inspect", "--format", "{{json .Config}}", tag).stdout
+            production = json.loads(inspected)
+            cpu = json.loads(engine.run("image", "inspect", "--format", "{{json .Config}}", base).stdout)
+        finally:
+            engine.run("rmi", tag, check=False)
     for key in ("Entrypoint", "Cmd", "ExposedPorts", "User"):
         assert production[key] == cpu[key], key
 
