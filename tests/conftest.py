@@ -1,9 +1,11 @@
-"""What all tests share: how they are spread over processes, and the table of where the time went."""
+"""What all tests share: how they are spread over processes, and the tables at the end of a run."""
 
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+
+from tests.drills.table import markdown, outcomes
 
 # A scenario of molecule has a region of its own.
 EACH_BY_ITSELF = "tests/roles/test_molecule.py"
@@ -31,14 +33,18 @@ def _group(item: pytest.Item) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the seconds spent in each test file, set-up and tear-down included, before pytest's own summary."""
+    """Print what each fault drill came to, and where the time went, before pytest's own summary."""
+    every = [
+        report for kind in terminalreporter.stats.values() for report in kind if isinstance(report, pytest.TestReport)
+    ]
+    if rows := outcomes(every):
+        terminalreporter.section("fault drills")
+        terminalreporter.write_line(markdown(rows))
     seconds: dict[str, float] = defaultdict(float)
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            if isinstance(report, pytest.TestReport):
-                seconds[report.nodeid.partition("::")[0]] += report.duration
+    for report in every:  # one each for set-up, test and tear-down
+        seconds[report.nodeid.partition("::")[0]] += report.duration
     terminalreporter.section("where the time went")
     for path, spent in sorted(seconds.items(), key=lambda item: -item[1]):
         if spent >= 0.5:
-            terminalreporter.write_line(f"{spent:8.1f} s  {Path(path)}")
+            terminalreporter.write_line(f"{spent:8.1f} s  {path}")
     terminalreporter.write_line(f"{sum(seconds.values()):8.1f} s  in all tests")

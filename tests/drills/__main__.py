@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+# Those with the stand-in beside those with vLLM, each kind in a region of its own.
+AT_ONCE = ("-n", "2", "--dist", "loadgroup")
 FILES = ("tests/drills", "tests/playbooks/test_failed_deployment.py")
 
 
@@ -15,7 +17,7 @@ def main(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         sys.stdout.write(__doc__ or "")
         return 0
-    return int(pytest.main([*FILES, *arguments]))
+    return int(pytest.main([*AT_ONCE, *FILES, *arguments]))
 
 
 if __name__ == "__main__":

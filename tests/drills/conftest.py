@@ -1,4 +1,4 @@
-"""The drills' own local region, with a stand-in in the engine's place, and their table at the end of the run."""
+"""The drills' own local region, with a stand-in in the engine's place."""
 
 from __future__ import annotations
 
@@ -7,24 +7,13 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from tests.drills.drill import Drill, Outcome, drill
-from tests.drills.table import markdown, outcomes
+from tests.drills.drill import Drill, drill
+from tests.drills.table import Outcome
 from tests.local_region.region import LocalRegion
 from tests.playbooks.gateway_client import is_serving
 from tests.playbooks.runner import run_playbook
 
 Begin = Callable[[str], AbstractContextManager[Drill]]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what each fault came to."""
-    reports = [
-        report for kind in terminalreporter.stats.values() for report in kind if isinstance(report, pytest.TestReport)
-    ]
-    rows = outcomes(reports)
-    if rows:
-        terminalreporter.section("fault drills")
-        terminalreporter.write_line(markdown(rows))
 
 
 @pytest.fixture(scope="package")

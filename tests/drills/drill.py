@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import http
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
+from tests.drills.table import Outcome
 from tests.local_region.region import LocalRegion
 from tests.playbooks.gateway_client import golden_note, request
 from tests.playbooks.prober import Prober
 from tests.playbooks.runner import PlaybookRun
 
 CURRENT = "/opt/slm-ft-serving/current"
-PROPERTY = "drill"
 LONGEST_LINE = 220
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A line of the table. seconds: from the first request that was not answered to the next that was."""
-
-    fault: str
-    engine: str
-    happened: str
-    seconds: float
-
-    def as_property(self) -> tuple[str, str]:
-        """Gives it as a user property of a test's report."""
-        return PROPERTY, json.dumps(asdict(self))
 
 
 @dataclass
@@ -50,9 +35,7 @@ class Drill:
 
         Raises AssertionError.
         """
-        run.must_fail_naming(*words)
-        lines = [line.strip() for line in run.message.splitlines() if words[0] in line]
-        self.happened = shortened(lines[0])
+        self.happened = cause(run, *words)
 
     def succeeded(self, happened: str) -> None:
         """Takes what happened, where the stack heals by itself."""
@@ -82,6 +65,15 @@ def drill(
         time.sleep(2 * interval)  # A request that the gateway now answers.
     assert this.happened, "the drill did not say what happened"
     record(Outcome(fault, engine, this.happened, round(prober.seconds_until_serving_again(), 1)))
+
+
+def cause(run: PlaybookRun, *words: str) -> str:
+    """Gives the line of a failed run's message that has the first of the words; the message must have each of them.
+
+    Raises AssertionError.
+    """
+    message = run.must_fail_naming(*words).message
+    return shortened(next(line for line in message.splitlines() if words[0] in line))
 
 
 def current_release(region: LocalRegion) -> str:

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 
 import pytest
 
-from tests.drills.drill import PROPERTY, Outcome
+PROPERTY = "drill"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A line of the table.
+
+    seconds: from the first request that was not answered to the next that was; None where nothing served before.
+    """
+
+    fault: str
+    engine: str
+    happened: str
+    seconds: float | None
+
+    def as_property(self) -> tuple[str, str]:
+        """Gives it as a user property of a test's report."""
+        return PROPERTY, json.dumps(asdict(self))
 
 
 def outcomes(reports: Iterable[pytest.TestReport]) -> list[Outcome]:
@@ -22,7 +40,8 @@ def outcomes(reports: Iterable[pytest.TestReport]) -> list[Outcome]:
 
 
 def markdown(rows: Sequence[Outcome]) -> str:
-    """Gives the table in Markdown."""
+    """Gives the table in Markdown, an engine's lines together."""
+    rows = sorted(rows, key=lambda row: row.engine)
     lines = ["| fault | engine | what happened | serving again after |", "|---|---|---|---:|"]
     lines += [
         f"| {row.fault} | {row.engine} | {row.happened.replace('|', '/')} | {after(row.seconds)} |" for row in rows
@@ -30,6 +49,8 @@ def markdown(rows: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def after(seconds: float) -> str:
+def after(seconds: float | None) -> str:
     """Gives the time to serving again in words."""
+    if seconds is None:
+        return "nothing served before"
     return f"{seconds:.1f} s" if seconds else "never stopped"

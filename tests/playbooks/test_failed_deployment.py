@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.drills.drill import Drill, Outcome, drill
+from tests.drills.drill import Drill, drill
+from tests.drills.table import Outcome
 from tests.local_region.region import LocalRegion
 from tests.playbooks.gateway_client import golden_note
 from tests.playbooks.runner import run_playbook

@@ -342,9 +342,8 @@ def test_settings_are_those_that_the_playbooks_read_and_the_operators_stay(life:
 @pytest.mark.parametrize("playbook", ["deploy", "finetune"])
 def test_every_setting_that_a_playbook_requires_is_made(life: Life, playbook: str) -> None:
     first, *_ = yaml.safe_load((names.REPOSITORY_ROOT / f"playbooks/{playbook}.yml").read_text(encoding="utf-8"))
-    required = [task["vars"]["controller_required_settings"] for task in first["tasks"][:1]]
-    missing = [each["parameter"] for each in required[0] if not life.settings.get(each["parameter"])]
-    assert missing == []
+    required = [each["parameter"] for each in first["tasks"][0]["vars"]["controller_required_settings"]]
+    assert [name for name in required if not life.settings.get(name)] == []
 
 
 def test_the_instance_may_write_to_the_destination_of_a_training_and_nowhere_else(life: Life) -> None:

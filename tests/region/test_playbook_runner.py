@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.drills.drill import Outcome, shortened
-from tests.drills.table import markdown
+from tests.drills.drill import shortened
+from tests.drills.table import Outcome, markdown
 from tests.playbooks.prober import NO_ANSWER, Probe, Prober
 from tests.playbooks.runner import PlaybookRun
 
@@ -65,10 +65,12 @@ def test_seconds_by_status() -> None:
 
 def test_table_of_drills() -> None:
     rows = [
-        Outcome("registry down", "stand-in", shortened(f"1. no\n answer of r@sha256:{'0' * 64}"), 0.0),
         Outcome("reboot", "vLLM", "a | b", 61.25),
+        Outcome("no release yet", "stand-in", "why", None),
+        Outcome("registry down", "stand-in", shortened(f"1. no\n answer of r@sha256:{'0' * 64}"), 0.0),
     ]
     assert markdown(rows).splitlines()[2:] == [
+        "| no release yet | stand-in | why | nothing served before |",
         "| registry down | stand-in | no answer of r | never stopped |",
         "| reboot | vLLM | a / b | 61.2 s |",
     ]

@@ -31,9 +31,7 @@ NEEDED = {
     "s3api head-object": [READ],
     "s3 presign": [READ],
     "s3 sync": [LIST, READ],
-}
-# Those of fine-tuning, which writes below the prefix that infrastructure_writable_prefix names.
-NEEDED_TO_WRITE = {
+    # Fine-tuning copies its adapter to where the setting training/destination says.
     "s3 cp": [("s3:PutObject", f"{MODELS}/adapters/a"), ("s3:AbortMultipartUpload", f"{MODELS}/adapters/a")],
 }
 SERVICES = "ec2|ecr|iam|logs|s3|s3api|secretsmanager|ssm|sts"
@@ -56,29 +54,34 @@ def own_policy() -> IAMPolicy:
     return policy()
 
 
+def evaluated(expression: str, **variables: Any) -> Any:
+    """An expression of the role, in an account with nothing in it."""
+    empty = {
+        "infrastructure_region": "us-east-1",
+        "infrastructure_account": "123456789012",
+        "infrastructure_settings": {},
+        "_infrastructure_looked": {"partition": "aws", "account": "123456789012", "things": []},
+    }
+    return value("infrastructure", expression, empty | variables)
+
+
+def settings_to_put(**variables: Any) -> dict[str, str]:
+    """What is put into Parameter Store, by full name."""
+    put: dict[str, str] = evaluated("_infrastructure_settings_to_put", **variables)
+    return put
+
+
 def policy(**variables: Any) -> IAMPolicy:
     """The role's policy, as the template makes it with these variables."""
-    text = value(
-        "infrastructure",
-        "lookup('ansible.builtin.template', 'instance-policy.json.j2')",
-        {
-            "infrastructure_region": "us-east-1",
-            "infrastructure_account": "123456789012",
-            "infrastructure_settings": {},
-            "_infrastructure_looked": {"partition": "aws", "account": "123456789012"},
-            **variables,
-        },
-    )
+    text = evaluated("lookup('ansible.builtin.template', 'instance-policy.json.j2')", **variables)
     document = text if isinstance(text, str) else json.dumps(text)
     return IAMPolicy(document.replace("?", "."))  # moto takes resources for regular expressions.
 
 
 @pytest.mark.parametrize("command", sorted(commands_of_the_instance()))
 def test_what_the_code_on_the_instance_asks_for_is_allowed(command: str) -> None:
-    needed = NEEDED | NEEDED_TO_WRITE
-    assert command in needed, f"say in NEEDED which rights `aws {command}` takes, and see that the template gives them"
-    found = policy(infrastructure_writable_prefix="adapters/") if command in NEEDED_TO_WRITE else own_policy()
-    permitted = [found.is_action_permitted(action, resource) for action, resource in needed[command]]
+    assert command in NEEDED, f"say in NEEDED which rights `aws {command}` takes, and see that the template gives them"
+    permitted = [own_policy().is_action_permitted(action, resource) for action, resource in NEEDED[command]]
     assert set(permitted) == {PermissionResult.PERMITTED}
 
 
@@ -115,6 +118,11 @@ def test_what_agent_and_docker_ask_for_is_allowed(action: str, resource: str) ->
         ("s3:ListBucket", "arn:aws:s3:::slm-ft-serving-transfer-123456789012-us-east-1"),
         ("s3:ListAllMyBuckets", "*"),
         ("s3:PutObject", f"{MODELS}/base/config.json"),
+        ("s3:PutObject", f"{MODELS}/adapter/adapter_config.json"),
+        ("s3:PutObject", f"{MODELS}/data/train.jsonl"),
+        ("s3:PutObject", f"{MODELS}/adapters-of-another/a"),
+        ("s3:PutObject", "arn:aws:s3:::other-bucket/adapters/a"),
+        ("s3:DeleteObject", f"{MODELS}/adapters/a"),
         ("s3:DeleteObject", f"{MODELS}/base/config.json"),
         ("ecr:PutImage", f"{REPOSITORY}/slm-ft-serving-vllm"),
         ("ecr:InitiateLayerUpload", f"{REPOSITORY}/slm-ft-serving-vllm"),
@@ -135,16 +143,39 @@ def test_nothing_else_is_allowed(action: str, resource: str) -> None:
     assert own_policy().is_action_permitted(action, resource) == PermissionResult.NEUTRAL
 
 
-def test_models_may_be_read_where_the_settings_say_they_are() -> None:
-    settings = {"model/base": "s3://elsewhere/llama", "model/adapter": "hf://somebody/adapter@1"}
+@pytest.mark.parametrize("name", ["model/base", "training/data"])
+def test_what_lies_where_the_settings_say_may_be_read(name: str) -> None:
+    settings = {"model/adapter": "hf://somebody/adapter@1", name: "s3://elsewhere/folder"}
     found = policy(infrastructure_settings=settings)
-    assert found.is_action_permitted("s3:GetObject", "arn:aws:s3:::elsewhere/llama/a") == PermissionResult.PERMITTED
+    assert found.is_action_permitted("s3:GetObject", "arn:aws:s3:::elsewhere/folder/a") == PermissionResult.PERMITTED
+    assert found.is_action_permitted("s3:PutObject", "arn:aws:s3:::elsewhere/folder/a") == PermissionResult.NEUTRAL
 
 
-def test_the_instance_writes_only_below_the_prefix_that_was_named() -> None:
-    found = policy(infrastructure_writable_prefix="adapters/")
-    assert found.is_action_permitted("s3:PutObject", f"{MODELS}/adapters/1/a") == PermissionResult.PERMITTED
-    assert found.is_action_permitted("s3:PutObject", f"{MODELS}/base/a") == PermissionResult.NEUTRAL
+@pytest.mark.parametrize("prefix", ["trained", "trained/", "trained/here/"])
+def test_the_instance_writes_only_below_the_prefix_that_was_named(prefix: str) -> None:
+    found = policy(infrastructure_writable_prefix=prefix)
+    for folder, result in (
+        (prefix.rstrip("/"), PermissionResult.PERMITTED),
+        ("trained-by-another", PermissionResult.NEUTRAL),
+        ("adapters", PermissionResult.NEUTRAL),
+        ("base", PermissionResult.NEUTRAL),
+    ):
+        assert found.is_action_permitted("s3:PutObject", f"{MODELS}/{folder}/a") == result, folder
+
+
+def test_without_a_prefix_the_instance_writes_nothing_and_no_destination_is_set() -> None:
+    found = policy(infrastructure_writable_prefix="")
+    assert found.is_action_permitted("s3:PutObject", f"{MODELS}/adapters/a") == PermissionResult.NEUTRAL
+    assert found.is_action_permitted("s3:PutObject", f"{MODELS}/a") == PermissionResult.NEUTRAL
+    assert (
+        settings_to_put(infrastructure_writable_prefix="").keys().isdisjoint({"/slm-ft-serving/training/destination"})
+    )
+
+
+def test_the_adapters_destination_is_where_the_instance_may_write() -> None:
+    destination = settings_to_put()["/slm-ft-serving/training/destination"].removeprefix("s3://")
+    allowed = own_policy().is_action_permitted("s3:PutObject", f"arn:aws:s3:::{destination}/20260101T000001Z/adapter/a")
+    assert allowed == PermissionResult.PERMITTED
 
 
 def test_a_secret_that_a_setting_names_may_be_read_and_none_near_it() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 
 from tests.roles.modules import load_module, load_shared
 
@@ -128,6 +130,70 @@ def test_an_address_that_is_configured_elsewhere_is_found(tmp_path: Path, monkey
     assert module.configured_elsewhere("https://packages.example/deb/amd64/", own) is None
     assert module.configured_elsewhere("https://packages.example/deb/$(ARCH)", own) == tmp_path / "ami.list"
     assert module.configured_elsewhere("https://other.example/deb/", own) is None
+
+
+@pytest.fixture
+def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of the instance's, that the module writes to."""
+    for name in ("APT_SOURCES", "APT_PREFERENCES", "APT_KEYS", "DNF_REPOSITORIES", "DNF_KEYS"):
+        monkeypatch.setattr(module, name, tmp_path / getattr(module, name).relative_to("/"))
+    return tmp_path
+
+
+@pytest.fixture
+def key(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a file with the pinned key."""
+    path = tmp_path_factory.mktemp("vendor") / "key"
+    path.write_bytes(KEY_ONE)
+    return path.as_uri()
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*") if path.is_file()}
+
+
+def answer(capsys: pytest.CaptureFixture[str], *repositories: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+    """Run the module, for apt unless told otherwise, and return what it answers."""
+    given = {"installer": "apt", **arguments, "repositories": list(repositories)}
+    with patch_module_args(given), pytest.raises(SystemExit):
+        module.main()
+    answered: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answered
+
+
+@pytest.mark.parametrize("installer", ["apt", "dnf"])
+def test_what_was_set_up_is_removed_whole_and_nothing_else(
+    installer: str, etc: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = repository(name="other", uri="https://other.example/", key=key, pins={"*": "1"})
+    answer(capsys, other, installer=installer)
+    others = files_in(etc)
+    vendor = repository(key=key, pins={"*driver*": "595.91.07-*"})
+    written = answer(capsys, vendor, installer=installer)["changed_paths"]
+    looked = answer(capsys, vendor, installer=installer, state="absent", _ansible_check_mode=True)
+    assert sorted(looked["changed_paths"]) == sorted(written)
+    assert files_in(etc) > others
+    assert sorted(answer(capsys, vendor, installer=installer, state="absent")["changed_paths"]) == sorted(written)
+    assert files_in(etc) == others
+    assert not answer(capsys, vendor, installer=installer, state="absent")["changed"]
+
+
+@pytest.mark.parametrize("armoured", [True, False])
+@pytest.mark.parametrize("installer", ["apt", "dnf"])
+def test_every_file_of_a_repository_is_known_to_its_removal(installer: str, armoured: bool) -> None:
+    written = module.files(installer, repository(pins={"*": "1"}), armoured=armoured)
+    paths = {*written, module.key_path(installer, "vendor", armoured)}
+    assert paths <= set(module.own_paths(installer, "vendor"))
+
+
+def test_where_one_key_is_refused_no_repository_is_written(
+    etc: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = repository(name="other", uri="https://other.example/", key=key, fingerprint=TWO)
+    said = answer(capsys, repository(key=key), refused)
+    assert said["failed"]
+    assert f"{ONE}, not {TWO}" in said["msg"]
+    assert files_in(etc) == set()
 
 
 UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="22.04"\nVERSION_CODENAME=jammy\n# ID=other\n'
