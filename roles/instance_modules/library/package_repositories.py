@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Set up signed package repositories, for apt or for dnf, in one session.
+"""Set up signed package repositories, for apt or for dnf, or remove them again, in one session.
 
 An own module: the ready ones take a session for each repository and each key, and those for apt check no fingerprint.
 """
@@ -17,7 +17,7 @@ from ansible.module_utils.urls import open_url
 
 DOCUMENTATION = r"""
 module: package_repositories
-short_description: Set up signed package repositories
+short_description: Set up signed package repositories, or remove them
 description:
   - A key is taken only when its file holds this one key and no other; all else of a repository is then vouched for by
     its signature.
@@ -37,9 +37,15 @@ options:
         apt_preferences(5).
       - For dnf also C(signed), C(metadata) or C(packages), what the signature is on, and C(packages), the only ones
         that may come from it.
+      - With C(absent) the names alone count.
     type: list
     elements: dict
     required: true
+  state:
+    description: Whether they shall be there. An apt source whose signature is refused makes every later update fail.
+    type: str
+    choices: [present, absent]
+    default: present
   timeout:
     description: Seconds for the download of one key.
     type: int
@@ -48,11 +54,15 @@ options:
 
 RETURN = r"""
 changed_paths:
-  description: The files that were, or would be, written.
+  description: The files that were, or would be, written or removed.
   type: list
 """
 
 APT_SOURCES = Path("/etc/apt/sources.list.d")
+APT_PREFERENCES = Path("/etc/apt/preferences.d")
+APT_KEYS = Path("/etc/apt/keyrings")
+DNF_REPOSITORIES = Path("/etc/yum.repos.d")
+DNF_KEYS = Path("/etc/pki/rpm-gpg")
 # Above 1000 a version is taken even where that is a downgrade, and no later one replaces it.
 PIN_PRIORITY = 1001
 
@@ -117,18 +127,26 @@ def files(installer: str, repository: dict, armoured: bool) -> dict[Path, str]:
     """Return the text files of a repository by their paths; its key's path is that of `key_path`."""
     name, key = repository["name"], key_path(installer, repository["name"], armoured)
     if installer == "dnf":
-        return {Path("/etc/yum.repos.d", f"{name}.repo"): dnf_repository(repository, key)}
+        return {DNF_REPOSITORIES / f"{name}.repo": dnf_repository(repository, key)}
     written = {APT_SOURCES / f"{name}.sources": apt_source(repository, key)}
     if repository["pins"]:
-        written[Path("/etc/apt/preferences.d", name)] = apt_preferences(repository)
+        written[APT_PREFERENCES / name] = apt_preferences(repository)
     return written
 
 
 def key_path(installer: str, name: str, armoured: bool) -> Path:
     """Return where a repository's key lies; apt tells the two forms apart by the suffix."""
     if installer == "dnf":
-        return Path("/etc/pki/rpm-gpg", f"RPM-GPG-KEY-{name}")
-    return Path("/etc/apt/keyrings", f"{name}.{'asc' if armoured else 'gpg'}")
+        return DNF_KEYS / f"RPM-GPG-KEY-{name}"
+    return APT_KEYS / f"{name}.{'asc' if armoured else 'gpg'}"
+
+
+def own_paths(installer: str, name: str) -> list[Path]:
+    """Return every path at which this module may have written a file of a repository, the key last."""
+    keys = sorted({key_path(installer, name, armoured) for armoured in (True, False)})
+    if installer == "dnf":
+        return [DNF_REPOSITORIES / f"{name}.repo", *keys]
+    return [APT_SOURCES / f"{name}.sources", APT_PREFERENCES / name, *keys]
 
 
 def configured_elsewhere(uri: str, own: Path) -> Path | None:
@@ -200,8 +218,31 @@ def wanted_files(installer: str, repository: dict, timeout: int) -> dict[Path, b
     }
 
 
+def set_up(module: AnsibleModule, repositories: list) -> list:
+    """Write what differs, and return the paths; all keys are checked before the first file is written."""
+    wanted: dict[Path, bytes] = {}
+    for repository in repositories:
+        try:
+            wanted.update(wanted_files(module.params["installer"], repository, module.params["timeout"]))
+        except RepositoryError as error:
+            module.fail_json(msg=f"The package repository {repository['name']} was not set up: {error}.")
+    changed = [path for path, content in wanted.items() if not path.is_file() or path.read_bytes() != content]
+    for path in changed if not module.check_mode else []:
+        write(path, wanted[path])
+    return changed
+
+
+def take_away(module: AnsibleModule, repositories: list) -> list:
+    """Remove all files of the repositories, and return the paths."""
+    paths = [path for each in repositories for path in own_paths(module.params["installer"], each["name"])]
+    there = [path for path in paths if path.is_file()]
+    for path in there if not module.check_mode else []:
+        path.unlink()
+    return there
+
+
 def main() -> None:
-    """Compare, and write what differs; all keys are checked before the first file is written."""
+    """Set up or take away."""
     module = AnsibleModule(
         argument_spec={
             "installer": {"type": "str", "choices": ["apt", "dnf"], "required": True},
@@ -221,20 +262,13 @@ def main() -> None:
                     "packages": {"type": "list", "elements": "str", "default": []},
                 },
             },
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "timeout": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
     )
-    wanted: dict[Path, bytes] = {}
-    for repository in module.params["repositories"]:
-        try:
-            wanted.update(wanted_files(module.params["installer"], repository, module.params["timeout"]))
-        except RepositoryError as error:
-            module.fail_json(msg=f"The package repository {repository['name']} was not set up: {error}.")
-    changed = [path for path, content in wanted.items() if not path.is_file() or path.read_bytes() != content]
-    if not module.check_mode:
-        for path in changed:
-            write(path, wanted[path])
+    act = set_up if module.params["state"] == "present" else take_away
+    changed = act(module, module.params["repositories"])
     module.exit_json(changed=bool(changed), changed_paths=[str(path) for path in changed])
 
 
