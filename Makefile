@@ -5,8 +5,8 @@ SHELL := /bin/bash
 
 PYTHON_ENV := .venv/bin
 OUT := build/small-model
-# Two processes: a deployment waits more than it works. tests/conftest.py says which tests stay together.
-AT_ONCE := -n 2 --dist loadgroup --no-loadscope-reorder
+# Two processes: a deployment waits more than it works. tests/processes.py says which tests stay together.
+AT_ONCE := -n 2 --dist loadscope --no-loadscope-reorder
 # Ansible starts a Python for every task: where byte code may not be written, each would compile all its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(PYTHON_ENV):$(PATH)

@@ -1,35 +1,27 @@
 """What all tests share: how they are spread over processes, and the tables at the end of a run."""
 
 from collections import defaultdict
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.drills.table import markdown, outcomes
 
-# A scenario of molecule has a region of its own.
-EACH_BY_ITSELF = "tests/roles/test_molecule.py"
-# Fixtures that make a region for a whole folder.
-SHARED = {"region", "bare", "drill_region"}
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """For `pytest -n`: keep together what shares a region or a file."""
+    from tests.processes import Scheduling  # the training environment has no pytest-xdist
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For `pytest -n`: keep together what shares a region or a file, and begin with what takes longest."""
-    if not hasattr(config, "workerinput"):  # one process: the order of the files
-        return
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: (item.get_closest_marker("region") is None, item.get_closest_marker("slow") is None))
-
-
-def _group(item: pytest.Item) -> str:
-    """The folder where a test uses the region that its folder's conftest makes, else the file, or the test itself."""
-    file = item.nodeid.partition("::")[0]
-    if file == EACH_BY_ITSELF:
-        return item.nodeid
-    fixtures = getattr(item, "fixturenames", ())
-    own = isinstance(item, pytest.Function) and hasattr(item.module, "region")
-    return Path(file).parent.as_posix() if SHARED & set(fixtures) and not own else file
+    """For `pytest -n`: begin with what takes longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(
+            key=lambda item: (item.get_closest_marker("region") is None, item.get_closest_marker("slow") is None)
+        )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

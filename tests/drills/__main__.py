@@ -8,7 +8,7 @@ import sys
 import pytest
 
 # Those with the stand-in beside those with vLLM, each kind in a region of its own.
-AT_ONCE = ("-n", "2", "--dist", "loadgroup")
+AT_ONCE = ("-n", "2", "--dist", "loadscope")
 FILES = ("tests/drills", "tests/playbooks/test_failed_deployment.py")
 
 

@@ -30,6 +30,9 @@ OURS = {"Application": names.APPLICATION, "ManagedBy": "provision.yml"}
 SECRET_VALUE = f"demo:{secrets.token_hex(32)}"
 STRANGER = "somebody-else"
 OPERATORS_TAG = "chosen-by-the-operator"
+# What deploy.yml and finetune.yml note down, and what nobody but the operator put.
+RECORDS = {"model/adapter-serving", "model/adapter-candidate"}
+OPERATORS_SETTINGS = {"images/engine-tag": OPERATORS_TAG, "model/adapter-of-last-year": OPERATORS_TAG}
 LOG_GROUPS = {"/aws/ssm/slm-ft-serving/commands", "/aws/ssm/slm-ft-serving/sessions"}
 BUCKETS = {f"slm-ft-serving-{what}-{names.ACCOUNT_ID}-{names.AWS_REGION}" for what in ("transfer", "models")}
 Holdings = dict[str, set[str]]
@@ -83,7 +86,8 @@ def fill_with_what_is_not_ours(api: Api) -> None:
     api.client("s3").create_bucket(Bucket=f"slm-ft-serving-{STRANGER}")
     api.client("ecr").create_repository(repositoryName=f"slm-ft-serving-{STRANGER}")
     api.client("secretsmanager").create_secret(Name=f"slm-ft-serving/{STRANGER}", SecretString="x")
-    api.client("ssm").put_parameter(Name="/slm-ft-serving/images/engine-tag", Value=OPERATORS_TAG, Type="String")
+    for name, value in OPERATORS_SETTINGS.items():
+        api.client("ssm").put_parameter(Name=f"/slm-ft-serving/{name}", Value=value, Type="String")
     api.client("logs").create_log_group(logGroupName=f"/aws/ssm/slm-ft-serving/{STRANGER}")
     start_stranger(api)
 
@@ -136,6 +140,7 @@ class Life:
     after: dict[str, Holdings] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    used: Holdings = field(default_factory=dict)
     watched: set[str] = field(default_factory=set)
     settings_left: dict[str, str] = field(default_factory=dict)
 
@@ -167,6 +172,9 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
         step("again", "provision", *ARGUMENTS)
         for bucket in BUCKETS:
             api.client("s3").put_object(Bucket=bucket, Key="x", Body=b"x")
+        for name in RECORDS:
+            api.client("ssm").put_parameter(Name=f"/slm-ft-serving/{name}", Value="s3://a/b", Type="String")
+        life.used = holdings(api)
         step("unconfirmed", "teardown")
         step("removed", "teardown", *CONFIRMED)
         life.settings_left = parameters(api)
@@ -373,7 +381,13 @@ def test_the_cost_is_told_with_its_source(life: Life) -> None:
 def test_teardown_without_confirmation_removes_nothing(life: Life) -> None:
     assert life.runs["unconfirmed"].returncode != 0
     assert "infrastructure_confirmation=slm-ft-serving" in " ".join(life.runs["unconfirmed"].output.split())
-    assert life.after["unconfirmed"] == life.after["again"]
+    assert life.after["unconfirmed"] == life.used
+
+
+def test_records_of_later_playbooks_are_among_what_teardown_says_it_would_remove(life: Life) -> None:
+    said = life.runs["unconfirmed"].output
+    assert [name for name in RECORDS if f"/slm-ft-serving/{name}" not in said] == []
+    assert "/slm-ft-serving/model/adapter-of-last-year" not in said
 
 
 def test_teardown_removes_what_was_made_but_data_and_nothing_else(life: Life) -> None:
@@ -383,7 +397,7 @@ def test_teardown_removes_what_was_made_but_data_and_nothing_else(life: Life) ->
         "buckets": {name for name in BUCKETS if "models" in name},
     }
     assert life.after["removed"] == {kind: there | kept.get(kind, set()) for kind, there in life.strange.items()}
-    assert life.settings_left == {"images/engine-tag": OPERATORS_TAG}
+    assert life.settings_left == OPERATORS_SETTINGS
 
 
 @dataclass

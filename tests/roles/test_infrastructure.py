@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.local_region.names import REPOSITORY_ROOT
 from tests.roles.modules import load_module
 from tests.roles.rendering import value
 from tests.roles.variables import ROLES
@@ -227,3 +229,17 @@ def test_data_that_is_named_goes_too() -> None:
 def test_models_in_the_bucket_of_the_transfers_are_kept() -> None:
     kept, _ = kept_and_removed(infrastructure_models_bucket="transfer")
     assert "transfer" in kept
+
+
+def test_teardown_knows_every_parameter_that_other_roles_write() -> None:
+    """The tasks that put one, and the names that they put it under unless told otherwise."""
+    tasks = {
+        path.parents[1].name
+        for path in ROLES.glob("*/tasks/*.yml")
+        if "ssm_parameter:" in path.read_text(encoding="utf-8")
+    }
+    assert tasks == {"adapter_gate", "finetune"}
+    inventory = (REPOSITORY_ROOT / "inventory/group_vars/all.yml").read_text(encoding="utf-8")
+    (serving,) = re.findall(r'adapter_gate_parameter: "{{ stack_parameter_path }}/(.+)"', inventory)
+    candidate = value("finetune", "finetune_parameter", {}).removeprefix("/slm-ft-serving/")
+    assert value("infrastructure", "_infrastructure_records", {}) == [serving, candidate]
