@@ -90,7 +90,7 @@ def test_it_is_as_good_as_the_demonstration_needs() -> None:
     assert generated["no cancer"]["notes"] == 200
     assert generated["no cancer"]["all_null"] >= 0.97
     assert generated["held-out phrasings"]["micro_f1"] >= 0.75
-    assert generated["held-out values"]["micro_f1"] >= 0.70
+    assert generated["held-out values"]["micro_f1"] >= 0.80
 
 
 def test_the_base_alone_does_not_know_the_task() -> None:
