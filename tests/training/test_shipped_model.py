@@ -85,12 +85,12 @@ def micro_f1(path: str) -> float:
 def test_it_is_as_good_as_the_demonstration_needs() -> None:
     evaluation = read_json("evaluation.json")
     assert evaluation["dataset"]["examples"] == 250
-    assert micro_f1("evaluation.json") >= 0.71
+    assert micro_f1("evaluation.json") >= 0.70
     generated = evaluation["about"]["generated"]
     assert generated["no cancer"]["notes"] == 200
     assert generated["no cancer"]["all_null"] >= 0.97
     assert generated["held-out phrasings"]["micro_f1"] >= 0.75
-    assert generated["held-out values"]["micro_f1"] >= 0.80
+    assert generated["held-out values"]["micro_f1"] >= 0.85
 
 
 def test_the_base_alone_does_not_know_the_task() -> None:
