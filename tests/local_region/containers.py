@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 from tests.local_region import names
 from tests.local_region.docker_engine import DockerEngine
+
+# Where a registry finds the region's certificates.
+CERTIFICATES = "/certificates"
 
 
 def label(region: str) -> str:
@@ -78,6 +82,14 @@ def settings_label(settings: str) -> str:
 def image_id(engine: DockerEngine, image: str) -> str:
     """Gives the id of an image that is there. Raises DockerCommandError when it is not."""
     return engine.run("image", "inspect", "--format", "{{.Id}}", image).stdout.strip()
+
+
+def folder_of(engine: DockerEngine, region: str) -> Path | None:
+    """Gives the state folder that a region's registry was made with; None when there is no such container."""
+    template = f'{{{{range .Mounts}}}}{{{{if eq .Destination "{CERTIFICATES}"}}}}{{{{.Source}}}}{{{{end}}}}{{{{end}}}}'
+    answer = engine.run("container", "inspect", "--format", template, names.registry_container(region), check=False)
+    source = answer.stdout.strip().removeprefix("/host_mnt")  # Docker Desktop's name for this machine's folders
+    return Path(source).parent if answer.returncode == 0 and source else None
 
 
 def remove(engine: DockerEngine, container: str) -> None:

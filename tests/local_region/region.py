@@ -92,6 +92,7 @@ class LocalRegion:
         with docker_locked(self._say_waiting):
             with steps.step("Docker Engine") as line:
                 self._engine = engine = docker_engine.ensure(line, names.STATE_ROOT)
+            self._require_own(engine)
             self.state.prepare()
             ports = self._wanted_ports or self.state.choose_ports()
             self.state.save_ports(ports)  # From here on no other region's end stops the Docker Engine.
@@ -154,6 +155,19 @@ class LocalRegion:
             self._push(engine, account, built, line)
         with steps.step("Model: uploaded to S3") as line:
             line(f"{account.upload_model(self._model)} files changed")
+
+    def _require_own(self, engine: DockerEngine) -> None:
+        """Removes what the region of a deleted folder left. Raises RegionError when the folder is still there."""
+        folder = containers.folder_of(engine, self.name)
+        if folder is None or folder == self.state.folder:
+            return
+        if RegionState(self.name, folder.parent).exists:
+            raise RegionError(
+                f"A region {self.name!r} belongs to another copy of this repository, {folder.parent.parent}. Run "
+                f"`make down` there, or take another name: python -m tests.local_region up --name NAME"
+            )
+        self._steps.line(f"Removing the region that {folder.parent.parent}, which is gone, left behind")
+        containers.remove_all(engine, self.name)
 
     def _require_ports(self, engine: DockerEngine, ports: Ports) -> None:
         """Raises RegionError when something else holds a port of the region: before the long work, not after it."""

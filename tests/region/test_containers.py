@@ -1,0 +1,57 @@
+"""Containers that another copy of the repository made: never taken over, and removed once that copy is gone."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.local_region.errors import RegionError
+from tests.local_region.region import LocalRegion
+from tests.local_region.state import Ports, RegionState
+
+
+class FakeEngine:
+    """A Docker Engine with one registry, whose certificates come from a folder."""
+
+    def __init__(self, certificates: Path) -> None:
+        self._certificates = certificates
+        self.removed: list[str] = []
+
+    def run(self, *arguments: str, **_options: Any) -> subprocess.CompletedProcess[str]:
+        """Answers what `containers` asks."""
+        if arguments[0] == "rm":
+            self.removed.extend(arguments[3:])
+        listed = {"container": f"{self._certificates}\n", "ps": "registry-id\n"}
+        return subprocess.CompletedProcess(arguments, 0, listed.get(arguments[0], ""), "")
+
+
+@pytest.fixture
+def region(tmp_path: Path) -> LocalRegion:
+    region = LocalRegion("unit")
+    region.state = RegionState("unit", tmp_path / "here/.local-region")
+    return region
+
+
+def test_a_region_of_another_copy_is_refused_by_name(region: LocalRegion, tmp_path: Path) -> None:
+    other = RegionState("unit", tmp_path / "other/.local-region")
+    other.prepare()
+    other.save_ports(Ports(1, 2, 3))
+    engine: Any = FakeEngine(other.certificates)
+    with pytest.raises(RegionError, match=r"another copy of this repository, \S+/other\. Run `make down` there"):
+        region._require_own(engine)
+    assert engine.removed == []
+
+
+def test_what_a_deleted_copy_left_is_removed(region: LocalRegion, tmp_path: Path) -> None:
+    engine: Any = FakeEngine(tmp_path / "gone/.local-region/unit/certificates")
+    region._require_own(engine)
+    assert engine.removed == ["registry-id"]
+
+
+def test_its_own_region_is_kept(region: LocalRegion) -> None:
+    engine: Any = FakeEngine(region.state.certificates)
+    region._require_own(engine)
+    assert engine.removed == []
