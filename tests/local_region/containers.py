@@ -8,9 +8,6 @@ from pathlib import Path
 from tests.local_region import names
 from tests.local_region.docker_engine import DockerEngine
 
-# Where a registry finds the region's certificates.
-CERTIFICATES = "/certificates"
-
 
 def label(region: str) -> str:
     """Gives the label that everything of a region carries in Docker."""
@@ -84,12 +81,16 @@ def image_id(engine: DockerEngine, image: str) -> str:
     return engine.run("image", "inspect", "--format", "{{.Id}}", image).stdout.strip()
 
 
-def folder_of(engine: DockerEngine, region: str) -> Path | None:
-    """Gives the state folder that a region's registry was made with; None when there is no such container."""
-    template = f'{{{{range .Mounts}}}}{{{{if eq .Destination "{CERTIFICATES}"}}}}{{{{.Source}}}}{{{{end}}}}{{{{end}}}}'
-    answer = engine.run("container", "inspect", "--format", template, names.registry_container(region), check=False)
-    source = answer.stdout.strip().removeprefix("/host_mnt")  # Docker Desktop's name for this machine's folders
-    return Path(source).parent if answer.returncode == 0 and source else None
+def folders_of(engine: DockerEngine, region: str) -> set[Path]:
+    """Gives the state folders that a region's containers have certificates from: one, none, or that of another copy."""
+    template = '{{range .Mounts}}{{if eq .Type "bind"}}{{println .Source}}{{end}}{{end}}'
+    folders = set()
+    for container in (names.registry_container(region), names.instance_container(region)):
+        answer = engine.run("container", "inspect", "--format", template, container, check=False)
+        for source in answer.stdout.splitlines() if answer.returncode == 0 else []:
+            path = Path(source.removeprefix("/host_mnt"))  # Docker Desktop's name for this machine's folders
+            folders |= {folder for folder in (path, *path.parents) if folder.parent.name == names.STATE_ROOT.name}
+    return folders
 
 
 def remove(engine: DockerEngine, container: str) -> None:

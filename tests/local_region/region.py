@@ -158,16 +158,16 @@ class LocalRegion:
 
     def _require_own(self, engine: DockerEngine) -> None:
         """Removes what the region of a deleted folder left. Raises RegionError when the folder is still there."""
-        folder = containers.folder_of(engine, self.name)
-        if folder is None or folder == self.state.folder:
-            return
-        if RegionState(self.name, folder.parent).exists:
-            raise RegionError(
-                f"A region {self.name!r} belongs to another copy of this repository, {folder.parent.parent}. Run "
-                f"`make down` there, or take another name: python -m tests.local_region up --name NAME"
-            )
-        self._steps.line(f"Removing the region that {folder.parent.parent}, which is gone, left behind")
-        containers.remove_all(engine, self.name)
+        others = containers.folders_of(engine, self.name) - {self.state.folder}
+        for folder in others:
+            if RegionState(self.name, folder.parent).exists:
+                raise RegionError(
+                    f"A region {self.name!r} belongs to another copy of this repository, {folder.parent.parent}. Run "
+                    f"`make down` there, or take another name: python -m tests.local_region up --name NAME"
+                )
+        if others:
+            self._steps.line("Removing what the region of a copy that is gone left behind")
+            containers.remove_all(engine, self.name)
 
     def _require_ports(self, engine: DockerEngine, ports: Ports) -> None:
         """Raises RegionError when something else holds a port of the region: before the long work, not after it."""

@@ -40,7 +40,7 @@ def _create(engine: DockerEngine, state: RegionState, port: int, image: str, set
         *("--label", containers.label(state.name), "--label", containers.settings_label(settings)),
         *("--network", names.network_name(state.name), "--network-alias", names.ECR_HOST),
         *("--publish", f"127.0.0.1:{port}:443"),
-        *("--volume", f"{volume}:/var/lib/registry", "--volume", f"{state.certificates}:{containers.CERTIFICATES}:ro"),
+        *("--volume", f"{volume}:/var/lib/registry", "--volume", f"{state.certificates}:/certificates:ro"),
         image,
     )
 
