@@ -1,11 +1,18 @@
 """What all tests share: how they are spread over processes, and the tables at the end of a run."""
 
+import signal
 from collections import defaultdict
 from typing import Any
 
 import pytest
 
 from tests.drills.table import markdown, outcomes
+
+
+def pytest_configure() -> None:
+    """Have Ctrl-C reach what tests start, also where a shell put the run into the background and so ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import contextlib
 import json
 import signal
 import stat
@@ -226,11 +227,15 @@ async def test_ctrl_c_writes_nothing_and_says_so(gateway: Gateway, engine: FakeE
     engine.delay = 30
     data, out = dataset(tmp_path / "notes.jsonl", *[{}] * 3), tmp_path / "out"
     process = await start("evaluate", data, "--url", gateway.url, "--out", str(out))
-    async with asyncio.timeout(20):
-        while not engine.bodies:  # noqa: ASYNC110 - what is watched has no event
-            await asyncio.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    output, errors = await asyncio.wait_for(process.communicate(), 20)
+    try:
+        async with asyncio.timeout(20):
+            while not engine.bodies:  # noqa: ASYNC110 - what is watched has no event
+                await asyncio.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        output, errors = await asyncio.wait_for(process.communicate(), 20)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
     assert process.returncode == 130
     assert b"interrupted: nothing was written" in errors
     assert b"Traceback" not in errors
