@@ -7,27 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
+from training import invention
 from training.dataset import FIELDS
-from training.invention import (
-    invent_cancer,
-    invent_drug,
-    invent_marker,
-    invent_mutation,
-    invent_operation,
-    invent_site,
-    invent_word,
-)
 from training.notes import make_notes
 
-INVENTIONS = (
-    invent_cancer,
-    invent_drug,
-    invent_marker,
-    invent_mutation,
-    invent_operation,
-    invent_site,
-    invent_word,
-)
+INVENTIONS: list[Callable[[random.Random], str]] = [
+    function for name, function in vars(invention).items() if name.startswith("invent_")
+]
 
 
 @pytest.mark.parametrize("invent", INVENTIONS)
