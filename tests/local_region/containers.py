@@ -82,15 +82,15 @@ def image_id(engine: DockerEngine, image: str) -> str:
 
 
 def folders_of(engine: DockerEngine, region: str) -> set[Path]:
-    """Gives the state folders that a region's containers have certificates from: one, none, or that of another copy."""
-    template = '{{range .Mounts}}{{if eq .Type "bind"}}{{println .Source}}{{end}}{{end}}'
-    folders = set()
-    for container in (names.registry_container(region), names.instance_container(region)):
-        answer = engine.run("container", "inspect", "--format", template, container, check=False)
-        for source in answer.stdout.splitlines() if answer.returncode == 0 else []:
-            path = Path(source.removeprefix("/host_mnt"))  # Docker Desktop's name for this machine's folders
-            folders |= {folder for folder in (path, *path.parents) if folder.parent.name == names.STATE_ROOT.name}
-    return folders
+    """Gives the state folders that a region's containers were made for: one, none, or that of another copy."""
+    template = f'{{{{.Label "{names.REGION_LABEL}.folder"}}}}'
+    answer = engine.run("ps", "--all", "--filter", f"label={label(region)}", "--format", template)
+    return {Path(line) for line in answer.stdout.splitlines() if line}
+
+
+def folder_label(folder: Path) -> str:
+    """Gives the label that records the state folder which a container was made for."""
+    return f"{names.REGION_LABEL}.folder={folder}"
 
 
 def remove(engine: DockerEngine, container: str) -> None:

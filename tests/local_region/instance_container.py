@@ -159,6 +159,7 @@ def _arguments(engine: DockerEngine, state: RegionState, settings: str) -> list[
     return [
         *("--name", names.instance_container(state.name), "--hostname", f"instance-{state.name}"),
         *("--label", containers.label(state.name), "--label", containers.settings_label(settings)),
+        *("--label", containers.folder_label(state.folder)),
         *("--network", names.network_name(state.name), "--add-host", f"host.docker.internal:{machine}"),
         *("--publish", f"127.0.0.1:{chosen.gateway}:8080"),
         *("--tmpfs", "/run:exec,mode=755", "--tmpfs", "/run/lock"),

@@ -38,6 +38,7 @@ def _create(engine: DockerEngine, state: RegionState, port: int, image: str, set
     engine.run(
         *("create", "--name", names.registry_container(state.name)),
         *("--label", containers.label(state.name), "--label", containers.settings_label(settings)),
+        *("--label", containers.folder_label(state.folder)),
         *("--network", names.network_name(state.name), "--network-alias", names.ECR_HOST),
         *("--publish", f"127.0.0.1:{port}:443"),
         *("--volume", f"{volume}:/var/lib/registry", "--volume", f"{state.certificates}:/certificates:ro"),

@@ -14,17 +14,17 @@ from tests.local_region.state import Ports, RegionState
 
 
 class FakeEngine:
-    """A Docker Engine with one registry, whose certificates come from a folder."""
+    """A Docker Engine with one container of a region, made for a folder."""
 
-    def __init__(self, certificates: Path) -> None:
-        self._certificates = certificates
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self.removed: list[str] = []
 
     def run(self, *arguments: str, **_options: Any) -> subprocess.CompletedProcess[str]:
         """Answers what `containers` asks."""
         if arguments[0] == "rm":
             self.removed.extend(arguments[3:])
-        listed = {"container": f"{self._certificates}\n", "ps": "registry-id\n"}
+        listed = {"ps": "registry-id\n" if "--quiet" in arguments else f"{self._folder}\n"}
         return subprocess.CompletedProcess(arguments, 0, listed.get(arguments[0], ""), "")
 
 
@@ -39,19 +39,19 @@ def test_a_region_of_another_copy_is_refused_by_name(region: LocalRegion, tmp_pa
     other = RegionState("unit", tmp_path / "other/.local-region")
     other.prepare()
     other.save_ports(Ports(1, 2, 3))
-    engine: Any = FakeEngine(other.certificates)
+    engine: Any = FakeEngine(other.folder)
     with pytest.raises(RegionError, match=r"another copy of this repository, \S+/other\. Run `make down` there"):
         region._require_own(engine)
     assert engine.removed == []
 
 
 def test_what_a_deleted_copy_left_is_removed(region: LocalRegion, tmp_path: Path) -> None:
-    engine: Any = FakeEngine(tmp_path / "gone/.local-region/unit/certificates")
+    engine: Any = FakeEngine(tmp_path / "gone/.local-region/unit")
     region._require_own(engine)
     assert engine.removed == ["registry-id"]
 
 
 def test_its_own_region_is_kept(region: LocalRegion) -> None:
-    engine: Any = FakeEngine(region.state.certificates)
+    engine: Any = FakeEngine(region.state.folder)
     region._require_own(engine)
     assert engine.removed == []
