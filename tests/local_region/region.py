@@ -158,16 +158,21 @@ class LocalRegion:
 
     def _require_own(self, engine: DockerEngine) -> None:
         """Removes what the region of a deleted folder left. Raises RegionError when the folder is still there."""
-        others = containers.folders_of(engine, self.name) - {self.state.folder}
-        for folder in others:
-            if RegionState(self.name, folder.parent).exists:
-                raise RegionError(
-                    f"A region {self.name!r} belongs to another copy of this repository, {folder.parent.parent}. Run "
-                    f"`make down` there, or take another name: python -m tests.local_region up --name NAME"
-                )
-        if others:
+        if (other := self._other_copy(engine)) is not None:
+            raise RegionError(
+                f"A region {self.name!r} belongs to another copy of this repository, {other}. Run `make down` there, "
+                "or take another name: python -m tests.local_region up --name NAME"
+            )
+        if containers.folders_of(engine, self.name) - {self.state.folder}:
             self._steps.line("Removing what the region of a copy that is gone left behind")
             containers.remove_all(engine, self.name)
+
+    def _other_copy(self, engine: DockerEngine) -> Path | None:
+        """Gives the folder of another copy of the repository that has a region of this name; None when none has."""
+        for folder in containers.folders_of(engine, self.name) - {self.state.folder}:
+            if RegionState(self.name, folder.parent).exists:
+                return folder.parent.parent
+        return None
 
     def _require_ports(self, engine: DockerEngine, ports: Ports) -> None:
         """Raises RegionError when something else holds a port of the region: before the long work, not after it."""
@@ -222,7 +227,7 @@ class LocalRegion:
             )
         else:
             with steps.step("Containers, volumes and network") as line:
-                line(f"{containers.remove_all(engine, self.name)} removed")
+                line(self._remove_containers(engine))
             if remove_images:
                 with docker_locked(self._say_waiting), steps.step("Images") as line:
                     images.remove_all(engine, line)
@@ -230,6 +235,12 @@ class LocalRegion:
             self.state.remove()
             if not self._others():
                 docker_engine.stop_if_ours(steps.line, names.STATE_ROOT)
+
+    def _remove_containers(self, engine: DockerEngine) -> str:
+        """Removes what is labelled with the region's name, unless it is another copy's; says what was done."""
+        if (other := self._other_copy(engine)) is not None:
+            return f"left alone: they belong to another copy of this repository, {other}"
+        return f"{containers.remove_all(engine, self.name)} removed"
 
     def _say_waiting(self) -> None:
         self._steps.line("Another command is at work on a local region: waiting for it to end")

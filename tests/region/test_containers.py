@@ -35,11 +35,17 @@ def region(tmp_path: Path) -> LocalRegion:
     return region
 
 
-def test_a_region_of_another_copy_is_refused_by_name(region: LocalRegion, tmp_path: Path) -> None:
+@pytest.fixture
+def anothers(tmp_path: Path) -> FakeEngine:
+    """An engine with the container of another copy, which is there."""
     other = RegionState("unit", tmp_path / "other/.local-region")
     other.prepare()
     other.save_ports(Ports(1, 2, 3))
-    engine: Any = FakeEngine(other.folder)
+    return FakeEngine(other.folder)
+
+
+def test_a_region_of_another_copy_is_refused_by_name(region: LocalRegion, anothers: FakeEngine) -> None:
+    engine: Any = anothers
     with pytest.raises(RegionError, match=r"another copy of this repository, \S+/other\. Run `make down` there"):
         region._require_own(engine)
     assert engine.removed == []
@@ -55,3 +61,15 @@ def test_its_own_region_is_kept(region: LocalRegion) -> None:
     engine: Any = FakeEngine(region.state.folder)
     region._require_own(engine)
     assert engine.removed == []
+
+
+def test_down_leaves_the_region_of_another_copy_alone(region: LocalRegion, anothers: FakeEngine) -> None:
+    engine: Any = anothers
+    assert "left alone: they belong to another copy" in region._remove_containers(engine)
+    assert anothers.removed == []
+
+
+def test_down_removes_its_own(region: LocalRegion) -> None:
+    engine: Any = FakeEngine(region.state.folder)
+    assert region._remove_containers(engine) == "1 removed"
+    assert engine.removed == ["registry-id"]
