@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.http_fake import HttpFake
 
 COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 
 
-class FakeUploadHub:
+class FakeUploadHub(HttpFake):
     """A Hub that takes uploads from those who send `token`.
 
     `repositories`: the files of each by name, after a commit. `private`: which were made so. `refused`: how many
@@ -21,35 +22,12 @@ class FakeUploadHub:
     """
 
     def __init__(self, token: str) -> None:
+        super().__init__("0.0.0.0")  # noqa: S104 - the instance reaches this machine by the address of Docker's bridge
         self.token = token
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.private: set[str] = set()
         self.refused = 0
         self._objects: dict[str, bytes] = {}
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                hub.answer(self)
-
-            do_POST = do_PUT = do_GET  # noqa: N815 - the names are http.server's
-
-            def log_message(self, *_: object) -> None:
-                """Stay quiet."""
-
-        # Every address: the instance reaches this machine by that of Docker's bridge.
-        self._server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)  # noqa: S104
-        self.port = int(self._server.server_address[1])
-
-    def __enter__(self) -> FakeUploadHub:
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer one request; the storage of objects takes no token, as the Hub's signed addresses do not."""

@@ -6,48 +6,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.http_fake import HttpFake
 
 REPOSITORY = "someone/some-model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class FakeHub:
+class FakeHub(HttpFake):
     """A Hub that serves `files`; with a token, only to those who send it.
 
     `cut_at`: bytes after which the next download ends, once. `gated`: its terms were not accepted.
     `sent`: bytes of files that went out, by name."""
 
     def __init__(self, files: dict[str, bytes], token: str = "") -> None:
+        super().__init__()
+        self.address = f"http://127.0.0.1:{self.port}"
         self.files, self.token = files, token
         self.cut_at: int | None = None
         self.gated = False
         self.sent: Counter[str] = Counter()
         self.seen: list[tuple[str, str, str]] = []
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                hub.answer(self)
-
-            def log_message(self, *_: object) -> None:
-                """Stay quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> FakeHub:
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def siblings(self) -> list[dict[str, object]]:
         """What the Hub's API tells of each file: a SHA-256 of those over 100 bytes, else the git blob's SHA-1."""
@@ -77,8 +59,7 @@ class FakeHub:
         elif path.startswith(f"/{REPOSITORY}/resolve/{COMMIT}/"):
             request.send_response(302)
             # Another name of the same machine, so that it is another host for the client.
-            port = self._server.server_address[1]
-            request.send_header("Location", f"http://localhost:{port}/storage/{path.rsplit(COMMIT + '/')[-1]}")
+            request.send_header("Location", f"http://localhost:{self.port}/storage/{path.rsplit(COMMIT + '/')[-1]}")
             request.end_headers()
         elif storage and path.removeprefix("/storage/") in self.files:
             self._download(request, self.files[path.removeprefix("/storage/")])

@@ -1,0 +1,43 @@
+"""What the fakes of HTTP services have in common: a server on a free port, for as long as a test lasts."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+
+
+class HttpFake:
+    """A service that `answer` speaks for, while it is entered; `port` is its own from the start.
+
+    `host`: the address to listen on.
+    """
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                fake.answer(self)
+
+            do_POST = do_PUT = do_GET  # noqa: N815 - the names are http.server's
+
+            def log_message(self, *_: object) -> None:
+                """Stay quiet."""
+
+        self._server = ThreadingHTTPServer((host, 0), Handler)
+        self.port = int(self._server.server_address[1])
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer one request."""
+        raise NotImplementedError
