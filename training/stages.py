@@ -149,16 +149,21 @@ def card(options: argparse.Namespace) -> None:
 
 def _pretrain(chosen: _Run) -> None:
     from training import pretrain as stage
+    from training.adapter import split
     from training.checkpoints import fingerprint
 
     config, record = chosen.pretraining(), _Record(chosen.out)
+    learnt, judged = split(chosen.training, chosen.validation, config.adapter)
     parts = config.tokenizer, config.model, config.pretrain
-    mark = fingerprint([part.model_dump() for part in parts], chosen.data["train.jsonl"])
+    mark = fingerprint(
+        [part.model_dump() for part in parts], chosen.data["train.jsonl"], [note.text for note in learnt]
+    )
     base = chosen.out / "base"
     if record.is_done("base", mark, base, _BASE_FILES):
         return
     resumed, start = (base / "checkpoint.pt").exists(), time.monotonic()
-    stage.pretrain(chosen.training, config, chosen.prompt, base, chosen.options.threads)
+    logger.info(f"{len(learnt)} notes to learn from; the {len(judged)} that choose the best adapter are not among them")
+    stage.pretrain(learnt, config, chosen.prompt, base, chosen.options.threads)
     seconds = None if resumed else round(time.monotonic() - start)
     record.write("base", fingerprint=mark, seconds=seconds, threads=chosen.options.threads)
 

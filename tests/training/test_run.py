@@ -15,6 +15,9 @@ import yaml
 
 from tests.training import tiny
 from training.__main__ import main
+from training.adapter import split
+from training.config import AdapterConfig, ConfigError
+from training.dataset import Note
 from training.metrics import read_metrics
 from training.model import answer_loss
 
@@ -74,6 +77,28 @@ def test_a_base_and_an_adapter_are_trained_evaluated_and_described(
     run(monkeypatch, "run", *arguments, "--base-only")
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before, "what is done is not done again"
     assert "the base without the adapter: micro-F1" in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_notes_that_choose_the_best_adapter_are_unknown_to_the_base(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    chosen: list[str] = []
+
+    def pretrain(notes: list[Note], *_others: object) -> None:
+        seen.extend(note.text for note in notes)
+
+    def train_adapter(training: list[Note], validation: list[Note], config: AdapterConfig, *_others: object) -> None:
+        chosen.extend(note.text for note in split(training, validation, config)[1])
+        raise ConfigError("seen enough")
+
+    monkeypatch.setattr("training.pretrain.pretrain", pretrain)
+    monkeypatch.setattr("training.adapter.train_adapter", train_adapter)
+    tiny.write_base(tmp_path / "out" / "base")
+    monkeypatch.setattr("sys.argv", ["training", "run", *arguments])
+    assert main() == 1
+    assert (len(seen), len(chosen)) == (25, 2)
+    assert not set(seen) & set(chosen)
 
 
 def test_checkpoints_of_another_configuration_are_not_gone_on_from(
