@@ -10,21 +10,20 @@ from typing import Self
 class HttpFake:
     """A service that `answer` speaks for, while it is entered; `port` is its own from the start.
 
-    `host`: the address to listen on.
+    `methods`: those that it knows; others are refused with 501. `host`: the address to listen on.
     """
+
+    methods: tuple[str, ...] = ("GET",)
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                fake.answer(self)
-
-            do_POST = do_PUT = do_GET  # noqa: N815 - the names are http.server's
-
             def log_message(self, *_: object) -> None:
                 """Stay quiet."""
 
+        for method in self.methods:
+            setattr(Handler, f"do_{method}", lambda request: fake.answer(request))
         self._server = ThreadingHTTPServer((host, 0), Handler)
         self.port = int(self._server.server_address[1])
 

@@ -21,6 +21,8 @@ class FakeUploadHub(HttpFake):
     requests came without the token.
     """
 
+    methods = ("GET", "POST", "PUT")
+
     def __init__(self, token: str) -> None:
         super().__init__("0.0.0.0")  # noqa: S104 - the instance reaches this machine by the address of Docker's bridge
         self.token = token
