@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from loguru import logger
 from tokenizers import Tokenizer
 from torch.optim import AdamW, Muon
 from transformers import LlamaForCausalLM
 
 from training.batching import Sample, group_by_length, make_sample, pad, weights
 from training.chat import PADDING, SPECIAL_TOKENS
+from training.checkpoints import fingerprint
 from training.config import PretrainConfig, TrainingConfig
 from training.dataset import FIELDS, Note
 from training.labels import harmonise
@@ -35,6 +37,12 @@ _POOL = 256  # documents that are batched together by length
 _LONGEST = 512
 _REPEATS_AT_THE_END = 0.05
 _WARMUP_TOKENS = 50_000
+
+
+def fingerprint_of_base(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt) -> str:
+    """SHA-256 of what a base depends on, but for the number of processes."""
+    parts = [part.model_dump() for part in (config.tokenizer, config.model, config.pretrain)]
+    return fingerprint(parts, [(note.text, note.answer) for note in notes], prompt.render(""))
 
 
 def make_tokenizer(notes: Sequence[Note], prompt: Prompt, config: TrainingConfig) -> Tokenizer:
@@ -137,10 +145,21 @@ def pretrain(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out:
         prompt: the gateway's prompt; only the tokenizer sees it.
         out: folder of the base.
         processes: how many train together, of one thread each. The weights depend on it by rounding and by dropout.
+
+    Raises:
+        ConfigError: `out` holds the checkpoint of another configuration or of other notes.
     """
     torch.set_num_threads(1)
+    # Before the others start: a checkpoint that is refused is refused once.
+    if _checkpoint(notes, config, prompt, out).load() is not None:
+        logger.info(f"going on from the checkpoint in {out}")
     with gather(processes, _train, notes, config, prompt, out) as team:
         _train(team, notes, config, prompt, out)
+
+
+def _checkpoint(notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out: Path) -> Checkpoint:
+    run = fingerprint_of_base(notes, config, prompt)
+    return Checkpoint(out / "checkpoint.pt", config.checkpoint_minutes, run)
 
 
 def _train(team: Team, notes: Sequence[Note], config: TrainingConfig, prompt: Prompt, out: Path) -> None:
@@ -152,7 +171,7 @@ def _train(team: Team, notes: Sequence[Note], config: TrainingConfig, prompt: Pr
     model.train()
     parameters = list(model.parameters())
     optimizers = _optimizers(model, settings)
-    checkpoint = Checkpoint(out / "checkpoint.pt", config.checkpoint_minutes)
+    checkpoint = _checkpoint(notes, config, prompt, out)
     state = _State(model, optimizers)
     if (saved := checkpoint.load()) is not None:
         state.restore(saved)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from training.config import ConfigError
 from training.interruption import Interrupted, stop_requested
 
 if TYPE_CHECKING:
@@ -49,21 +50,36 @@ class Progress:
 
 
 class Checkpoint:
-    """One file that a run resumes from; written beside and renamed, so that it is always whole."""
+    """One file that a run resumes from; written beside and renamed, so that it is always whole.
 
-    def __init__(self, path: Path, minutes: float) -> None:
-        self._path = path
+    Args:
+        path: the file.
+        minutes: between two saves.
+        run: the run's fingerprint.
+    """
+
+    def __init__(self, path: Path, minutes: float, run: str) -> None:
+        self._path, self._run = path, run
         self._seconds = minutes * 60
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """What the last run saved, or None."""
+        """What the last process of this run saved, or None.
+
+        Raises:
+            ConfigError: another run saved it.
+        """
         import torch
 
         if not self._path.exists():
             return None
-        logger.info(f"resuming from {self._path}")
-        state: dict[str, Any] = torch.load(self._path, weights_only=True)
+        saved: dict[str, Any] = torch.load(self._path, weights_only=True)
+        if saved.get("run") != self._run:
+            raise ConfigError(
+                f"{self._path} is the checkpoint of another configuration or other data: to go on with it, give what "
+                f"it was made with; to start anew, delete it or choose another --out"
+            )
+        state: dict[str, Any] = saved["state"]
         return state
 
     def due(self) -> bool:
@@ -78,7 +94,8 @@ class Checkpoint:
         """
         import torch
 
-        write_beside(self._path, lambda path: torch.save(state, path))
+        content = {"run": self._run, "state": state}
+        write_beside(self._path, lambda path: torch.save(content, path))
         self._last = time.monotonic()
         if stop_requested():
             raise Interrupted

@@ -150,14 +150,10 @@ def card(options: argparse.Namespace) -> None:
 def _pretrain(chosen: _Run) -> None:
     from training import pretrain as stage
     from training.adapter import split
-    from training.checkpoints import fingerprint
 
     config, record = chosen.pretraining(), _Record(chosen.out)
     learnt, judged = split(chosen.training, chosen.validation, config.adapter)
-    parts = config.tokenizer, config.model, config.pretrain
-    mark = fingerprint(
-        [part.model_dump() for part in parts], chosen.data["train.jsonl"], [note.text for note in learnt]
-    )
+    mark = stage.fingerprint_of_base(learnt, config, chosen.prompt)
     base = chosen.out / "base"
     if record.is_done("base", mark, base, _BASE_FILES):
         return

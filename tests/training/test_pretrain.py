@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import yaml
 from safetensors.torch import load_file
 
 from training import model
-from training.config import TrainingConfig
+from training.config import ConfigError, TrainingConfig
 from training.notes import make_notes
 from training.pretrain import facts_share, pretrain, rate, repeat_share
 from training.prompt import load_prompt
@@ -51,32 +52,53 @@ def test_documents_go_from_repeats_to_questions_about_notes() -> None:
     assert all(later >= before for before, later in pairwise(facts))
 
 
-def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, notes, real = (
-        configuration(tokens=20_000, start_tokens=8000),
-        list(make_notes(20, 0.2, 1)),
-        model.answer_loss,
-    )
-    calls = 0
+@pytest.fixture
+def few_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.pretrain._SYNTHETIC_NOTES", 50)
+    monkeypatch.setattr("training.pretrain._POOL", 64)
 
-    def stopping(base: Any, tokens: Any, learnt: Any) -> Any:
+
+def stop_in_batch(patch: pytest.MonkeyPatch, number: int) -> Callable[[], int]:
+    """Let a batch, counted from 1 and over all runs, end its run. Says how many there were."""
+    calls, real = 0, model.answer_loss
+
+    def answer_loss(base: Any, tokens: Any, learnt: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == 6:
+        if calls == number:
             raise KeyboardInterrupt
         return real(base, tokens, learnt)
 
-    monkeypatch.setattr("training.pretrain._SYNTHETIC_NOTES", 50)
-    monkeypatch.setattr("training.pretrain._POOL", 64)
+    patch.setattr("training.pretrain.answer_loss", answer_loss)
+    return lambda: calls
+
+
+@pytest.mark.usefixtures("few_documents")
+def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, notes = configuration(tokens=20_000, start_tokens=8000), list(make_notes(20, 0.2, 1))
     pretrain(notes, config, load_prompt(), tmp_path / "whole")
-    monkeypatch.setattr("training.pretrain.answer_loss", stopping)
+    batches = stop_in_batch(monkeypatch, 6)
     with pytest.raises(KeyboardInterrupt):
         pretrain(notes, config, load_prompt(), tmp_path / "stopped")
     torch.rand(1)  # whatever the process did meanwhile
     pretrain(notes, config, load_prompt(), tmp_path / "stopped")
-    assert calls > 8
+    assert batches() > 8
     whole, stopped = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped"))
     assert whole == stopped
+
+
+@pytest.mark.usefixtures("few_documents")
+def test_a_checkpoint_of_another_run_is_refused_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, notes = configuration(tokens=20_000, start_tokens=8000), list(make_notes(20, 0.2, 1))
+    other_seed = configuration(tokens=20_000, start_tokens=8000, seed=1)
+    stop_in_batch(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(notes, config, load_prompt(), tmp_path)
+    saved = (tmp_path / "checkpoint.pt").read_bytes()
+    for other in ((notes[1:], config), (notes, other_seed)):
+        with pytest.raises(ConfigError, match="of another configuration or other data"):
+            pretrain(*other, load_prompt(), tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == saved
 
 
 def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
