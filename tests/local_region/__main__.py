@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from tests.local_region import environment, names
 from tests.local_region.errors import RegionError
@@ -57,6 +58,13 @@ def build_parser() -> argparse.ArgumentParser:
         up.add_argument(option, type=int, metavar="PORT", help=f"port on 127.0.0.1 for {purpose} (default: {before})")
 
     up.add_argument(
+        "--training-data",
+        type=Path,
+        metavar="FOLDER",
+        help="have what playbooks/finetune.yml needs as well: the trainer's image (2 GB, minutes the first time), and "
+        "FOLDER's train.jsonl and validation.jsonl in S3",
+    )
+    up.add_argument(
         "--empty-account",
         action="store_true",
         help="leave the account empty and make no instance: playbooks/provision.yml does that",
@@ -88,7 +96,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; gives the exit code."""
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.command == "up" and options.empty_account and options.training_data is not None:
+        parser.error("--training-data needs an account that holds something: leave --empty-account out")
     try:
         return _run(options)
     except RegionError as error:
@@ -99,7 +110,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.command == "up":
         region = LocalRegion(
-            options.name, ports=_ports(options), engine=options.engine, empty_account=options.empty_account
+            options.name,
+            ports=_ports(options),
+            engine=options.engine,
+            empty_account=options.empty_account,
+            training_data=options.training_data,
         )
         region.up()
     elif options.command == "down":

@@ -48,6 +48,7 @@ class LocalRegion:
         pushed: Sequence[str] = ("engine", "gateway"),
         instance_image: Callable[[DockerEngine, str], str] | None = None,
         empty_account: bool = False,
+        training_data: Path | None = None,
         steps: Steps | None = None,
     ) -> None:
         """name: lower-case letters, digits, dashes. ports: taken in place of those remembered or chosen.
@@ -55,8 +56,9 @@ class LocalRegion:
         model: folder with `base` and `adapter`, uploaded to S3. engine: `vllm`, or `stand-in`, a fake that needs no
         model and starts in a moment. pushed: images that the registry gets. instance_image: gives the image of the
         instance from that of every region. empty_account: whether the account holds nothing, as before provision.yml,
-        which then makes the instance too; what comes after it is `give_images_and_model`. steps: where progress is
-        reported.
+        which then makes the instance too; what comes after it is `give_images_and_model`. training_data: folder with
+        train.jsonl and validation.jsonl, for playbooks/finetune.yml; the trainer's image is then pushed too. steps:
+        where progress is reported.
         Raises RegionError for a bad name or engine.
         """
         if engine not in ENGINES:
@@ -67,7 +69,9 @@ class LocalRegion:
         self._wanted_ports = ports
         self._model = model
         self._engine_image = ENGINES[engine]
-        self._pushed = pushed
+        # The trainer's is large, so it is built for those who train.
+        self._pushed = (*pushed, "trainer") if training_data else pushed
+        self._training_data = training_data
         self._instance_image = instance_image
         self._empty_account = empty_account
         self._steps = steps or Steps()
@@ -80,6 +84,8 @@ class LocalRegion:
         Raises RegionError, which says what to do.
         """
         steps = self._steps
+        if self._training_data is not None:
+            seed.training_files(self._training_data)  # Before the long work, not after it.
         try:
             with self.state.locked(self._say_waiting):
                 instance_id = self._up(steps)
@@ -146,7 +152,7 @@ class LocalRegion:
             raise RegionError(str(error)) from error
 
     def _wanted_images(self) -> list[str]:
-        """Gives the names of the images for the registry; the trainer's is large, so it is built for those who ask."""
+        """Gives the names of the images for the registry."""
         trainer = ["trainer"] if "trainer" in self._pushed else []
         return ["gateway", self._engine_image, *trainer]
 
@@ -155,6 +161,9 @@ class LocalRegion:
             self._push(engine, account, built, line)
         with steps.step("Model: uploaded to S3") as line:
             line(f"{account.upload_model(self._model)} files changed")
+        if self._training_data is not None:
+            with steps.step("Notes to train on: uploaded to S3") as line:
+                line(f"{account.upload_training_data(self._training_data)} files changed")
 
     def _require_own(self, engine: DockerEngine) -> None:
         """Removes what the region of a deleted folder left. Raises RegionError when the folder is still there."""

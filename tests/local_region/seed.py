@@ -32,6 +32,8 @@ INSTANCE_TYPE = "g6.2xlarge"
 VOLUME_GIB = 80
 SMALL_MODEL = names.REPOSITORY_ROOT / "models" / "small"
 MODEL_PARTS = ("base", "adapter")
+EVALUATION = "evaluation.json"
+TRAINING_FILES = ("train.jsonl", "validation.jsonl")
 
 
 @functools.cache
@@ -132,19 +134,42 @@ class Account:
     def upload_model(self, model: Path) -> int:
         """Makes the models bucket's `small/` equal to a folder with `base` and `adapter`; gives the number of changes.
 
+        The adapter's evaluation goes with it, where there is one: the next adapter is compared with that.
         Raises RegionError when there is no such folder.
         """
         missing = [part for part in MODEL_PARTS if not (model / part).is_dir()]
         if missing:
             raise RegionError(f"There is no small model to upload: {model} lacks {' and '.join(missing)}.")
-        s3: S3Client = self.client("s3")
-        listed = s3.list_objects_v2(Bucket=names.MODELS_BUCKET, Prefix="small/").get("Contents", [])
-        there = {each["Key"]: each["ETag"].strip('"') for each in listed}
         files = {
-            f"small/{part}/{path.relative_to(model / part).as_posix()}": path
+            f"{part}/{path.relative_to(model / part).as_posix()}": path
             for part in MODEL_PARTS
             for path in _files(model / part)
         }
+        if (model / EVALUATION).is_file():
+            files[EVALUATION] = model / EVALUATION
+        return self._make_equal("small", files)
+
+    def upload_training_data(self, folder: Path) -> int:
+        """Puts a folder's notes, and the settings of playbooks/finetune.yml, where provision.yml has them.
+
+        Gives the number of files changed. Raises RegionError when one is missing.
+        """
+        files = training_files(folder)
+        changed = self._make_equal("data", {path.name: path for path in files})
+        self.put_parameters(
+            {
+                "training/data": f"s3://{names.MODELS_BUCKET}/data",
+                "training/destination": f"s3://{names.MODELS_BUCKET}/adapters",
+            }
+        )
+        return changed
+
+    def _make_equal(self, prefix: str, wanted: Mapping[str, Path]) -> int:
+        """Makes a prefix of the models bucket hold these files by their keys, and no others; gives what changed."""
+        s3: S3Client = self.client("s3")
+        listed = s3.list_objects_v2(Bucket=names.MODELS_BUCKET, Prefix=f"{prefix}/").get("Contents", [])
+        there = {each["Key"]: each["ETag"].strip('"') for each in listed}
+        files = {f"{prefix}/{key}": path for key, path in wanted.items()}
         # S3's ETag of an object put whole is its MD5.
         changed = [key for key, path in files.items() if there.get(key) != _md5(path)]
         for key in changed:
@@ -241,6 +266,14 @@ def _files(folder: Path) -> list[Path]:
 
 def _md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def training_files(folder: Path) -> list[Path]:
+    """Gives the files of a folder of notes. Raises RegionError, naming what is missing."""
+    missing = [name for name in TRAINING_FILES if not (folder / name).is_file()]
+    if missing:
+        raise RegionError(f"There are no notes to train on: {folder} lacks {' and '.join(missing)}.")
+    return [folder / name for name in TRAINING_FILES]
 
 
 def _unless_there(codes: tuple[str, ...], make: Any) -> None:

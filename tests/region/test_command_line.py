@@ -54,6 +54,23 @@ def test_an_engine_that_cannot_be_had_is_said_in_its_own_words(
     assert "error: this user may not use it; add the user to the docker group" in capsys.readouterr().err
 
 
+def test_notes_that_are_missing_are_named_before_anything_is_made(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data = tmp_path / "notes"
+    data.mkdir()
+    (data / "train.jsonl").touch()
+    assert command_line.main(["up", "--name", "nowhere", "--training-data", str(data)]) == 1
+    assert f"{data} lacks validation.jsonl" in capsys.readouterr().err
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_empty_account_takes_no_notes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command_line.main(["up", "--empty-account", "--training-data", str(tmp_path)])
+    assert "leave --empty-account out" in capsys.readouterr().err
+
+
 def test_a_bad_name_is_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main(["status", "--name", "../x"]) == 1
     assert "lower-case" in capsys.readouterr().err

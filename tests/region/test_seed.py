@@ -53,8 +53,10 @@ def test_the_model_is_uploaded_once_and_follows_its_folder(api: Api, model: Path
     assert _keys(api) == {"small/base/config.json", "small/adapter/config.json"}
     (model / "base" / "config.json").write_text('{"a": 1}', encoding="ascii")
     (model / "adapter" / "config.json").unlink()
-    assert api.account.upload_model(model) == 2
-    assert _keys(api) == {"small/base/config.json"}
+    (model / "evaluation.json").touch()
+    (model / "README.md").touch()
+    assert api.account.upload_model(model) == 3
+    assert _keys(api) == {"small/base/config.json", "small/evaluation.json"}
     uploaded = api.client("s3").get_object(Bucket=names.MODELS_BUCKET, Key="small/base/config.json")["Body"].read()
     assert uploaded == b'{"a": 1}'
 
@@ -62,6 +64,18 @@ def test_the_model_is_uploaded_once_and_follows_its_folder(api: Api, model: Path
 def test_without_a_model_it_says_what_is_missing(api: Api, tmp_path: Path) -> None:
     with pytest.raises(RegionError, match="no small model to upload"):
         api.account.upload_model(tmp_path / "nowhere")
+
+
+def test_notes_to_train_on_lie_where_finetune_looks(api: Api, tmp_path: Path) -> None:
+    api.account.seed(api.state)
+    for name in ("train.jsonl", "validation.jsonl", "LICENSE"):
+        (tmp_path / name).write_text(name, encoding="ascii")
+    assert api.account.upload_training_data(tmp_path) == 2
+    assert api.account.upload_training_data(tmp_path) == 0
+    assert _keys(api) == {"data/train.jsonl", "data/validation.jsonl"}
+    parameters = _parameters(api)
+    assert parameters["/slm-ft-serving/training/data"] == f"s3://{names.MODELS_BUCKET}/data"
+    assert parameters["/slm-ft-serving/training/destination"] == f"s3://{names.MODELS_BUCKET}/adapters"
 
 
 def test_the_secret_holds_the_digest_of_the_key_that_this_user_alone_can_read(api: Api) -> None:
