@@ -96,6 +96,9 @@ def main() -> None:
     parser.add_argument("answers", type=Path, metavar="ANSWERS", help="JSONL file to write")
     parser.add_argument("--beside", type=Path, metavar="FILE", help="a model's answers to the same notes")
     options = parser.parse_args()
+    wanted = [options.data / "train.jsonl", options.data / "validation.jsonl", *filter(None, [options.beside])]
+    if missing := [str(path) for path in wanted if not path.is_file()]:
+        parser.error(f"not there: {', '.join(missing)}")
     training, validation = (read(options.data / f"{name}.jsonl") for name in ("train", "validation"))
     answers = predict(training, [note["input"] for note in validation])
     lines = [
