@@ -1,7 +1,7 @@
 """Modules and filters pass ansible-test's `validate-modules`, and their examples are tasks that Ansible would accept.
 
-`ansible-test sanity` itself asks for a copy of the collection under ansible_collections/slm/serving and a virtual environment of its own; the
-program behind it needs neither.
+`ansible-test sanity` itself asks for a copy of the collection in a folder ansible_collections and for a virtual
+environment of its own; the program behind it needs neither.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def validate(kind: str, folder: str) -> dict[str, list[str]]:
     assert package is not None
     assert package.origin is not None
     program = Path(package.origin).parent / "_util/controller/sanity/validate-modules/validate.py"
+    options = ["--format", "json", "--arg-spec", "--collection", COLLECTION, "--plugin-type", kind]
     result = subprocess.run(
-        [sys.executable, program, "--format", "json", "--arg-spec", "--collection", COLLECTION]
-        + ["--plugin-type", kind, f"plugins/{folder}"],
+        [sys.executable, program, *options, f"plugins/{folder}"],
         cwd=FOLDER,
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "PYTHONPATH": str(COLLECTIONS)},
         capture_output=True,
