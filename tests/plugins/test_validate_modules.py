@@ -36,7 +36,7 @@ def validate(kind: str, folder: str) -> dict[str, list[str]]:
     assert package is not None
     assert package.origin is not None
     program = Path(package.origin).parent / "_util/controller/sanity/validate-modules/validate.py"
-    options = ["--format", "json", "--arg-spec", "--collection", COLLECTION, "--plugin-type", kind]
+    options = ["--format", "json", "--arg-spec", "--collection", str(COLLECTION), "--plugin-type", kind]
     result = subprocess.run(
         [sys.executable, program, *options, f"plugins/{folder}"],
         cwd=FOLDER,
