@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from ansible_collections.slm.serving.plugins.module_utils.compose import up
-from ansible_collections.slm.serving.plugins.module_utils.containers import StackError, containers, journal, run
+from ansible_collections.slm.serving.plugins.module_utils.containers import containers
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, journal, run
 from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
 
 RUN = Path("/run/slm-ft-serving")

@@ -6,15 +6,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from ansible_collections.slm.serving.plugins.module_utils.containers import (
-    StackError,
-    containers,
-    describe,
-    last_line,
-    logs,
-    redact,
-    run,
-)
+from ansible_collections.slm.serving.plugins.module_utils.containers import containers, describe, logs
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 
 # A container that Docker had to start again this often is not going to get well.
 CRASH_LOOP = 2

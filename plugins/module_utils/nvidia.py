@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from ansible_collections.slm.serving.plugins.module_utils.containers import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 RUNTIME = "nvidia"
 # What `nvidia-ctk runtime configure` writes.

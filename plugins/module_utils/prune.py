@@ -13,7 +13,7 @@ import shutil
 import time
 from pathlib import Path
 
-from ansible_collections.slm.serving.plugins.module_utils.containers import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
 
 # As model_store names a model's directory, and one that is on its way to be it.

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.containers import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 DOCUMENTATION = r"""
 module: checkpoint_volume

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in
-from ansible_collections.slm.serving.plugins.module_utils.containers import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 DOCUMENTATION = r"""
 module: image_pull

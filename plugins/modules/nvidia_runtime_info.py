@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.containers import StackError, run
 from ansible_collections.slm.serving.plugins.module_utils.nvidia import (
     RUNTIME,
     boot,
@@ -24,6 +23,7 @@ from ansible_collections.slm.serving.plugins.module_utils.nvidia import (
     toolkit_version,
 )
 from ansible_collections.slm.serving.plugins.module_utils.os_release import read
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, run
 
 DOCUMENTATION = r"""
 module: nvidia_runtime_info

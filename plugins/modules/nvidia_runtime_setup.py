@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.containers import StackError, last_line, run
 from ansible_collections.slm.serving.plugins.module_utils.nvidia import (
     RUNTIME,
     docker_runtimes,
@@ -23,6 +22,7 @@ from ansible_collections.slm.serving.plugins.module_utils.nvidia import (
     read_settings,
     with_runtime,
 )
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 DOCUMENTATION = r"""
 module: nvidia_runtime_setup

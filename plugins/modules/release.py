@@ -16,7 +16,8 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slm.serving.plugins.module_utils.activation import Stack, activation_lock
 from ansible_collections.slm.serving.plugins.module_utils.compose import stop
-from ansible_collections.slm.serving.plugins.module_utils.containers import StackError, containers, logs, run
+from ansible_collections.slm.serving.plugins.module_utils.containers import containers, logs
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, run
 from ansible_collections.slm.serving.plugins.module_utils.prune import Pruning
 from ansible_collections.slm.serving.plugins.module_utils.releases import (
     ACTIVATED,

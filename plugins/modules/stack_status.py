@@ -18,14 +18,9 @@ import urllib.request
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.containers import (
-    StackError,
-    containers,
-    describe,
-    last_line,
-    redact,
-    run,
-)
+from ansible_collections.slm.serving.plugins.module_utils.containers import containers, describe
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 from ansible_collections.slm.serving.plugins.module_utils.releases import GOOD, Releases
 
 DOCUMENTATION = r"""

@@ -13,16 +13,9 @@ import urllib.request
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.containers import (
-    StackError,
-    containers,
-    describe,
-    journal,
-    last_line,
-    logs,
-    redact,
-    run,
-)
+from ansible_collections.slm.serving.plugins.module_utils.containers import containers, describe, logs
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, journal, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
 
 DOCUMENTATION = r"""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slm.serving.plugins.module_utils import containers, nvidia
+from ansible_collections.slm.serving.plugins.module_utils import nvidia, process
 
 from tests.roles.rendering import value
 
@@ -44,7 +44,7 @@ def test_no_settings_are_no_error(text: str) -> None:
     [('{\n  "a": 1\n', "line 3"), ("[]", "object"), (json.dumps({"runtimes": ["nvidia"]}), "runtimes")],
 )
 def test_broken_settings_are_named_with_their_file(text: str, reason: str) -> None:
-    with pytest.raises(containers.StackError, match=f"{PATH}.*{reason}"):
+    with pytest.raises(process.StackError, match=f"{PATH}.*{reason}"):
         nvidia.read_settings(text, PATH)
 
 

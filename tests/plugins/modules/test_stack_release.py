@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.slm.serving.plugins.module_utils import containers, prune, releases
+from ansible_collections.slm.serving.plugins.module_utils import process, prune, releases
 from ansible_collections.slm.serving.plugins.modules import release
 
 A, B, C, D, E = (f"2026010{day}T000000Z" for day in range(1, 6))
@@ -270,7 +270,7 @@ def test_only_what_is_current_is_marked(made: Fixture, docker: FakeDocker) -> No
     made.add(A)
     made.add(B, result="activated")
     made.serve(A)
-    with pytest.raises(containers.StackError, match=f"{A} is current now"):
+    with pytest.raises(process.StackError, match=f"{A} is current now"):
         release.mark_good(Module(stamp=B), made.releases)
 
 
@@ -386,7 +386,7 @@ def test_what_cannot_be_gone_back_to_is_refused_with_the_good_ones(made: Fixture
         C: f"The release {C} is damaged: compose.yml is missing",
     }
     for stamp, words in cases.items():
-        with pytest.raises(containers.StackError) as caught:
+        with pytest.raises(process.StackError) as caught:
             release.choose(Module(stamp=stamp), made.releases)
         assert str(caught.value).startswith(words)
         assert str(caught.value).endswith(f"Good releases: {D} (verified {D}), {A} (verified {A})")
@@ -396,7 +396,7 @@ def test_there_may_be_nothing_to_go_back_to(made: Fixture, docker: FakeDocker) -
     del docker
     made.add(A)
     made.serve(A)
-    with pytest.raises(containers.StackError, match="no earlier good release"):
+    with pytest.raises(process.StackError, match="no earlier good release"):
         release.choose(Module(stamp=""), made.releases)
 
 
