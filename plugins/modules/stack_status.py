@@ -148,7 +148,7 @@ class Status:
         record = self.releases.record(current)
         if current != self.releases.verified() or record.get("result") != GOOD:
             self.problems.append("the current release was not verified: a deployment is under way, or was cut short")
-        return {**record, "stamp": current, "previous": self.releases.fallback(besides=current)}
+        return {**record, "stamp": current, "previous": self.releases.rollback_target(current)}
 
     def containers(self) -> dict[str, str]:
         """Return each container in a few words; one that is not well is a problem."""
