@@ -10,10 +10,10 @@ from gateway.evaluation.answers import Answer, AnswersError, from_document, from
 from gateway.evaluation.dataset import DatasetError, Example, load_dataset
 from gateway.evaluation.schema import Schema, SchemaError, UnreadableError
 from gateway.tasks import load_tasks
-from tests.gateway.evaluation_cases import DATASET, JSON_SCHEMA
+from tests.gateway.evaluation.cases import DATASET, JSON_SCHEMA
 
 SCHEMA = Schema(JSON_SCHEMA)
-TASKS = load_tasks(Path(__file__).resolve().parents[2] / "gateway" / "tasks")
+TASKS = load_tasks(Path(__file__).resolve().parents[3] / "gateway" / "tasks")
 GOOD = {"instruction": "Extract.", "input": "Liver.", "output": {"site": "liver", "stage": None}}
 
 

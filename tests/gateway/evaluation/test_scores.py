@@ -11,7 +11,7 @@ from gateway.evaluation.answers import Answer
 from gateway.evaluation.dataset import Dataset, Example
 from gateway.evaluation.evaluation import Evaluation, evaluate
 from gateway.evaluation.scores import columns, counts_of, measures
-from tests.gateway.evaluation_cases import ANSWERS, DATASET, FIELDS
+from tests.gateway.evaluation.cases import ANSWERS, DATASET, FIELDS
 
 BY_HAND = {
     "exact/site/f1": 1 / 2,

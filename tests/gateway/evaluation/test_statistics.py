@@ -11,7 +11,7 @@ from gateway.evaluation.document import Run
 from gateway.evaluation.evaluation import evaluate
 from gateway.evaluation.latency import measure
 from gateway.evaluation.scores import columns
-from tests.gateway.evaluation_cases import ANSWERS, DATASET, FIELDS
+from tests.gateway.evaluation.cases import ANSWERS, DATASET, FIELDS
 
 
 def test_percentiles_are_nearest_ranks() -> None:

@@ -245,7 +245,7 @@ async def test_ctrl_c_writes_nothing_and_says_so(gateway: Gateway, engine: FakeE
 
 def test_what_training_imports_is_python_3_11() -> None:
     """The trainer's image has that version; the gateway's a later one."""
-    root = Path(__file__).resolve().parents[2] / "gateway"
+    root = Path(__file__).resolve().parents[3] / "gateway"
     names = ("__init__", "client", "grounding", "passages", "prompting", "words")
     files = [root / f"{name}.py" for name in names] + [*root.glob("evaluation/*.py"), *root.glob("tasks/*.py")]
     assert len(files) > 20

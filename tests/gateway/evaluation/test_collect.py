@@ -12,7 +12,7 @@ from gateway.client import Client, ClientError, TooLateError
 from gateway.evaluation.answers import Answer
 from gateway.evaluation.collect import CollectError, collect, find_task
 from gateway.evaluation.schema import Schema
-from tests.gateway.evaluation_cases import DATASET, JSON_SCHEMA
+from tests.gateway.evaluation.cases import DATASET, JSON_SCHEMA
 
 SCHEMA = Schema(JSON_SCHEMA)
 GOOD = {"fields": {"site": "liver", "stage": None}, "model": "m"}

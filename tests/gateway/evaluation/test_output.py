@@ -17,7 +17,7 @@ from gateway.evaluation.evidence import finder
 from gateway.evaluation.page import as_page
 from gateway.evaluation.scores import columns
 from gateway.evaluation.table import table
-from tests.gateway.evaluation_cases import ANSWERS, DATASET, FIELDS
+from tests.gateway.evaluation.cases import ANSWERS, DATASET, FIELDS
 
 HOSTILE = '<script>alert(1)</script> & "quoted" \' <img src=x onerror=alert(2)> </style> ]]> &amp; liver \x00\ud800'
 
