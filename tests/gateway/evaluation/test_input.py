@@ -55,7 +55,7 @@ def test_every_problem_is_listed_with_its_line(tmp_path: Path) -> None:
     said = str(failed.value).splitlines()
     for number, (_, problem) in bad.items():
         assert f"{path}:{number}: {problem}" in said
-    assert f"{path}:8: the expected answer has fields that the task does not know: more" in said
+    assert f"{path}:8: the expected answer has fields that the task does not have: more" in said
     assert f"{path}:8: must be a string that is not empty, or null: stage" in said
     assert said[-1] == "12 problem(s); nothing was evaluated"
 
@@ -116,9 +116,51 @@ def test_every_task_of_the_gateway_can_be_evaluated() -> None:
         assert all(schema.read(dict(note.expected))[1] is None for note in task.golden)
 
 
+CHOICES = Schema(
+    {
+        "oneOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "intent": {"const": intent},
+                    "day": {"type": ["string", "null"], "enum": ["today", None]},
+                    name: {"type": "string", "minLength": 1, "maxLength": 5},
+                },
+                "required": ["intent", "day", name],
+                "additionalProperties": False,
+            }
+            for intent, name in (("weather", "city"), ("music", "song"))
+        ]
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({}, None),
+        ({"day": "today"}, None),
+        ({"day": "tomorrow"}, "wrong_choice"),
+        ({"song": None}, "null_value"),
+        ({"day": "never", "song": ""}, "wrong_choice"),  # the first field's breach is the one that is reported
+        ({"day": 3}, "wrong_type"),
+        ({"day": "never", "song": 3}, "wrong_type"),  # what cannot be read comes before what is invalid
+        ({"song": 3, "more": None}, "extra_key"),
+        ({"intent": "weather"}, "missing_key"),
+        ({"intent": "news"}, "missing_key"),  # none of the shapes: judged by the first one
+        ({"intent": ["music"], "city": "Delhi"}, "extra_key"),
+    ],
+)
+def test_breaches_of_choices_and_types_by_kind(change: dict[str, Any], kind: str | None) -> None:
+    answer = {"intent": "music", "day": None, "song": "Help!"} | change
+    assert from_text(json.dumps(answer), CHOICES).error == kind
+
+
 def test_a_schema_of_another_kind_is_refused() -> None:
-    with pytest.raises(SchemaError):
-        Schema({"type": "array"})
+    others: list[Any] = [{"type": "array"}, {"required": []}, {"required": ["a"], "properties": {}}, {"type": "x"}, []]
+    for other in others:
+        with pytest.raises(SchemaError):
+            Schema(other)
 
 
 def test_a_gateways_document() -> None:

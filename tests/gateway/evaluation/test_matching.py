@@ -28,7 +28,7 @@ VALUES = st.text(alphabet="aB+-–&;,./() \u00a0é\u0301ﬁ1then and", min_size=
         ("STRASSE", "straße"),
     ],
 )
-def test_writing_does_not_count(one: str, other: str) -> None:
+def test_normalise_ignores_how_a_value_is_written(one: str, other: str) -> None:
     assert normalise(one) == normalise(other)
 
 
@@ -47,7 +47,7 @@ def test_writing_does_not_count(one: str, other: str) -> None:
         ("A/B", "A; B"),
     ],
 )
-def test_meaning_does(one: str, other: str) -> None:
+def test_normalise_keeps_differences_of_meaning(one: str, other: str) -> None:
     assert normalise(one) != normalise(other)
 
 
@@ -70,7 +70,7 @@ def test_meaning_does(one: str, other: str) -> None:
         (" ; ", {";"}),
     ],
 )
-def test_items(value: str, expected: set[str]) -> None:
+def test_items_of_a_value(value: str, expected: set[str]) -> None:
     assert items(value) == expected
 
 

@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Sequence
+from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from gateway.evaluation.answers import Answer
 from gateway.evaluation.dataset import Dataset, Example
 from gateway.evaluation.evaluation import Evaluation, evaluate
-from gateway.evaluation.scores import columns, counts_of, measures
+from gateway.evaluation.matching import RULES
+from gateway.evaluation.scores import Counts, columns, counts_of, measures, ratio
 from tests.gateway.evaluation.cases import ANSWERS, DATASET, FIELDS
 
 BY_HAND = {
@@ -55,9 +58,9 @@ def test_by_hand(evaluation: Evaluation, name: str) -> None:
 
 
 def test_counts_by_hand(evaluation: Evaluation) -> None:
-    stage, site = (counts_of(evaluation.sums, "exact", field) for field in ("stage", "site"))
-    assert (stage.right, stage.false_positive, stage.false_negative) == (1, 1, 1)
-    assert (site.right, site.false_positive, site.false_negative) == (1, 1, 1)
+    for field in FIELDS:
+        assert counts_of(evaluation.sums, "exact", field) == Counts(right=1, false_positive=1, false_negative=1)
+    assert counts_of(evaluation.sums, "exact", *FIELDS) == Counts(right=2, false_positive=2, false_negative=2)
     assert dict(evaluation.errors) == {"not_json": 1}
     assert dict(evaluation.repairs) == {"x": 1}
 
@@ -84,6 +87,16 @@ def test_answers_that_are_not_one_for_each_note_are_refused() -> None:
         evaluate(DATASET, ANSWERS[:3], FIELDS)
 
 
+FIELD_METRICS = product(RULES, (*FIELDS, "micro", "macro"), ("precision", "recall", "f1"))
+NULL_AND_INVENTION = product((*FIELDS, "all"), ("null/{}/precision", "null/{}/recall", "invention/{}/rate",
+                                                "invention/{}/expected_rate"))  # fmt: skip
+BY_NAME = [
+    *(f"{rule}/{name}/{metric}" for rule, name, metric in FIELD_METRICS),
+    *(f"{rule}/notes" for rule in RULES),
+    *(measure.format(name) for name, measure in NULL_AND_INVENTION),
+    "validity",
+    "nothing/recall",
+]
 VALUES = st.none() | st.sampled_from(["liver", "brain, bone", "Bone and brain", "IV", ";", "a then b"])
 PAIRS = st.lists(
     st.tuples(
@@ -106,7 +119,7 @@ def evaluated(pairs: Sequence[Pair], resamples: int = 0) -> Evaluation:
 @settings(max_examples=40, deadline=None)
 def test_every_measure_is_a_share_within_its_interval_or_none(pairs: list[Pair]) -> None:
     result = evaluated(pairs, resamples=10)
-    assert set(result.estimates) == set(measures(FIELDS))
+    assert set(result.estimates) == set(BY_NAME)
     for value, low, high in result.estimates.values():
         assert value is None or 0 <= value <= 1
         assert (low is None) == (high is None)
@@ -128,6 +141,23 @@ def test_later_rules_are_more_lenient_and_expected_answers_perfect(pairs: list[P
     perfect = evaluated([(expected, expected) for expected, _ in pairs])
     assert all(perfect.value(f"{rule}/micro/f1") in (None, 1.0) for rule in ("exact", "normalised", "items"))
     assert perfect.value("exact/notes") == 1.0
+
+
+@given(PAIRS)
+@settings(max_examples=20, deadline=None)
+def test_the_measures_of_many_draws_are_those_of_each(pairs: list[Pair]) -> None:
+    rows = evaluated(pairs).rows
+    draws = [rows[:1].sum(axis=0), rows.sum(axis=0), np.zeros_like(rows[0])]
+    together = measures(dict(zip(columns(FIELDS), np.transpose(draws), strict=True)), FIELDS)
+    for at, sums in enumerate(draws):
+        alone = measures(dict(zip(columns(FIELDS), sums.tolist(), strict=True)), FIELDS)
+        assert {name: str(values[at]) for name, values in together.items()} == {
+            name: str(value) for name, value in alone.items()
+        }
+
+
+def test_a_share_of_nothing_is_not_defined() -> None:
+    assert ratio([1, 0, 0], [2, 3, 0]) == pytest.approx([0.5, 0, np.nan], nan_ok=True)
 
 
 def test_columns_are_what_is_counted() -> None:

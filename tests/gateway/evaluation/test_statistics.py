@@ -1,42 +1,77 @@
 """Intervals, comparison, calibration and latency."""
 
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.evaluation.bootstrap import interval, percentile, resampled_sums
+from gateway.evaluation.bootstrap import interval, percentiles, resampled_sums
 from gateway.evaluation.calibration import calibrate
-from gateway.evaluation.comparison import Comparison, ComparisonError, Difference, compare, comparison_table, holm
+from gateway.evaluation.comparison import Comparison, ComparisonError, Difference, compare, holm
 from gateway.evaluation.document import Run
 from gateway.evaluation.evaluation import evaluate
-from gateway.evaluation.latency import measure
+from gateway.evaluation.latency import Latency, measure
 from gateway.evaluation.scores import columns
+from gateway.evaluation.table import comparison_table
 from tests.gateway.evaluation.cases import ANSWERS, DATASET, FIELDS
 
 
 def test_percentiles_are_nearest_ranks() -> None:
-    assert [percentile([1, 2, 3, 4], share) for share in (0.0, 0.25, 0.26, 0.5, 0.9, 1.0)] == [1, 1, 2, 2, 4, 4]
-    assert percentile(list(range(1, 101)), 0.07) == 7  # 0.07 * 100 is a little more than 7 in binary
+    assert percentiles([4, 1, 3, 2], [0.0, 0.25, 0.26, 0.5, 0.9, 1.0]) == [1, 1, 2, 2, 4, 4]
+
+
+@pytest.mark.parametrize("share", ["0.025", "0.5", "0.9", "0.975", "0.99"])
+def test_percentiles_have_the_rank_of_exact_arithmetic(share: str) -> None:
+    """The shares that are asked for have no exact binary form; for none of these sizes does that move the rank."""
+    for size in (*range(1, 401), 1000, 2000, 10_000):
+        rank = math.ceil(Fraction(share) * size)
+        assert percentiles(np.arange(1, size + 1), [float(share)]) == [rank]
 
 
 def test_an_interval_leaves_out_what_is_not_defined() -> None:
     # 40 values: 2.5 % of them is the first, 97.5 % the thirty-ninth
-    assert interval([None, *range(1, 41), None], 0.95) == (1, 39)
-    assert interval([None]) == (None, None)
+    assert interval([math.nan, *range(1, 41), math.nan]) == (1, 39)
+    assert interval([math.nan]) == (None, None)
+    assert interval([]) == (None, None)
 
 
 def test_draws_are_of_whole_rows_and_the_same_for_one_seed() -> None:
-    rows = [(1, 10, 0), (2, 20, 1), (3, 30, 2**20)]
-    draws = list(resampled_sums(rows, 50, seed=1))
-    assert draws == list(resampled_sums(rows, 50, seed=1)) != list(resampled_sums(rows, 50, seed=2))
+    rows = np.array([(1, 10, 0), (2, 20, 1), (3, 30, 2**40)])
+    draws = resampled_sums(rows, 50, seed=1)
+    assert draws.shape == (50, 3)
+    assert draws.tolist() == resampled_sums(rows, 50, seed=1).tolist() != resampled_sums(rows, 50, seed=2).tolist()
     assert all(ten == 10 * one and 3 <= one <= 9 for one, ten, _ in draws)
-    assert len(set(draws)) > 5
+    assert len(np.unique(draws, axis=0)) > 5
+
+
+def test_draws_do_not_depend_on_how_many_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.arange(14).reshape(7, 2)
+    at_once = resampled_sums(rows, 50, seed=1)
+    monkeypatch.setattr("gateway.evaluation.bootstrap._WEIGHTS_AT_ONCE", 20)
+    assert resampled_sums(rows, 50, seed=1).tolist() == at_once.tolist()
+
+
+def test_draws_have_the_bootstraps_distribution() -> None:
+    """Against all 4^4 equally likely draws of four rows: each sum comes up as often as among them, within chance."""
+    numbers = (0, 1, 3, 10)
+    drawn = resampled_sums(np.array(numbers)[:, np.newaxis], 20_000, seed=0)[:, 0]
+    exact = np.array([sum(draw) for draw in product(numbers, repeat=4)])
+    for total in np.unique(exact):
+        share = np.mean(exact == total)
+        # five standard errors
+        assert np.mean(drawn == total) == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / 20_000))
+    assert set(drawn) <= set(exact)
 
 
 def test_an_interval_holds_the_share_that_it_should() -> None:
     """Of a share of 0.3 in 400 rows the standard error is sqrt(0.3 * 0.7 / 400) = 0.0229."""
-    rows = [(int(number % 10 < 3),) for number in range(400)]
-    low, high = interval([drawn / 400 for (drawn,) in resampled_sums(rows, 2000, seed=0)])
+    rows = np.array([(int(number % 10 < 3),) for number in range(400)])
+    low, high = interval(resampled_sums(rows, 2000, seed=0)[:, 0] / 400)
     assert low == pytest.approx(0.3 - 1.96 * 0.0229, abs=0.006)
     assert high == pytest.approx(0.3 + 1.96 * 0.0229, abs=0.006)
 
@@ -50,7 +85,7 @@ def run(stage_right: list[bool], name: str = "run", digest: str = "d") -> Run:
         row |= {"exact/stage/right": int(right)}
         row |= {f"exact/stage/{outcome}": int(not right) for outcome in ("false_positive", "false_negative")}
         rows.append(tuple(row[column] for column in names))
-    return Run(name, digest, FIELDS, rows)
+    return Run(name, digest, FIELDS, np.array(rows))
 
 
 def named(comparison: Comparison, name: str) -> Difference:
@@ -105,16 +140,45 @@ def test_the_table_says_what_is_real() -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "said"),
+    ("other", "problem"),
     [
         (run([True] * 3, digest="other"), "not over the same notes"),
         (run([True] * 2), "not over the same notes"),
         (Run("x", "d", ("stage", "site"), run([True] * 3).rows), "other fields"),
     ],
 )
-def test_runs_over_other_notes_are_refused(other: Run, said: str) -> None:
-    with pytest.raises(ComparisonError, match=said):
+def test_runs_over_other_notes_are_refused(other: Run, problem: str) -> None:
+    with pytest.raises(ComparisonError, match=problem):
         compare(run([True] * 3), other, resamples=10)
+
+
+def by_the_definition(before: Sequence[bool], after: Sequence[bool]) -> tuple[float, float]:
+    """The share of all equally likely draws of these notes in which the second run is no better, and no worse."""
+    differences = [after[at] - before[at] for at in range(len(before))]
+    draws = [sum(draw) for draw in product(differences, repeat=len(differences))]
+    return sum(draw <= 0 for draw in draws) / len(draws), sum(draw >= 0 for draw in draws) / len(draws)
+
+
+@pytest.mark.parametrize("after", ["11110", "01111", "11111", "00001", "10101"])
+def test_p_values_are_those_of_all_draws(after: str) -> None:
+    """Five notes have 5^5 draws, few enough to list; a wrong stage counts twice, so F1 is the share of right ones."""
+    first, second = [False, False, True, False, True], [each == "1" for each in after]
+    p = named(compare(run(first), run(second), resamples=20_000), "exact/micro/f1").p
+    assert p == pytest.approx(min(1, 2 * min(by_the_definition(first, second))), abs=0.02)
+
+
+def holm_by_the_definition(p_values: Sequence[float]) -> list[float]:
+    """The greatest of all (n - rank + 1) * p up to this value's own rank, 1 at most."""
+    ranked = sorted(p_values)
+    return [
+        min(1, max((len(ranked) - rank) * other for rank, other in enumerate(ranked[: ranked.index(p) + 1])))
+        for p in p_values
+    ]
+
+
+@given(st.lists(st.floats(0, 1), max_size=12, unique=True))
+def test_holm_is_its_definition(p_values: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(holm_by_the_definition(p_values))
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(0, 50))
@@ -131,14 +195,14 @@ def test_calibration_by_hand() -> None:
     |0.5 - 0.75| = 0.25 and |1 - 0.975| = 0.025, each of 2 in 4 values: 0.1375. Of the pairs of a right and a wrong
     value, 0.75 ties with 0.75, the other two are ordered: (0.5 + 1 + 1) / 3.
     """
-    sure = calibrate([(0.75, False), (0.75, True), (0.95, True), (1.0, True)])
-    assert sure is not None
-    assert sure.ece == pytest.approx(0.1375)
-    assert sure.auroc == pytest.approx(2.5 / 3)
-    assert [one.values for one in sure.bins] == [0, 0, 0, 0, 0, 0, 0, 2, 0, 2]
-    assert sure.bins[7].confidence == pytest.approx(0.75)
-    assert sure.bins[7].right == 0.5
-    assert (sure.bins[9].low, sure.bins[9].high) == (0.9, 1.0)
+    result = calibrate([(0.75, False), (0.75, True), (0.95, True), (1.0, True)])
+    assert result is not None
+    assert result.ece == pytest.approx(0.1375)
+    assert result.auroc == pytest.approx(2.5 / 3)
+    assert [one.values for one in result.bins] == [0, 0, 0, 0, 0, 0, 0, 2, 0, 2]
+    assert result.bins[7].confidence == pytest.approx(0.75)
+    assert result.bins[7].right == 0.5
+    assert (result.bins[9].low, result.bins[9].high) == (0.9, 1.0)
 
 
 def test_calibration_of_the_case_by_hand() -> None:
@@ -162,19 +226,23 @@ def test_no_confidence_is_no_calibration() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
 def test_calibration_is_a_share_and_loses_no_value(points: list[tuple[float, bool]]) -> None:
-    sure = calibrate(points)
-    assert sure is not None
-    assert 0 <= sure.ece <= 1
-    assert sum(one.values for one in sure.bins) == len(points)
-    if sure.auroc is not None:
+    result = calibrate(points)
+    assert result is not None
+    assert 0 <= result.ece <= 1
+    assert sum(one.values for one in result.bins) == len(points)
+    inside = [[point for point in points if min(9, int(point[0] * 10)) == bin_] for bin_ in range(10)]
+    gaps = [abs(sum(right for _, right in bin_) - sum(confidence for confidence, _ in bin_)) for bin_ in inside]
+    assert result.ece == pytest.approx(sum(gaps) / len(points))
+    assert [one.values for one in result.bins] == [len(bin_) for bin_ in inside]
+    assert (result.auroc is None) == (len({is_right for _, is_right in points}) == 1)
+    if result.auroc is not None:
         right = [confidence for confidence, is_right in points if is_right]
         wrong = [confidence for confidence, is_right in points if not is_right]
         wins = sum((one > other) + 0.5 * (one == other) for one in right for other in wrong)
-        assert sure.auroc == pytest.approx(wins / (len(right) * len(wrong)))
+        assert result.auroc == pytest.approx(wins / (len(right) * len(wrong)))
 
 
 def test_latency_by_hand() -> None:
-    took = measure([*range(1, 101), None])
-    assert took is not None
-    assert (took.answers, took.mean, took.p50, took.p90, took.p99, took.longest) == (100, 50.5, 50, 90, 99, 100)
+    latency = measure([*range(1, 101), None])
+    assert latency == Latency(answers=100, mean=50.5, p50=50, p90=90, p99=99, longest=100)
     assert measure([None]) is None
