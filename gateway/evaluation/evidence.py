@@ -25,7 +25,7 @@ Find = Callable[[str | None], Sequence[Span]]
 def finder() -> Callable[[str], Find] | None:
     """What makes a `Find` for a note, or None where rapidfuzz is not installed, as in a plain training environment."""
     try:
-        from gateway.grounding import Grounder
+        from gateway.grounding.grounder import Grounder
     except ModuleNotFoundError as error:
         if error.name != "rapidfuzz":
             raise

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from gateway.admission import Gate, RateLimiter, RefusedError
+from gateway.engine.gate import Gate, RateLimiter, RefusedError
 from tests.gateway.conftest import NOTE, StartGateway, until
 from tests.gateway.fake_engine import FakeEngine
 
@@ -85,7 +85,7 @@ async def test_a_place_given_to_one_that_is_cancelled_goes_on() -> None:
 
 def test_the_rate_is_a_burst_and_then_a_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("gateway.admission.time.monotonic", lambda: now)
+    monkeypatch.setattr("gateway.engine.gate.time.monotonic", lambda: now)
     limiter = RateLimiter(2, 60.0)
     limiter.take("a")
     limiter.take("a")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.chunking import Chunk, Rule, merge, sentences, split
-from gateway.words import starts_cluster
+from gateway.extraction.chunking import Chunk, Rule, merge, sentences, split
+from gateway.grounding.words import starts_cluster
 
 NOTE = (
     "PLAN:\n"

@@ -15,7 +15,7 @@ from unittest import mock
 import aiohttp
 import pytest
 
-from gateway.cli import main
+from gateway.cli.main import main
 from tests.gateway.conftest import NOTE, Gateway, StartGateway, free_port
 from tests.gateway.fake_engine import GOLD, FakeEngine
 from tests.gateway.test_keys import line

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.decoding import Decoded, DecodingError, confidence, decode, grammar
+from gateway.extraction.decoding import Decoded, DecodingError, confidence, decode, grammar
 from gateway.tasks import Task, load_tasks
 from tests.gateway.fake_engine import GOLD
 

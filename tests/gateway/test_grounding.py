@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.grounding import MAX_SPANS, Evidence, Grounder, find_evidence
-from gateway.passages import FUZZY_THRESHOLD
-from gateway.words import starts_cluster
+from gateway.grounding.grounder import MAX_SPANS, Evidence, Grounder, find_evidence
+from gateway.grounding.passages import FUZZY_THRESHOLD
+from gateway.grounding.words import starts_cluster
 
 NOTE = (
     "64-year-old woman with Stage IIIB breast cancer (invasive ductal carcinoma), cT4N1. ER+, PR weakly positive; "

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gateway import __version__, readiness
+from gateway import __version__
+from gateway.engine import readiness
 from tests.gateway.conftest import Gateway, until
 from tests.gateway.fake_engine import FakeEngine
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.http_client import BrokenOffError, ConnectError, HttpClient
+from gateway.engine.http import BrokenOffError, ConnectError, HttpClient
 from tests.gateway.conftest import free_port, until
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway import keys
-from gateway.api.guard import GUARDED
+from gateway.access import keys
+from gateway.access.keys import Keyring, KeysFileError, create_key
+from gateway.api.middleware.guard import GUARDED
 from gateway.app import create_app
-from gateway.cli import main
-from gateway.keys import Keyring, KeysFileError, create_key
+from gateway.cli.main import main
 from gateway.settings import Settings
 from tests.gateway.conftest import NOTE, StartGateway
 

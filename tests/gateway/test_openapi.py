@@ -18,10 +18,10 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import ignored_auth
 
+from gateway.access.keys import create_key
 from gateway.app import create_app
-from gateway.keys import create_key
+from gateway.observability.logs import configure_logging
 from gateway.settings import Settings
-from gateway.telemetry import configure_logging
 from tests.gateway.fake_engine import fake_engine
 
 # More can be asked for when the faces change; the same ones come each time, so that a failure can be seen again.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.decoding import grammar
+from gateway.extraction.decoding import grammar
 from gateway.tasks import TaskFileError, load_task, load_tasks
 
 SHIPPED = Path("gateway/tasks")

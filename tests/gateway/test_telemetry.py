@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gateway.telemetry import describe
+from gateway.observability.logs import describe
 from tests.gateway.conftest import Gateway, StartGateway
 from tests.gateway.fake_engine import FakeEngine, completion
 
@@ -117,7 +117,7 @@ async def test_nothing_of_a_request_gets_into_the_log(
     for path in ("/api/v1/extract/stream", "/v1/chat/completions"):
         await gateway.call("POST", path, json=texts[0] | {"messages": messages, "stream": True}, headers=headers)
     gateway.services.engine.circuit.succeeded()  # so many broken answers have opened it
-    monkeypatch.setattr("gateway.extraction.decode", _explode)
+    monkeypatch.setattr("gateway.extraction.extractor.decode", _explode)
     engine.handler = None
     assert (await gateway.call("POST", "/api/v1/extract", json=texts[0], headers=headers)).status == 500
     await engine.stop()

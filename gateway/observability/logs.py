@@ -16,8 +16,8 @@ import orjson
 from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.api.problems import problem_response
-from gateway.metrics import Metrics
+from gateway.api.http.problems import problem_response
+from gateway.observability.metrics import Metrics
 
 if TYPE_CHECKING:
     from loguru import Message as LogMessage

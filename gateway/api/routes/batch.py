@@ -11,15 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.responses import Response
 
 from gateway.api import answers
-from gateway.api.body import read, while_connected
-from gateway.api.direct import DirectRoute
-from gateway.api.guard import charge
-from gateway.api.problems import ProblemError, as_problem, problem
+from gateway.api.http.body import read, while_connected
+from gateway.api.http.problems import ProblemError, as_problem, problem
+from gateway.api.http.streaming import LINES, PartsResponse
+from gateway.api.middleware.direct import DirectRoute
+from gateway.api.middleware.guard import charge
 from gateway.api.schemas import NOTE, Choices, ExtractRequest, NumberId, Text
-from gateway.api.streaming import LINES, PartsResponse
+from gateway.observability.logs import describe, request_id
 from gateway.services import Services, services
 from gateway.tasks import Task
-from gateway.telemetry import describe, request_id
 
 # Of one batch, so that a large one leaves room for others.
 _ITEMS_AT_ONCE = 8

@@ -7,12 +7,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from starlette.responses import Response
 
 from gateway.api import answers
-from gateway.api.body import read, while_connected
-from gateway.api.direct import DirectRoute
+from gateway.api.http.body import read, while_connected
+from gateway.api.middleware.direct import DirectRoute
 from gateway.api.schemas import ExtractRequest, Text
+from gateway.observability.logs import request_id
 from gateway.services import services
 from gateway.tasks import Task
-from gateway.telemetry import request_id
 
 TASK = "assistant_intent"
 

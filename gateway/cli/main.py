@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gateway import __version__, settings
-from gateway.keys import KeysFileError, create_key
+from gateway.access.keys import KeysFileError, create_key
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 _KEY, _KEY_FILE = "GATEWAY_API_KEY", "GATEWAY_API_KEY_FILE"
@@ -204,10 +204,10 @@ def _variables() -> str:
 def _serve(_: argparse.Namespace) -> int:
     # Imported here so that the other commands start quickly.
     from gateway.app import create_app
+    from gateway.observability.logs import configure_logging
     from gateway.server import serve
     from gateway.services import DefaultTaskError
     from gateway.tasks import TaskFileError
-    from gateway.telemetry import configure_logging
 
     try:
         chosen = settings.load()
@@ -245,8 +245,8 @@ def _key(key_file: Path | None) -> str | None:
 
 
 async def _send(chosen: argparse.Namespace, key: str | None, text: str | None) -> int:
-    from gateway import bulk
-    from gateway.client import Client, ClientError
+    from gateway.client import bulk
+    from gateway.client.client import Client, ClientError
 
     choices: dict[str, Any] = {
         name: getattr(chosen, name) for name in ("task", "grounding", "model", "temperature", "max_tokens")

@@ -9,15 +9,15 @@ from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from gateway.api import answers
-from gateway.api.body import read
-from gateway.api.direct import DirectRoute
-from gateway.api.problems import ProblemError, as_problem, problem
+from gateway.api.http.body import read
+from gateway.api.http.problems import ProblemError, as_problem, problem
+from gateway.api.http.streaming import EVENTS, PartsResponse, event
+from gateway.api.middleware.direct import DirectRoute
 from gateway.api.schemas import ExtractRequest
-from gateway.api.streaming import EVENTS, PartsResponse, event
-from gateway.decoding import finished_fields
+from gateway.extraction.decoding import finished_fields
+from gateway.observability.logs import describe, request_id
 from gateway.services import Services, services
 from gateway.tasks import Task
-from gateway.telemetry import describe, request_id
 
 _REQUEST: TypeAdapter[ExtractRequest] = TypeAdapter(ExtractRequest)
 _DESCRIPTION = """\

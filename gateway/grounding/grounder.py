@@ -30,7 +30,7 @@ from typing import Literal
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from gateway.passages import (
+from gateway.grounding.passages import (
     ELSEWHERE_SCORE,
     FUZZY_THRESHOLD,
     MAX_UNITS,
@@ -44,7 +44,7 @@ from gateway.passages import (
     stretches,
     units_of,
 )
-from gateway.words import (
+from gateway.grounding.words import (
     BROKEN,
     LETTERS,
     NUMERAL,

@@ -5,12 +5,12 @@ from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from gateway.api import answers
-from gateway.api.body import read, while_connected
-from gateway.api.direct import DirectRoute, Endpoint
+from gateway.api.http.body import read, while_connected
+from gateway.api.middleware.direct import DirectRoute, Endpoint
 from gateway.api.schemas import ExtractRequest, flat_model
+from gateway.observability.logs import request_id
 from gateway.services import services
 from gateway.tasks import Task
-from gateway.telemetry import request_id
 
 PATH = "/api/v1/extract"
 _REQUEST: TypeAdapter[ExtractRequest] = TypeAdapter(ExtractRequest)

@@ -8,7 +8,7 @@ from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
-from gateway.api.problems import ProblemError, not_valid
+from gateway.api.http.problems import ProblemError, not_valid
 
 
 class ClientGoneError(Exception):

@@ -8,9 +8,9 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.api.body import ClientGoneError, while_connected
-from gateway.api.direct import CLIENT_CLOSED_REQUEST
-from gateway.telemetry import note_status
+from gateway.api.http.body import ClientGoneError, while_connected
+from gateway.api.middleware.direct import CLIENT_CLOSED_REQUEST
+from gateway.observability.logs import note_status
 
 EVENTS = "text/event-stream"
 LINES = "application/x-ndjson"

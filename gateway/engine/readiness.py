@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from gateway.engine import Engine
+from gateway.engine.engine import Engine
 
 _FRESH_SECONDS = 2.0
 _RECHECK_DOWN_SECONDS = 1.0

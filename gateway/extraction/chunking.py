@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.words import ends_sentence, normal_form, starts_cluster
+from gateway.grounding.words import ends_sentence, normal_form, starts_cluster
 
 Rule = Literal["first", "union"]
 

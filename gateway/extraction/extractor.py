@@ -6,18 +6,18 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from gateway import chunking
-from gateway.admission import Gate, RefusedError
-from gateway.budget import TokenBudget
-from gateway.circuit import CircuitOpenError
-from gateway.completion import Completion
-from gateway.decoding import Decoded, DecodingError, Repair, confidence, decode, grammar
-from gateway.engine import Engine
-from gateway.engine_errors import EngineError, EngineRejectedError, EngineTimeoutError, EngineUnavailableError
-from gateway.grounding import Evidence, Grounder
-from gateway.metrics import Metrics
-from gateway.prompting import build_messages
+from gateway.engine.circuit import CircuitOpenError
+from gateway.engine.completion import Completion
+from gateway.engine.engine import Engine
+from gateway.engine.errors import EngineError, EngineRejectedError, EngineTimeoutError, EngineUnavailableError
+from gateway.engine.gate import Gate, RefusedError
+from gateway.extraction import chunking
+from gateway.extraction.budget import TokenBudget
+from gateway.extraction.decoding import Decoded, DecodingError, Repair, confidence, decode, grammar
+from gateway.grounding.grounder import Evidence, Grounder
+from gateway.observability.metrics import Metrics
 from gateway.tasks import Task
+from gateway.tasks.prompting import build_messages
 
 Grounding = Literal["off", "report", "strict"]
 _RETRY_PAUSE = 0.1

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import OSA
 
-from gateway.words import BROKEN, JOINED, Words, ends_sentence, scan, word_set
+from gateway.grounding.words import BROKEN, JOINED, Words, ends_sentence, scan, word_set
 
 FUZZY_THRESHOLD = 0.8
 """Least score of fuzzy evidence: found / (words of the value + 0.1 for each other word in the passage).

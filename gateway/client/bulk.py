@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from gateway.client import Client, ClientError
+from gateway.client.client import Client, ClientError
 
 
 class InputError(Exception):

@@ -7,12 +7,12 @@ from pydantic import BaseModel, Field, TypeAdapter
 from starlette.responses import Response
 
 from gateway.api import answers
-from gateway.api.body import read, while_connected
-from gateway.api.problems import ProblemError
+from gateway.api.http.body import read, while_connected
+from gateway.api.http.problems import ProblemError
 from gateway.api.schemas import Extracted, ExtractRequest
+from gateway.observability.logs import request_id
 from gateway.services import Services, services
 from gateway.tasks import Task
-from gateway.telemetry import request_id
 
 router = APIRouter(tags=["tasks"])
 _REQUEST: TypeAdapter[ExtractRequest] = TypeAdapter(ExtractRequest)

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable
 
-from gateway.engine import Engine
+from gateway.engine.engine import Engine
 from gateway.tasks import Task
 
 _WORD = re.compile(r"\S+|\s+")

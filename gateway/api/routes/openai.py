@@ -14,14 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.responses import Response
 
 from gateway.api import answers
-from gateway.api.body import read, while_connected
-from gateway.api.problems import ProblemError, as_problem, problem
+from gateway.api.http.body import read, while_connected
+from gateway.api.http.problems import ProblemError, as_problem, problem
+from gateway.api.http.streaming import EVENTS, PartsResponse
 from gateway.api.schemas import Few, MaxTokens
-from gateway.api.streaming import EVENTS, PartsResponse
-from gateway.engine_errors import EngineRejectedError
-from gateway.metrics import OPENAI
+from gateway.engine.errors import EngineRejectedError
+from gateway.observability.logs import request_id
+from gateway.observability.metrics import OPENAI
 from gateway.services import Services, services
-from gateway.telemetry import request_id
 
 router = APIRouter(tags=["OpenAI"])
 _NOTE = "Members that are not listed here go on to the engine as they are."

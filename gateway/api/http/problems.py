@@ -11,10 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
-from gateway.admission import RefusedError
-from gateway.circuit import CircuitOpenError
-from gateway.decoding import DecodingError
-from gateway.engine_errors import EngineAnswerError, EngineRejectedError, EngineTimeoutError, EngineUnavailableError
+from gateway.engine.circuit import CircuitOpenError
+from gateway.engine.errors import EngineAnswerError, EngineRejectedError, EngineTimeoutError, EngineUnavailableError
+from gateway.engine.gate import RefusedError
+from gateway.extraction.decoding import DecodingError
 
 MEDIA_TYPE = "application/problem+json"
 _ENGINE_RETRY_AFTER = 5

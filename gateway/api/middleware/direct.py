@@ -12,8 +12,8 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.body import ClientGoneError
-from gateway.api.problems import as_problem, as_response
+from gateway.api.http.body import ClientGoneError
+from gateway.api.http.problems import as_problem, as_response
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's number; only the log sees it
 

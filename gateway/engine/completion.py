@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from gateway.engine_errors import EngineAnswerError
+from gateway.engine.errors import EngineAnswerError
 
 _BYTES, _LOGPROB = itemgetter("bytes"), itemgetter("logprob")
 _BROKEN_FORM = (KeyError, IndexError, TypeError, ValueError, AttributeError)

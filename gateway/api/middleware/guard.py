@@ -3,8 +3,8 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.admission import RefusedError
-from gateway.api.problems import problem_response
+from gateway.api.http.problems import problem_response
+from gateway.engine.gate import RefusedError
 from gateway.services import Services
 
 GUARDED = ("/api/", "/v1/")

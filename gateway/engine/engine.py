@@ -13,16 +13,16 @@ from typing import Any
 
 import orjson
 
-from gateway.circuit import Circuit
-from gateway.completion import Completion, GrowingCompletion, read_completion
-from gateway.engine_errors import (
+from gateway.engine.circuit import Circuit
+from gateway.engine.completion import Completion, GrowingCompletion, read_completion
+from gateway.engine.errors import (
     EngineAnswerError,
     EngineError,
     EngineRejectedError,
     EngineTimeoutError,
     EngineUnavailableError,
 )
-from gateway.http_client import BrokenOffError, ConnectError, HttpClient, Response
+from gateway.engine.http import BrokenOffError, ConnectError, HttpClient, Response
 from gateway.settings import Settings
 
 CHAT = "/v1/chat/completions"
