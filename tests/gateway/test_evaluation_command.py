@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.gateway.access.test_keys import line
+from tests.gateway.cli.test_main import run, start
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
 from tests.gateway.fake_engine import GOLD, FakeEngine, completion
-from tests.gateway.test_cli import run, start
-from tests.gateway.test_keys import line
 
 FIELDS = list(GOLD)
 

@@ -16,8 +16,8 @@ import openai
 import pytest
 
 from gateway.tasks import load_task
+from tests.gateway.api.routes.test_stream import events
 from tests.gateway.conftest import NOTE, Gateway, StartGateway, free_port
-from tests.gateway.test_stream import events
 from tests.local_region import docker_engine, images, names
 from tests.local_region.docker_engine import DockerEngine
 from tests.local_region.state import docker_locked
