@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from gateway.client import Client, ClientError, TooLateError
+from gateway.client.client import Client, ClientError, TooLateError
 from gateway.evaluation.answers import Answer, error_kind, from_document
 from gateway.evaluation.dataset import Example
 from gateway.evaluation.schema import Schema, SchemaError

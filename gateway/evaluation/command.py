@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from gateway.client import Client
+from gateway.client.client import Client
 from gateway.evaluation.answers import Answer, AnswersError, load_answers
 from gateway.evaluation.collect import CollectError, collect, find_task
 from gateway.evaluation.comparison import ComparisonError, compare

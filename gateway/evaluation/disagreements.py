@@ -9,7 +9,7 @@ from itertools import pairwise
 from gateway.evaluation.answers import Answer
 from gateway.evaluation.dataset import Example
 from gateway.evaluation.scores import count
-from gateway.grounding import Grounder
+from gateway.grounding.grounder import Grounder
 
 _Mark = tuple[int, int, str]
 KINDS: Mapping[str, str] = {

@@ -13,7 +13,7 @@ from gateway.evaluation import calibration, latency, scores
 from gateway.evaluation.answers import Answer
 from gateway.evaluation.bootstrap import RESAMPLES, Estimate, defined, interval, resampled_sums
 from gateway.evaluation.dataset import Dataset, Example
-from gateway.grounding import Grounder
+from gateway.grounding.grounder import Grounder
 
 CALIBRATION_RULE = "normalised"
 """The rule by which a value counts as right where its confidence is judged."""

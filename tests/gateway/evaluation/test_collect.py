@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway import client as client_module
-from gateway.client import Client, ClientError, TooLateError
+from gateway.client import client as client_module
+from gateway.client.client import Client, ClientError, TooLateError
 from gateway.evaluation.answers import Answer
 from gateway.evaluation.collect import CollectError, collect, find_task
 from gateway.evaluation.schema import Schema
@@ -129,7 +129,7 @@ async def test_the_time_of_an_answer_is_that_of_the_last_try(monkeypatch: pytest
 
     client = Client("http://fake", None, timeout=1, retries=1)
     monkeypatch.setattr(client, "_call", call)
-    monkeypatch.setattr("gateway.client.time.perf_counter", lambda: next(clock))
-    monkeypatch.setattr("gateway.client.asyncio.sleep", sleep)
+    monkeypatch.setattr("gateway.client.client.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("gateway.client.client.asyncio.sleep", sleep)
     assert await client.extract_timed("x") == (GOOD, 1.5)
     assert pauses == [7.0]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.gateway.access.test_keys import line
+from tests.gateway.cli.test_main import run, start
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
 from tests.gateway.fake_engine import GOLD, FakeEngine, completion
-from tests.gateway.test_cli import run, start
-from tests.gateway.test_keys import line
 
 FIELDS = list(GOLD)
 
@@ -246,8 +246,8 @@ async def test_ctrl_c_writes_nothing_and_says_so(gateway: Gateway, engine: FakeE
 def test_what_training_imports_is_python_3_11() -> None:
     """The trainer's image has that version; the gateway's a later one."""
     root = Path(__file__).resolve().parents[3] / "gateway"
-    names = ("__init__", "client", "grounding", "passages", "prompting", "words")
-    files = [root / f"{name}.py" for name in names] + [*root.glob("evaluation/*.py"), *root.glob("tasks/*.py")]
+    packages = ("client", "evaluation", "grounding", "tasks")
+    files = [root / "__init__.py", *(file for package in packages for file in root.glob(f"{package}/*.py"))]
     assert len(files) > 20
     for file in files:
         ast.parse(file.read_text("utf-8"), feature_version=(3, 11))
@@ -256,7 +256,7 @@ def test_what_training_imports_is_python_3_11() -> None:
 async def test_serving_does_not_load_the_evaluation() -> None:
     code = (
         "import sys, contextlib, io\n"
-        "from gateway.cli import main\n"
+        "from gateway.cli.main import main\n"
         "import gateway.app, gateway.server\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main(['serve', '--help'])\n"
         "sys.exit(any(name.startswith('gateway.evaluation') for name in sys.modules))"
