@@ -5,6 +5,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from gateway.access.keys import KeysFileError, create_key
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 _KEY, _KEY_FILE = "GATEWAY_API_KEY", "GATEWAY_API_KEY_FILE"
+# The extra of the project's `evaluation`.
+_EVALUATION_PACKAGES = ("jinja2", "jsonschema", "numpy")
 
 _EXTRACT = f"""\
 Send texts to a running gateway and print what it answers.
@@ -54,8 +57,11 @@ Say which differences between two evaluations of the same notes are real, and wh
 
     python -m gateway compare before/evaluation.json after/evaluation.json
 
-Exit codes: 0 compared, 2 the two cannot be compared, and with --fail-if-worse 3 when the second is really worse in
-micro-F1, in any field or in validity."""
+Standard output has a table, or with --json the verdict and every difference for programs.
+
+Exit codes: 0 compared, 3 with --fail-if-worse when the second is really worse in micro-F1, in any field or in validity,
+2 called wrongly, a file that cannot be read or is no evaluation, or two that are not over the same notes and fields;
+standard error then has the reason."""
 
 _CREATE = """\
 Make a new random key. The line for the keys file goes to standard output, the key itself, which is shown only this
@@ -271,6 +277,8 @@ async def _send(chosen: argparse.Namespace, key: str | None, text: str | None) -
 
 
 def _evaluate(chosen: argparse.Namespace) -> int:
+    if missing := _missing_for_evaluation():
+        return _usage(missing)
     from gateway.evaluation.command import run_evaluate
 
     try:
@@ -281,9 +289,24 @@ def _evaluate(chosen: argparse.Namespace) -> int:
 
 
 def _compare(chosen: argparse.Namespace) -> int:
+    if missing := _missing_for_evaluation():
+        return _usage(missing)
     from gateway.evaluation.command import run_compare
 
     return run_compare(chosen)
+
+
+def _missing_for_evaluation() -> str | None:
+    """Return what to do where the extra `evaluation` is not installed, None where it is."""
+    if find_spec("gateway.evaluation") is None:
+        return "the gateway's image has no evaluation: run evaluate and compare from a checkout of the repository"
+    if missing := [name for name in _EVALUATION_PACKAGES if find_spec(name) is None]:
+        return (
+            f"evaluate and compare need {', '.join(missing)}: "
+            f"install the extra with `poetry install --extras evaluation` "
+            f"or `pip install {' '.join(_EVALUATION_PACKAGES)}`"
+        )
+    return None
 
 
 def _create_key(chosen: argparse.Namespace) -> int:

@@ -1,18 +1,19 @@
 """`python -m gateway evaluate` and `compare`, against a gateway before a fake engine."""
 
-import ast
 import asyncio
 import contextlib
 import json
 import signal
 import stat
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from gateway.cli.main import _EVALUATION_PACKAGES
 from tests.gateway.access.test_keys import line
 from tests.gateway.cli.test_main import run, start
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
@@ -243,26 +244,45 @@ async def test_ctrl_c_writes_nothing_and_says_so(gateway: Gateway, engine: FakeE
     assert not out.exists()
 
 
-def test_what_training_imports_is_python_3_11() -> None:
-    """The trainer's image has that version; the gateway's a later one."""
-    root = Path(__file__).resolve().parents[3] / "gateway"
-    packages = ("client", "evaluation", "grounding", "tasks")
-    files = [root / "__init__.py", *(file for package in packages for file in root.glob(f"{package}/*.py"))]
-    assert len(files) > 20
-    for file in files:
-        ast.parse(file.read_text("utf-8"), feature_version=(3, 11))
-
-
 async def test_serving_does_not_load_the_evaluation() -> None:
     code = (
         "import sys, contextlib, io\n"
         "from gateway.cli.main import main\n"
         "import gateway.app, gateway.server\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main(['serve', '--help'])\n"
-        "sys.exit(any(name.startswith('gateway.evaluation') for name in sys.modules))"
+        "print(*sys.modules)"
     )
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
-    assert await asyncio.wait_for(process.wait(), 20) == 0
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    loaded = output.decode().split()
+    assert "gateway.app" in loaded
+    extra = {"gateway.evaluation", *_EVALUATION_PACKAGES}
+    assert not [name for name in loaded if name in extra or name.startswith(tuple(f"{name}." for name in extra))]
+
+
+@pytest.mark.parametrize("missing", _EVALUATION_PACKAGES)
+@pytest.mark.parametrize("command", [["evaluate", "notes.jsonl"], ["compare", "a.json", "b.json"]])
+async def test_without_the_extra_the_commands_say_what_to_install(
+    command: list[str], missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    code, output, errors = await run(*command)
+    assert (code, output) == (2, "")
+    assert f"need {missing}: install the extra with `poetry install --extras evaluation`" in errors
+    assert f"pip install {' '.join(_EVALUATION_PACKAGES)}" in errors
+
+
+async def test_the_gateways_image_says_that_it_has_no_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gateway.evaluation", None)
+    code, _, errors = await run("compare", "a.json", "b.json")
+    assert code == 2
+    assert "the gateway's image has no evaluation: run evaluate and compare from a checkout" in errors
+
+
+def test_the_extra_has_what_the_commands_ask_for() -> None:
+    project = tomllib.loads((Path(__file__).resolve().parents[3] / "pyproject.toml").read_text("utf-8"))["project"]
+    extra = {requirement.split()[0] for requirement in project["optional-dependencies"]["evaluation"]}
+    assert extra == set(_EVALUATION_PACKAGES)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "compare"])
