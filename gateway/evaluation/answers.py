@@ -22,9 +22,9 @@ class AnswersError(Exception):
 class Answer:
     """The answer to one note.
 
-    `fields` is None where none could be read; `error` is a fixed word for what makes the answer invalid, or None. An
-    answer may have both: a value that is too long is invalid, and scored as it stands. `seconds` is what the call took,
-    `repairs` the codes of the gateway's warnings, `model` the model that the gateway asked.
+    `fields` is None where none could be read; `error` is a code for what makes the answer invalid, or None. An
+    answer may have both: a value that is too long is invalid, and scored as it stands. `seconds` is how long the call
+    lasted, `repairs` the codes of the gateway's warnings, `model` the model that the gateway asked.
     """
 
     fields: Fields | None = None
@@ -169,7 +169,7 @@ def _seconds(value: object) -> float | None:
 
 
 def error_kind(status: int) -> str:
-    """Return the fixed word for a gateway's refusal by its HTTP status; 0 is a gateway that did not answer."""
+    """Return the code for a gateway's refusal by its HTTP status; 0 is a gateway that did not answer."""
     return {0: "no_response", 413: "too_long_text", 422: "refused", 502: "unusable", 504: "too_late"}.get(
         status, f"http_{status}"
     )

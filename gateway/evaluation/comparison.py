@@ -6,7 +6,7 @@ percentile interval of those differences. The p-value is two-sided, twice the sh
 zero or of the other sign, with one draw added on each side so that it is never 0 (A. C. Davison and D. V. Hinkley,
 Bootstrap Methods and their Application, 1997, section 4.4).
 
-Several fields are tested at once, and the more tests, the more of them look real by luck. So the p-values of the fields
+Several fields are tested at once, and the more tests, the more of them seem real by luck. So the p-values of the fields
 and of validity are adjusted by Holm's method (S. Holm, "A simple sequentially rejective multiple test procedure",
 Scandinavian Journal of Statistics 6, 1979), which keeps the chance of even one false "real" among them under the level.
 Micro-F1 is the one figure that the runs are judged by and is not adjusted.

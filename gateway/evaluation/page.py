@@ -1,12 +1,12 @@
 """An evaluation as one HTML page, from the templates beside this file.
 
-With texts it is the one place where an evaluation shows notes and values, for whoever asked for it.
+With texts, it is the only output that shows notes and values.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ def as_page(evaluation: Evaluation, document: Mapping[str, Any], *, with_texts: 
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": number, "percent": percent, "between": _between, "with_interval": with_interval}
+    environment.globals |= {"number": number, "percent": percent}
     notes = list(_notes(evaluation, with_texts=with_texts))
     return environment.get_template("page.html.j2").render(
         evaluation=evaluation,
@@ -74,7 +75,6 @@ def _notes(evaluation: Evaluation, *, with_texts: bool) -> Iterator[_Note]:
             yield _Note(example.line, answer.error, disagreements, marked)
 
 
-def _between(estimate: Estimate, form: str) -> str:
-    """Return an interval as text, in the form `number` or `percent`; empty where there is none."""
-    show = {"number": number, "percent": percent}[form]
+def _between(estimate: Estimate, show: Callable[[float | None], str] = number) -> str:
+    """Return an interval as text; empty where there is none."""
     return "" if estimate.low is None else f"{show(estimate.low)} to {show(estimate.high)}"

@@ -30,10 +30,10 @@ class SchemaError(Exception):
 
 
 class UnreadableError(Exception):
-    """An answer has no fields that could be scored. `kind` is a fixed word."""
+    """An answer has no fields that could be scored. `kind` is a code."""
 
     def __init__(self, kind: str) -> None:
-        """Keep the fixed word."""
+        """Keep the code."""
         super().__init__(kind)
         self.kind = kind
 
@@ -90,8 +90,8 @@ class Schema:
         return answer, next(iter(kinds), None)
 
     def _shape_for(self, answer: Mapping[str, Any]) -> _Shape:
-        chosen = (shape for shape in self._shapes if shape.first.is_valid(answer.get(shape.names[0])))
-        return next(chosen, self._shapes[0])
+        fitting = (shape for shape in self._shapes if shape.first.is_valid(answer.get(shape.names[0])))
+        return next(fitting, self._shapes[0])
 
 
 def _shape(schema: Mapping[str, Any]) -> _Shape:

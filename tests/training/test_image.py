@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def imports(file: Path) -> Iterator[Path]:
-    """The files of the gateway that a file imports, those of the packages that they are in among them."""
+    """Yield the files of the gateway that a file imports, with those of the packages around them."""
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -28,7 +28,7 @@ def imports(file: Path) -> Iterator[Path]:
 
 
 def what_training_imports() -> set[Path]:
-    """The files of the gateway that training imports, and those that these import."""
+    """Return the files of the gateway that training imports, and those that these import."""
     needed: set[Path] = set()
     left = list(ROOT.glob("training/**/*.py"))
     while left:
@@ -39,7 +39,7 @@ def what_training_imports() -> set[Path]:
 
 
 def copied(lines: str) -> list[Path]:
-    """What the `COPY` lines of a Dockerfile, or the exceptions of its .dockerignore, have of the gateway."""
+    """Return what the `COPY` lines of a Dockerfile, or the exceptions of its .dockerignore, have of the gateway."""
     return [ROOT / path for path in re.findall(r"^(?:COPY |!)(gateway\S*)", lines, re.MULTILINE)]
 
 

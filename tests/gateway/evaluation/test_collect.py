@@ -22,14 +22,14 @@ class FakeClient(Client):
     """A client without a gateway; `replies` has what each text gets, or the error that it ends in."""
 
     def __init__(self, replies: dict[str, dict[str, Any] | ClientError]) -> None:
-        """Take the replies by text."""
+        """Keep the replies by text."""
         super().__init__("http://fake", None, timeout=1, retries=0)
         self.replies = replies
         self.listed: Any = {"default": "by_hand", "tasks": [{"name": "by_hand", "json_schema": JSON_SCHEMA}]}
         self.running = self.most_running = 0
 
     async def tasks(self) -> Any:
-        """The tasks."""
+        """Return the tasks."""
         if isinstance(self.listed, ClientError):
             raise self.listed
         return self.listed
@@ -37,7 +37,7 @@ class FakeClient(Client):
     async def extract_timed(
         self, text: str, *, task: str | None = None, **choices: Any
     ) -> tuple[dict[str, Any], float]:
-        """The reply; the texts that are asked later are answered first."""
+        """Return the reply; the texts that are asked later are answered first."""
         assert task == "by_hand"
         self.running += 1
         self.most_running = max(self.running, self.most_running)
@@ -77,7 +77,7 @@ async def test_answers_come_in_the_data_sets_order_and_errors_are_counted() -> N
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "problem"),
     [
         (0, "is the gateway running"),
         (401, "give the key in GATEWAY_API_KEY"),
@@ -86,27 +86,27 @@ async def test_answers_come_in_the_data_sets_order_and_errors_are_counted() -> N
         (503, "wait until GET /health says healthy"),
     ],
 )
-async def test_what_says_nothing_about_a_note_ends_the_run(status: int, said: str) -> None:
+async def test_an_error_that_does_not_concern_a_note_ends_the_run(status: int, problem: str) -> None:
     client = FakeClient({DATASET.examples[0].text: ClientError(status, "no model")})
-    with pytest.raises(CollectError, match=said):
+    with pytest.raises(CollectError, match=problem):
         await collected(client)
     assert client.running == 0
     client.listed = ClientError(status, "no model")
-    with pytest.raises(CollectError, match=said):
+    with pytest.raises(CollectError, match=problem):
         await find_task(client, None)
 
 
 async def test_the_task_is_the_gateways_default_or_the_named_one() -> None:
     client = FakeClient({})
     for name in (None, "by_hand"):
-        found, schema = await find_task(client, name)
-        assert (found, schema.fields) == ("by_hand", ("site", "stage"))
+        task, schema = await find_task(client, name)
+        assert (task, schema.fields) == ("by_hand", ("site", "stage"))
     with pytest.raises(CollectError, match="the gateway has no task other; it has by_hand"):
         await find_task(client, "other")
 
 
 @pytest.mark.parametrize("listed", [{}, {"default": "x", "tasks": [1]}, {"default": "x", "tasks": [{"name": "x"}]}])
-async def test_another_server_is_told(listed: Any) -> None:
+async def test_another_server_than_a_gateway_is_reported(listed: Any) -> None:
     client = FakeClient({})
     client.listed = listed
     with pytest.raises(CollectError, match="no gateway of this version"):

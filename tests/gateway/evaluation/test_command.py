@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from gateway.cli.main import _EVALUATION_PACKAGES
+from gateway.evaluation.scores import columns
 from tests.gateway.access.test_keys import line
 from tests.gateway.cli.test_main import run, start
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
@@ -23,7 +24,7 @@ FIELDS = list(GOLD)
 
 
 def dataset(path: Path, *expected: dict[str, Any]) -> str:
-    """A data set of one note after another with these differences from the fake engine's answer."""
+    """Write a data set of one note after another with these differences from the fake engine's answer."""
     rows = [
         {"instruction": "Extract.", "input": f"{NOTE} ({number})", "output": GOLD | change}
         for number, change in enumerate(expected)
@@ -49,16 +50,16 @@ async def test_a_gateway_is_evaluated(gateway: Gateway, engine: FakeEngine, tmp_
     # 6 values in each answer: 22 right of 24; expected 23, of which 22 were given
     assert [row.split()[1:3] for row in output.splitlines() if row.startswith("micro ")] == [["0.917", "0.957"]]
     assert "4/4" in errors  # the progress bar
-    found = document(out)
-    assert found["scores"]["exact"]["micro"] | {"precision": 0, "recall": 0, "f1": 0} == {
+    result = document(out)
+    assert result["scores"]["exact"]["micro"] | {"precision": 0, "recall": 0, "f1": 0} == {
         "precision": 0, "recall": 0, "f1": 0, "right": 22, "false_positive": 2, "false_negative": 1,
     }  # fmt: skip
-    assert found["about"]["task"] == "medical_ie"
-    assert found["about"]["url"] == gateway.url
-    assert found["about"]["models"] == ["medical-ie"]
-    assert found["latency_seconds"]["answers"] == 4
-    assert found["calibration"]["values"] == 24
-    assert found["invention"]["all"]["rate"]["value"] == 0.0
+    assert result["about"]["task"] == "medical_ie"
+    assert result["about"]["url"] == gateway.url
+    assert result["about"]["models"] == ["medical-ie"]
+    assert result["latency_seconds"]["answers"] == 4
+    assert result["calibration"]["values"] == 24
+    assert result["invention"]["all"]["rate"]["value"] == 0.0
     assert len({body["messages"][1]["content"] for body in engine.bodies}) == 4
     assert NOTE not in (out / "evaluation.json").read_text("utf-8")
     # the page holds the note, so only its owner may read it
@@ -69,7 +70,7 @@ async def test_a_gateway_is_evaluated(gateway: Gateway, engine: FakeEngine, tmp_
     assert sorted(path.name for path in out.iterdir()) == ["evaluation.html", "evaluation.json"]
 
 
-async def test_limit_no_texts_and_another_model(gateway: Gateway, engine: FakeEngine, tmp_path: Path) -> None:
+async def test_options_limit_no_texts_and_model(gateway: Gateway, engine: FakeEngine, tmp_path: Path) -> None:
     data = dataset(tmp_path / "notes.jsonl", *[{"stage": "III"}] * 3)
     arguments = ["--limit", "1", "--no-texts", "--model", "base", "--resamples", "5", "--out", str(tmp_path)]
     code, _, errors = await run("evaluate", data, "--url", gateway.url, *arguments)
@@ -144,7 +145,7 @@ async def test_the_key_is_needed_and_never_an_argument(start_gateway: StartGatew
     assert (await run(*call, "--key-file", str(tmp_path / "key")))[0] == 0
 
 
-async def test_another_task(gateway: Gateway, engine: FakeEngine, tmp_path: Path) -> None:
+async def test_another_task_of_the_gateway_can_be_named(gateway: Gateway, engine: FakeEngine, tmp_path: Path) -> None:
     expected = {"intent": "get_weather", "location": "Delhi", "datetime": "now"}
     row = {"text": "What's the weather like in Delhi right now?", "expected": expected}
     (tmp_path / "notes.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
@@ -172,7 +173,7 @@ async def test_a_bad_data_set_stops_everything_before_anything_is_asked(
     assert not (tmp_path / "out").exists()
 
 
-async def test_a_folder_that_cannot_be_written_is_told_first(
+async def test_a_folder_that_cannot_be_written_is_reported_before_anything_is_asked(
     gateway: Gateway, engine: FakeEngine, tmp_path: Path
 ) -> None:
     data = dataset(tmp_path / "notes.jsonl", {})
@@ -196,19 +197,22 @@ async def test_answers_from_a_file_and_a_comparison(tmp_path: Path) -> None:
     code, output, _ = await run(*compare)
     assert code == 0
     assert "B against A: worse" in output
-    assert (await run(*compare, "--fail-if-worse"))[0] == 3
+    code, table, _ = await run(*compare, "--fail-if-worse")
+    assert (code, table) == (3, output)
+    code, verdict, _ = await run(*compare, "--fail-if-worse", "--json")
+    assert (code, json.loads(verdict)["worse"]) == (3, True)
     assert (await run("compare", bad, good, "--fail-if-worse", "--resamples", "500"))[0] == 0
     code, output, _ = await run(*compare, "--json", "--rule", "items")
-    found = json.loads(output)
-    assert (found["verdict"], found["worse"], found["notes"], found["rule"]) == ("worse", True, 30, "items")
-    stage = next(one for one in found["differences"] if one["measure"] == "items/stage/f1")
+    result = json.loads(output)
+    assert (result["verdict"], result["worse"], result["notes"], result["rule"]) == ("worse", True, 30, "items")
+    stage = next(one for one in result["differences"] if one["measure"] == "items/stage/f1")
     assert stage | {"p": None} == {
         "measure": "items/stage/f1", "first": 1.0, "second": 0.0, "difference": -1.0, "low": -1.0, "high": -1.0,
         "p": None, "real": True,
     }  # fmt: skip
 
 
-async def test_runs_that_cannot_be_compared_are_told(tmp_path: Path) -> None:
+async def test_runs_that_cannot_be_compared_are_refused_with_the_reason(tmp_path: Path) -> None:
     for name, count in (("one", 1), ("two", 2)):
         data = dataset(tmp_path / f"{name}.jsonl", *[{}] * count)
         (tmp_path / "answers").write_text(count * (json.dumps({"answer": GOLD}) + "\n"), "utf-8")
@@ -216,12 +220,20 @@ async def test_runs_that_cannot_be_compared_are_told(tmp_path: Path) -> None:
         call = ["evaluate", data, "--answers", str(tmp_path / "answers"), "--out", folder, "--resamples", "5"]
         assert (await run(*call))[0] == 0
     one, two = (str(tmp_path / name / "evaluation.json") for name in ("one", "two"))
-    code, _, errors = await run("compare", one, two)
-    assert code == 2
-    assert "not over the same notes" in errors
-    code, _, errors = await run("compare", one, str(tmp_path / "one.jsonl"))
-    assert code == 2
-    assert "is no evaluation" in errors
+    other_fields = json.loads(Path(one).read_text("utf-8"))
+    other_fields["dataset"]["fields"] = ["stage"]
+    other_fields["notes"] = {"columns": list(columns(["stage"])), "rows": [[0] * len(columns(["stage"]))]}
+    (tmp_path / "fields.json").write_text(json.dumps(other_fields), "utf-8")
+    for path, problem in (
+        (two, "not over the same notes"),
+        (str(tmp_path / "fields.json"), "the runs have other fields"),
+        (str(tmp_path / "one.jsonl"), "is no evaluation"),
+        (str(tmp_path / "missing.json"), "cannot be read: No such file"),
+    ):
+        for options in ([], ["--fail-if-worse"], ["--json"]):
+            code, output, errors = await run("compare", one, path, *options)
+            assert (code, output) == (2, "")
+            assert problem in errors
 
 
 async def test_ctrl_c_writes_nothing_and_says_so(gateway: Gateway, engine: FakeEngine, tmp_path: Path) -> None:
@@ -286,7 +298,7 @@ def test_the_extra_has_what_the_commands_ask_for() -> None:
 
 
 @pytest.mark.parametrize("command", ["evaluate", "compare"])
-async def test_help(command: str) -> None:
+async def test_help_lists_the_exit_codes(command: str) -> None:
     code, output, _ = await run(command, "--help")
     assert code == 0
     assert "Exit codes" in output

@@ -22,7 +22,7 @@ def write(path: Path, *lines: Any) -> Path:
     return path
 
 
-def test_both_forms_are_read_and_blank_lines_skipped(tmp_path: Path) -> None:
+def test_both_forms_of_a_data_set_are_read_and_blank_lines_skipped(tmp_path: Path) -> None:
     other = {"text": "A \u2028 B", "expected": {"stage": "IV", "site": None}}
     path = write(tmp_path / "d.jsonl", GOOD, "", json.dumps(other, ensure_ascii=False))
     dataset = load_dataset(path, SCHEMA)
@@ -35,7 +35,7 @@ def test_both_forms_are_read_and_blank_lines_skipped(tmp_path: Path) -> None:
     assert len(load_dataset(path, SCHEMA, limit=1).examples) == 1
 
 
-def test_every_problem_is_listed_with_its_line(tmp_path: Path) -> None:
+def test_every_problem_of_a_data_set_is_listed_with_its_line(tmp_path: Path) -> None:
     bad = {
         1: ("{", "is not JSON: Expecting property name enclosed in double quotes, column 2"),
         2: ("[]", "is not a JSON object"),
@@ -52,24 +52,24 @@ def test_every_problem_is_listed_with_its_line(tmp_path: Path) -> None:
     path = write(tmp_path / "bad.jsonl", *lines)
     with pytest.raises(DatasetError) as failed:
         load_dataset(path, SCHEMA, limit=1)
-    said = str(failed.value).splitlines()
+    problems = str(failed.value).splitlines()
     for number, (_, problem) in bad.items():
-        assert f"{path}:{number}: {problem}" in said
-    assert f"{path}:8: the expected answer has fields that the task does not have: more" in said
-    assert f"{path}:8: must be a string that is not empty, or null: stage" in said
-    assert said[-1] == "12 problem(s); nothing was evaluated"
+        assert f"{path}:{number}: {problem}" in problems
+    assert f"{path}:8: the expected answer has fields that the task does not have: more" in problems
+    assert f"{path}:8: must be a string that is not empty, or null: stage" in problems
+    assert problems[-1] == "12 problem(s); nothing was evaluated"
 
 
 def test_a_data_set_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> None:
-    for path, said in ((tmp_path / "none", "No such file"), (write(tmp_path / "empty", ""), "holds no example")):
-        with pytest.raises(DatasetError, match=said):
+    for path, problem in ((tmp_path / "none", "No such file"), (write(tmp_path / "empty", ""), "holds no example")):
+        with pytest.raises(DatasetError, match=problem):
             load_dataset(path, SCHEMA)
     (tmp_path / "latin").write_bytes("é".encode("latin-1"))
     with pytest.raises(DatasetError, match="it is not UTF-8"):
         load_dataset(tmp_path / "latin", SCHEMA)
 
 
-def test_the_digest_tells_data_sets_apart(tmp_path: Path) -> None:
+def test_the_digest_differs_between_data_sets(tmp_path: Path) -> None:
     one = load_dataset(write(tmp_path / "a", GOOD), SCHEMA)
     renamed = load_dataset(write(tmp_path / "b", {"text": GOOD["input"], "expected": GOOD["output"]}), SCHEMA)
     other = load_dataset(write(tmp_path / "c", GOOD | {"input": "Lung."}), SCHEMA)
@@ -93,7 +93,7 @@ def test_the_digest_tells_data_sets_apart(tmp_path: Path) -> None:
         ("[" * 100_000, Answer(error="not_json")),
     ],
 )
-def test_a_models_text(text: str, expected: Answer) -> None:
+def test_an_answer_in_a_models_text(text: str, expected: Answer) -> None:
     assert from_text(text, SCHEMA) == expected
 
 
@@ -163,7 +163,7 @@ def test_a_schema_of_another_kind_is_refused() -> None:
             Schema(other)
 
 
-def test_a_gateways_document() -> None:
+def test_an_answer_in_a_gateways_document() -> None:
     document = {
         "site": "liver", "stage": None, "confidence": {"site": 0.9, "stage": None}, "model": "medical-ie",
         "warnings": [{"code": "none_to_null", "detail": "", "field": "stage"}],
@@ -175,7 +175,7 @@ def test_a_gateways_document() -> None:
     assert from_document({}, SCHEMA).error == "missing_key"
 
 
-def test_a_file_of_answers(tmp_path: Path) -> None:
+def test_a_file_of_answers_with_indices(tmp_path: Path) -> None:
     path = write(
         tmp_path / "a.jsonl",
         {"index": 1, "status": 502, "error": "502: cut"},

@@ -23,17 +23,17 @@ HOSTILE = '<script>alert(1)</script> & "quoted" \' <img src=x onerror=alert(2)> 
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    """The case that was counted by hand."""
+    """Evaluate the case that was counted by hand."""
     return evaluate(DATASET, ANSWERS, FIELDS, resamples=50)
 
 
 @pytest.fixture(scope="module")
 def document(evaluation: Evaluation) -> dict[str, Any]:
-    """Its document."""
+    """Return the document of that evaluation."""
     return as_document(evaluation, about={"task": "by_hand"})
 
 
-def test_the_table(evaluation: Evaluation) -> None:
+def test_the_table_has_scores_and_summary_lines(evaluation: Evaluation) -> None:
     lines = [line.split() for line in table(evaluation).splitlines()]
     assert ["micro", *["0.500"] * 6, *["0.800"] * 3] in lines
     assert ["stage", *["0.500"] * 9] in lines
@@ -106,7 +106,7 @@ def test_the_document_is_json_without_texts_and_can_be_read_again(
         ({"notes": {"columns": list(columns(FIELDS)), "rows": [[0.5] * len(columns(FIELDS))]}}, "its columns are not"),
     ],
 )
-def test_a_document_that_cannot_be_compared_is_told(
+def test_a_document_that_cannot_be_compared_is_refused(
     document: dict[str, Any], tmp_path: Path, change: dict[str, Any], problem: str
 ) -> None:
     (tmp_path / "e.json").write_text(json.dumps(document | change), "utf-8")
@@ -114,7 +114,7 @@ def test_a_document_that_cannot_be_compared_is_told(
         load_run(tmp_path / "e.json")
 
 
-def test_a_file_that_is_no_document_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_document_is_refused(tmp_path: Path) -> None:
     (tmp_path / "e.json").write_text("{", "utf-8")
     for path, problem in ((tmp_path / "e.json", "is not JSON"), (tmp_path / "none", "No such file")):
         with pytest.raises(DocumentError, match=problem):
@@ -195,14 +195,15 @@ def test_without_texts_the_page_holds_no_note_and_no_value(evaluation: Evaluatio
 
 
 def test_nothing_in_a_note_or_a_value_becomes_markup() -> None:
-    dataset = Dataset(f"{HOSTILE}.jsonl", (Example(1, HOSTILE, {"site": HOSTILE, "stage": "liver"}),))
+    note = f"\n  {HOSTILE}  \n"
+    dataset = Dataset(f"{HOSTILE}.jsonl", (Example(1, note, {"site": HOSTILE, "stage": "liver"}),))
     answers = (Answer({"site": f"{HOSTILE}!", "stage": None}, error=f"<i>{HOSTILE}", repairs=("<u>",), model="<s>"),)
     result = evaluate(dataset, answers, FIELDS, resamples=1)
     page = page_of(result, with_texts=True)
     read = Reader(page)
     assert not {"script", "img", "i", "u", "s"} & set(read.tags)
     assert read.tags.count("style") == 1
-    assert read.notes == [HOSTILE]
+    assert read.notes == [note]
     assert f"{HOSTILE}!" in read.text
     assert re.findall(r"<b>([^<]*)</b>t", page) == []
 
@@ -211,20 +212,20 @@ def test_every_kind_of_disagreement() -> None:
     names = ("a", "b", "c", "d", "e", "f")
     expected = {"a": None, "b": "x", "c": "x", "d": "x, y", "e": "x and y", "f": "x"}
     answer = Answer({"a": "x", "b": None, "c": "y", "d": "y, z", "e": "y + x", "f": "x"}, confidence={"c": 0.5})
-    found = find_disagreements(names, Example(1, "text", expected), answer)
-    assert [(one.field, one.kind) for one in found] == [
+    disagreements = find_disagreements(names, Example(1, "text", expected), answer)
+    assert [(one.field, one.kind) for one in disagreements] == [
         ("a", "invented"), ("b", "missed"), ("c", "wrong"), ("d", "partly"), ("e", "wording"),
     ]  # fmt: skip
-    assert found[2].confidence == 0.5
+    assert disagreements[2].confidence == 0.5
     none = find_disagreements(names, Example(1, "text", expected), Answer(error="not_json"))
     assert {one.kind for one in none} == {"missed"}
 
 
-def test_segments_tell_whose_evidence_overlaps() -> None:
+def test_segments_show_whose_evidence_overlaps() -> None:
     text = "Metastases in the left lung."
     example = Example(1, text, {"site": "left lung", "stage": None})
-    found = find_disagreements(FIELDS, example, Answer({"site": "lung", "stage": None}))
-    assert segments(text, found) == [
+    disagreements = find_disagreements(FIELDS, example, Answer({"site": "lung", "stage": None}))
+    assert segments(text, disagreements) == [
         Segment("Metastases in the ", (), ()),
         Segment("left ", ("site",), ()),
         Segment("lung", ("site",), ("site",)),

@@ -48,16 +48,16 @@ BY_HAND = {
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    """The case that was counted by hand."""
+    """Evaluate the case that was counted by hand."""
     return evaluate(DATASET, ANSWERS, FIELDS, resamples=0)
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_by_hand(evaluation: Evaluation, name: str) -> None:
+def test_measures_counted_by_hand(evaluation: Evaluation, name: str) -> None:
     assert evaluation.value(name) == pytest.approx(BY_HAND[name])
 
 
-def test_counts_by_hand(evaluation: Evaluation) -> None:
+def test_counts_counted_by_hand(evaluation: Evaluation) -> None:
     for field in FIELDS:
         assert counts_of(evaluation.sums, "exact", field) == Counts(right=1, false_positive=1, false_negative=1)
     assert counts_of(evaluation.sums, "exact", *FIELDS) == Counts(right=2, false_positive=2, false_negative=2)

@@ -77,7 +77,7 @@ def test_an_interval_holds_the_share_that_it_should() -> None:
 
 
 def run(stage_right: list[bool], name: str = "run", digest: str = "d") -> Run:
-    """A run over notes that expect a stage, each given rightly or wrongly; the site is null throughout."""
+    """Return a run over notes that expect a stage, each given rightly or wrongly; the site is null throughout."""
     names = columns(FIELDS)
     rows = []
     for right in stage_right:
@@ -153,7 +153,7 @@ def test_runs_over_other_notes_are_refused(other: Run, problem: str) -> None:
 
 
 def by_the_definition(before: Sequence[bool], after: Sequence[bool]) -> tuple[float, float]:
-    """The share of all equally likely draws of these notes in which the second run is no better, and no worse."""
+    """Return the shares of all equally likely draws in which the second run is no better, and no worse."""
     differences = [after[at] - before[at] for at in range(len(before))]
     draws = [sum(draw) for draw in product(differences, repeat=len(differences))]
     return sum(draw <= 0 for draw in draws) / len(draws), sum(draw >= 0 for draw in draws) / len(draws)
@@ -168,7 +168,7 @@ def test_p_values_are_those_of_all_draws(after: str) -> None:
 
 
 def holm_by_the_definition(p_values: Sequence[float]) -> list[float]:
-    """The greatest of all (n - rank + 1) * p up to this value's own rank, 1 at most."""
+    """Return the greatest of all (n - rank + 1) * p up to this value's own rank, 1 at most."""
     ranked = sorted(p_values)
     return [
         min(1, max((len(ranked) - rank) * other for rank, other in enumerate(ranked[: ranked.index(p) + 1])))
