@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.completion import GrowingCompletion, read_completion
+from gateway.engine.completion import GrowingCompletion, read_completion
 from tests.local_region import names
 
 ENGINE = names.REPOSITORY_ROOT / "tests/local_region/stand_in/engine.py"
