@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.drills.table import markdown, outcomes
+from tests.support.drill_table import markdown, outcomes
 
 
 def pytest_configure() -> None:
@@ -18,7 +18,7 @@ def pytest_configure() -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """For `pytest -n`: keep together what shares a region or a file."""
-    from tests.processes import Scheduling  # the training environment has no pytest-xdist
+    from tests.support.processes import Scheduling  # the training environment has no pytest-xdist
 
     return Scheduling(config, log)
 

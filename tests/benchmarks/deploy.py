@@ -25,8 +25,8 @@ from pathlib import Path
 
 from tests.local_region import names
 from tests.local_region.region import ENGINES, LocalRegion
-from tests.playbooks.prober import NO_ANSWER, Prober
-from tests.playbooks.runner import run_playbook
+from tests.support.prober import NO_ANSWER, Prober
+from tests.support.runner import run_playbook
 
 SECONDS_BETWEEN_PROBES = 0.2
 CALLBACKS = names.REPOSITORY_ROOT / "tests/benchmarks/callbacks"

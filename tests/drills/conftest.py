@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from tests.drills.drill import Drill, drill
-from tests.drills.table import Outcome
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import is_serving
-from tests.playbooks.runner import run_playbook
+from tests.support.drill import Drill, drill
+from tests.support.drill_table import Outcome
+from tests.support.gateway_client import is_serving
+from tests.support.runner import run_playbook
 
 Begin = Callable[[str], AbstractContextManager[Drill]]
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from tests.drills.conftest import Begin
-from tests.drills.drill import current_release
 from tests.local_region.region import LocalRegion
-from tests.playbooks.runner import RunningPlaybook, run_playbook
+from tests.support.drill import current_release
+from tests.support.runner import RunningPlaybook, run_playbook
 
 pytestmark = pytest.mark.region
 

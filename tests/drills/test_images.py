@@ -13,10 +13,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.drills.conftest import Begin
-from tests.local_region import docker_engine, images, names
-from tests.local_region.images import PushedImage
+from tests.local_region import names
+from tests.local_region.docker import engine as docker_engine
+from tests.local_region.docker import images
+from tests.local_region.docker.images import PushedImage
 from tests.local_region.region import LocalRegion
-from tests.playbooks.runner import RunningPlaybook, run_playbook
+from tests.support.runner import RunningPlaybook, run_playbook
 
 pytestmark = pytest.mark.region
 

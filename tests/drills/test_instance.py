@@ -9,8 +9,8 @@ import pytest
 from tests.drills.conftest import Begin
 from tests.drills.test_controller import ACTIVATION, SLOW_ENGINE
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import is_serving
-from tests.playbooks.runner import RunningPlaybook, run_playbook
+from tests.support.gateway_client import is_serving
+from tests.support.runner import RunningPlaybook, run_playbook
 
 pytestmark = pytest.mark.region
 

@@ -10,8 +10,8 @@ from gateway.keys import create_key
 from tests.drills.conftest import Begin
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import golden_note, request
-from tests.playbooks.runner import run_playbook
+from tests.support.gateway_client import golden_note, request
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 

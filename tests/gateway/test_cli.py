@@ -16,8 +16,8 @@ import aiohttp
 import pytest
 
 from gateway.cli import main
+from tests.fakes.engine.scripted import GOLD, FakeEngine
 from tests.gateway.conftest import NOTE, Gateway, StartGateway, free_port
-from tests.gateway.fake_engine import GOLD, FakeEngine
 from tests.gateway.test_keys import line
 
 

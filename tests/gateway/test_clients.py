@@ -9,8 +9,8 @@ import openai
 import pytest
 from langextract.providers.openai import OpenAILanguageModel
 
+from tests.fakes.engine.scripted import FakeEngine
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
-from tests.gateway.fake_engine import FakeEngine
 from tests.gateway.test_keys import line
 
 ANSWER = "two  words, \n and spaces "

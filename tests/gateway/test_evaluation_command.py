@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.fakes.engine.scripted import GOLD, FakeEngine, completion
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
-from tests.gateway.fake_engine import GOLD, FakeEngine, completion
 from tests.gateway.test_cli import run, start
 from tests.gateway.test_keys import line
 

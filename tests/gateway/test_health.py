@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 
 from gateway import __version__, readiness
+from tests.fakes.engine.scripted import FakeEngine
 from tests.gateway.conftest import Gateway, until
-from tests.gateway.fake_engine import FakeEngine
 
 
 async def test_healthy(gateway: Gateway) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.fakes.engine.scripted import FakeEngine
 from tests.gateway.conftest import NOTE, free_port
-from tests.gateway.fake_engine import FakeEngine
 from tests.gateway.test_cli import start
 
 SECONDS = float(os.environ.get("GATEWAY_LOAD_SECONDS", "2"))

@@ -34,6 +34,8 @@ BASE_IMAGE = "slm-ft-serving-base:bookworm"
 REGISTRY_IMAGE = "slm-ft-serving-registry:local"
 INSTANCE_IMAGE = "slm-ft-serving-instance:local"
 
+API_STATUS_PATH = "/_local-region"  # beside AWS's own paths; says which region's server answers
+
 DEFAULT_REGION_NAME = "default"
 DEFAULT_API_PORT = 4566
 DEFAULT_REGISTRY_PORT = 5443

@@ -9,21 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from tests.local_region import (
-    api_process,
-    containers,
-    docker_engine,
-    environment,
-    images,
-    instance_container,
-    names,
-    registry_container,
-    seed,
-)
-from tests.local_region.docker_engine import DockerCommandError, DockerEngine, DockerUnavailable
+from tests.local_region import environment, names, seed
+from tests.local_region.aws_api import process as api_process
+from tests.local_region.docker import containers, images, instance_container, registry_container
+from tests.local_region.docker import engine as docker_engine
+from tests.local_region.docker.engine import DockerCommandError, DockerEngine, DockerUnavailable
+from tests.local_region.docker.machine import Machine
 from tests.local_region.errors import RegionError
 from tests.local_region.faults import Faults
-from tests.local_region.machine import Machine
 from tests.local_region.ports import require_free
 from tests.local_region.state import Ports, RegionState, docker_locked
 from tests.local_region.steps import Steps

@@ -21,8 +21,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.local_region import environment, names
+from tests.local_region.docker.images import PushedImage
 from tests.local_region.errors import RegionError
-from tests.local_region.images import PushedImage
 from tests.local_region.state import RegionState
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.local_region import images
+from tests.local_region.docker import images
 from tests.local_region.errors import RegionError
 from tests.local_region.region import LocalRegion
 

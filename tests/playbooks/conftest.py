@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import is_serving
-from tests.playbooks.runner import PlaybookRun, run_playbook
+from tests.support.gateway_client import is_serving
+from tests.support.runner import PlaybookRun, run_playbook
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import golden_note, request
-from tests.playbooks.runner import PlaybookRun, run_playbook
+from tests.support.gateway_client import golden_note, request
+from tests.support.runner import PlaybookRun, run_playbook
 
 pytestmark = pytest.mark.region
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
-from tests.playbooks.runner import run_playbook
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.drills.drill import Drill, drill
-from tests.drills.table import Outcome
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import golden_note
-from tests.playbooks.runner import run_playbook
+from tests.support.drill import Drill, drill
+from tests.support.drill_table import Outcome
+from tests.support.gateway_client import golden_note
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from gateway.evaluation.document import load_run
+from tests.fakes.upload_hub import FakeUploadHub
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
 from tests.local_region.seed import kept_secret
-from tests.playbooks.fake_upload_hub import FakeUploadHub
-from tests.playbooks.gateway_client import is_serving
-from tests.playbooks.runner import PlaybookRun, RunningPlaybook, run_playbook
 from tests.playbooks.test_stop_and_start import instance_state
-from tests.roles.evaluations import evaluation
+from tests.support.evaluations import evaluation
+from tests.support.gateway_client import is_serving
+from tests.support.runner import PlaybookRun, RunningPlaybook, run_playbook
 from training.notes import make_notes
 from training.prompt import load_prompt
 

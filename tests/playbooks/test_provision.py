@@ -15,11 +15,11 @@ import pytest
 import yaml
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from tests.fakes.account import Api, forget, served
 from tests.local_region import names
 from tests.local_region.state import RegionState
-from tests.playbooks.fake_account_runner import play, play_in_a_terminal
-from tests.playbooks.runner import PlaybookRun
-from tests.region.fake_account import Api, forget, served
+from tests.playbooks.account_runner import play, play_in_a_terminal
+from tests.support.runner import PlaybookRun
 
 pytestmark = pytest.mark.region
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import golden_note, request
-from tests.playbooks.runner import run_playbook
+from tests.support.gateway_client import golden_note, request
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 

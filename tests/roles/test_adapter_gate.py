@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.local_region.names import REPOSITORY_ROOT
-from tests.roles.evaluations import evaluation
 from tests.roles.modules import load_module
+from tests.support.evaluations import evaluation
 
 gate = load_module("adapter_gate", "adapter_verdict")
 

@@ -15,7 +15,7 @@ import pytest
 from tests.roles.variables import ROLES
 
 SCRIPT = ROLES / "finetune/files/finetune_job.py"
-FAKE = Path(__file__).with_name("fake_trainer.py")
+FAKE = Path(__file__).parents[1] / "fakes/trainer.py"
 TIMEOUT_SECONDS = 60
 STAGES = ["access to S3", "training", "evaluation", "copy to S3"]
 TOKEN = "hf_of-the-hub"

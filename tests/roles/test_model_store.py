@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.roles.fake_hub import COMMIT, REPOSITORY, FakeHub
+from tests.fakes.hub import COMMIT, REPOSITORY, FakeHub
 from tests.roles.modules import load_module, load_shared, run_module
 
 WEIGHTS = bytes(range(256)) * 400
@@ -234,7 +234,7 @@ class FakeS3:
     def __init__(self, folder: Path, hub: FakeHub) -> None:
         self.hub, self._folder = hub, folder
         (folder / "bin").mkdir()
-        (folder / "bin" / "aws").symlink_to(Path(__file__).with_name("fake_aws.py"))
+        (folder / "bin" / "aws").symlink_to(Path(__file__).parents[1] / "fakes/aws_cli.py")
         self.put({name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in FILES.items()})
 
     def put(self, etags: dict[str, str], part: int = 0) -> None:

@@ -6,9 +6,9 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from tests.local_region.docker_engine import DockerEngine
+from tests.local_region.docker.engine import DockerEngine
+from tests.local_region.docker.images import build_environment
 from tests.local_region.errors import RegionError
-from tests.local_region.images import build_environment
 
 FOLDER = Path(__file__).parent
 TAG_PREFIX = "packages-"
