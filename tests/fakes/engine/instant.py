@@ -11,6 +11,8 @@ from typing import cast
 
 import uvloop
 
+from tests.fakes.engine import documents
+
 ANSWER = {
     "cancer_type": "lung adenocarcinoma",
     "stage": "IV",
@@ -25,24 +27,9 @@ ANSWER = {
 def _completion(with_probabilities: bool) -> bytes:
     text = json.dumps(ANSWER)
     # Three characters a token is what Llama 3's tokenizer makes of such JSON.
-    pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
-    tokens = [{"token": piece, "logprob": -0.05, "bytes": list(piece.encode()), "top_logprobs": []} for piece in pieces]
-    reply = {
-        "id": "chatcmpl-0123456789abcdef",
-        "object": "chat.completion",
-        "created": 1700000000,
-        "model": "medical-ie",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": text},
-                "logprobs": {"content": tokens} if with_probabilities else None,
-                "finish_reason": "stop",
-            }
-        ],
-        "usage": {"prompt_tokens": 560, "completion_tokens": len(pieces), "total_tokens": 560 + len(pieces)},
-    }
-    return _response(reply)
+    tokens = documents.tokens_of(text, chars=3, logprob=-0.05)
+    counts = documents.usage(560, len(tokens))
+    return _response(documents.completion(text, tokens if with_probabilities else None, counts))
 
 
 def _response(document: object) -> bytes:
@@ -52,7 +39,7 @@ def _response(document: object) -> bytes:
 
 _PROBABILITIES = re.compile(rb'"logprobs": ?true')
 PLAIN, WITH_PROBABILITIES = _completion(False), _completion(True)
-MODELS = _response({"object": "list", "data": [{"id": "medical-ie", "object": "model", "max_model_len": 8192}]})
+MODELS = _response(documents.models("base", ["medical-ie"], 8192))
 
 
 class Engine(asyncio.Protocol):

@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.fakes.engine import documents
+
 GOLD = {
     "cancer_type": "lung adenocarcinoma",
     "stage": "IV",
@@ -23,33 +25,10 @@ MODELS = ("base", "medical-ie", "assistant-intent")
 Handler = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
 
 
-def tokens_of(text: str, probability_log: float = -0.1) -> list[dict[str, Any]]:
-    """Tokens of four characters, as vLLM reports them."""
-    pieces = [text[at : at + 4] for at in range(0, len(text), 4)]
-    return [
-        {"token": piece, "logprob": probability_log, "bytes": list(piece.encode()), "top_logprobs": []}
-        for piece in pieces
-    ]
-
-
 def completion(text: str | None, finish_reason: str | None = "stop", **changes: Any) -> dict[str, Any]:
-    """A chat completion as vLLM answers it."""
-    count = len(text or "") // 4 + 1
-    reply: dict[str, Any] = {
-        "id": "chatcmpl-fake",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "medical-ie",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": text},
-                "logprobs": {"content": tokens_of(text or "")},
-                "finish_reason": finish_reason,
-            }
-        ],
-        "usage": {"prompt_tokens": 100, "completion_tokens": count, "total_tokens": 100 + count},
-    }
+    """Return a chat completion with log probabilities; `changes` replace parts of the document."""
+    counts = documents.usage(100, len(text or "") // 4 + 1)
+    reply = documents.completion(text, documents.tokens_of(text or ""), counts, finish_reason=finish_reason)
     return reply | changes
 
 
@@ -112,30 +91,22 @@ class FakeEngine:
         """The answer in tokens of four characters, as server-sent events."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
-        tokens = tokens_of(self.answers.get(body["model"], self.answer))
-        for number, token in enumerate(tokens):
-            if number == self.break_off_at:
-                assert request.transport is not None
-                request.transport.close()
-                return response
-            await asyncio.sleep(self.token_delay)
-            choice = {"index": 0, "delta": {"content": token["token"]}, "finish_reason": None}
-            if body.get("logprobs"):
-                choice["logprobs"] = {"content": [token]}
-            await _send(response, {"object": "chat.completion.chunk", "choices": [choice]})
-        last = {"index": 0, "delta": {}, "finish_reason": self.finish_reason}
-        await _send(response, {"object": "chat.completion.chunk", "choices": [last]})
-        if (body.get("stream_options") or {}).get("include_usage"):
-            usage = {"prompt_tokens": 100, "completion_tokens": len(tokens), "total_tokens": 100 + len(tokens)}
-            await _send(response, {"object": "chat.completion.chunk", "choices": [], "usage": usage})
+        tokens = documents.tokens_of(self.answers.get(body["model"], self.answer))
+        chunks = documents.chunks(tokens, body, documents.usage(100, len(tokens)), self.finish_reason)
+        for number, chunk in enumerate(chunks):
+            if number < len(tokens):
+                if number == self.break_off_at:
+                    assert request.transport is not None
+                    request.transport.close()
+                    return response
+                await asyncio.sleep(self.token_delay)
+            await _send(response, chunk)
         await response.write(b"data: [DONE]\n\n")
         return response
 
     async def models(self, _: web.Request) -> web.Response:
         """GET /v1/models."""
-        cards = [{"id": "base", "object": "model", "parent": None, "max_model_len": self.max_model_len}]
-        cards += [{"id": name, "object": "model", "parent": "base", "max_model_len": None} for name in MODELS[1:]]
-        return web.json_response({"object": "list", "data": cards})
+        return web.json_response(documents.models(MODELS[0], MODELS[1:], self.max_model_len))
 
     async def tokenize(self, request: web.Request) -> web.Response:
         """POST /tokenize: four bytes a token, written as byte-level tokenizers do."""

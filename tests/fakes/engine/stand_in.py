@@ -15,14 +15,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.engine import documents
+
 BASE, ADAPTER = "base", "medical-ie"
 MAX_MODEL_LEN = 2048
-TOKEN_CHARS = 4
 BEHAVIOURS = ("", "crash", "silent", "hang", "no-adapter", "wrong")
 FIELDS = ("cancer_type", "stage", "gene_mutation", "biomarker", "treatment", "response", "metastasis_site")
 # Words of a note, the field that they are for, the field's value.
@@ -52,12 +52,6 @@ def extract(note: str) -> dict[str, str | None]:
     return {field: found.get(field) for field in FIELDS}
 
 
-def tokens_of(text: str) -> list[dict[str, Any]]:
-    """Give tokens with their probabilities, as vLLM reports them."""
-    pieces = [text[at : at + TOKEN_CHARS] for at in range(0, len(text), TOKEN_CHARS)]
-    return [{"token": piece, "logprob": -0.1, "bytes": list(piece.encode()), "top_logprobs": []} for piece in pieces]
-
-
 class Engine(BaseHTTPRequestHandler):
     """The paths that the gateway and the verification use."""
 
@@ -69,10 +63,8 @@ class Engine(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Health, models, metrics."""
         if self.path == "/v1/models":
-            cards = [{"id": BASE, "object": "model", "parent": None, "max_model_len": MAX_MODEL_LEN}]
-            if self.behaviour != "no-adapter":
-                cards.append({"id": ADAPTER, "object": "model", "parent": BASE, "max_model_len": None})
-            self.reply({"object": "list", "data": cards})
+            adapters = [] if self.behaviour == "no-adapter" else [ADAPTER]
+            self.reply(documents.models(BASE, adapters, MAX_MODEL_LEN))
         elif self.path == "/metrics":
             self.reply_text(f'vllm:generation_tokens_total{{model_name="{BASE}"}} {Engine.generated}.0\n')
         else:
@@ -93,7 +85,7 @@ class Engine(BaseHTTPRequestHandler):
     def tokenize(self, body: dict[str, Any]) -> None:
         """Reply with the tokens of a prompt; of messages, with their number only."""
         text = body.get("prompt") or json.dumps(body.get("messages", []))
-        strings = [token["token"] for token in tokens_of(text)]
+        strings = [token["token"] for token in documents.tokens_of(text)]
         self.reply({"count": len(strings), "max_model_len": MAX_MODEL_LEN, "token_strs": strings})
 
     def complete(self, body: dict[str, Any]) -> None:
@@ -102,47 +94,26 @@ class Engine(BaseHTTPRequestHandler):
         values = extract(str(messages[-1]["content"]))
         if self.behaviour == "wrong":
             values["stage"] = "I" if values["stage"] != "I" else "II"
-        tokens = tokens_of(json.dumps(values))[: body.get("max_tokens")]
+        tokens = documents.tokens_of(json.dumps(values))[: body.get("max_tokens")]
         with Engine.counting:
             Engine.generated += len(tokens)
-        usage = {"prompt_tokens": 100, "completion_tokens": len(tokens), "total_tokens": 100 + len(tokens)}
+        counts = documents.usage(100, len(tokens))
         if body.get("stream"):
-            self.stream(body, tokens, usage)
+            self.stream([*map(json.dumps, documents.chunks(tokens, body, counts)), "[DONE]"])
             return
         content = "".join(token["token"] for token in tokens)
-        choice = {
-            "index": 0,
-            "message": {"role": "assistant", "content": content},
-            "text": content,
-            "finish_reason": "stop",
-            "logprobs": {"content": tokens} if body.get("logprobs") else None,
-        }
-        self.reply(
-            {"id": "1", "object": "chat.completion", "model": body["model"], "choices": [choice], "usage": usage}
-        )
+        logprobs = tokens if body.get("logprobs") else None
+        document = documents.completion(content, logprobs, counts, model=body["model"])
+        document["choices"][0]["text"] = content  # As /v1/completions has it.
+        self.reply(document)
 
-    def stream(self, body: dict[str, Any], tokens: list[dict[str, Any]], usage: dict[str, int]) -> None:
-        """Reply with server-sent events, one a token."""
-
-        def events() -> Iterator[str]:
-            for token in tokens:
-                logprobs = {"content": [token]} if body.get("logprobs") else None
-                yield chunk(
-                    {"index": 0, "delta": {"content": token["token"]}, "finish_reason": None, "logprobs": logprobs}
-                )
-            yield chunk({"index": 0, "delta": {}, "finish_reason": "stop"})
-            if (body.get("stream_options") or {}).get("include_usage"):
-                yield json.dumps({"id": "1", "object": "chat.completion.chunk", "choices": [], "usage": usage})
-            yield "[DONE]"
-
-        def chunk(choice: dict[str, Any]) -> str:
-            return json.dumps({"id": "1", "object": "chat.completion.chunk", "choices": [choice]})
-
+    def stream(self, events: list[str]) -> None:
+        """Reply with server-sent events."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for event in events():
+        for event in events:
             data = f"data: {event}\n\n".encode()
             self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         self.wfile.write(b"0\r\n\r\n")

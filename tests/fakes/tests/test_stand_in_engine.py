@@ -19,7 +19,7 @@ import yaml
 from gateway.completion import GrowingCompletion, read_completion
 from tests.local_region import names
 
-ENGINE = names.REPOSITORY_ROOT / "tests/fakes/engine/stand_in.py"
+ENGINE = (sys.executable, "-m", "tests.fakes.engine.stand_in")
 TASK = yaml.safe_load((names.REPOSITORY_ROOT / "gateway/tasks/medical_ie.yaml").read_text(encoding="utf-8"))
 
 Start = Callable[[str], str]
@@ -41,7 +41,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         (tmp_path / "engine.yaml").write_text(configuration, encoding="utf-8")
         port = free_port()
         arguments = ["--config", str(tmp_path / "engine.yaml"), "--port", str(port)]
-        running.append(subprocess.Popen([sys.executable, ENGINE, *arguments]))
+        running.append(subprocess.Popen([*ENGINE, *arguments], cwd=names.REPOSITORY_ROOT))
         for _ in range(200):
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10).close()
@@ -111,7 +111,7 @@ def test_crash_ends_it_with_an_error(tmp_path: Path, behaviour: str, code: int) 
     (tmp_path / "engine.yaml").write_text(f"stand-in: {behaviour}\n", encoding="utf-8")
     arguments = ["--config", str(tmp_path / "engine.yaml"), "--port", "1"]
     result = subprocess.run(
-        [sys.executable, ENGINE, *arguments], capture_output=True, text=True, timeout=30, check=False
+        [*ENGINE, *arguments], cwd=names.REPOSITORY_ROOT, capture_output=True, text=True, timeout=30, check=False
     )
     assert result.returncode == code
     assert result.stderr

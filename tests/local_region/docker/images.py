@@ -92,7 +92,11 @@ SPECS: Mapping[str, ImageSpec] = {
     "stand-in": ImageSpec(
         repository=f"{names.APPLICATION}-stand-in",
         dockerfile="tests/fakes/engine/Dockerfile",
-        paths=("tests/fakes/engine/Dockerfile", "tests/fakes/engine/stand_in.py"),
+        paths=(
+            "tests/fakes/engine/Dockerfile",
+            "tests/fakes/engine/documents.py",
+            "tests/fakes/engine/stand_in.py",
+        ),
         suite="trixie",
     ),
     "instance": ImageSpec(
