@@ -27,6 +27,7 @@ from tests.local_region import names
 from tests.local_region.region import ENGINES, LocalRegion
 from tests.support.prober import NO_ANSWER, Prober
 from tests.support.runner import run_playbook
+from tests.support.tables import BENCHMARKS, add_write_option, publish
 
 SECONDS_BETWEEN_PROBES = 0.2
 CALLBACKS = names.REPOSITORY_ROOT / "tests/benchmarks/callbacks"
@@ -190,6 +191,7 @@ def main() -> int:
         metavar="S",
         help="seconds that a session takes more (default: %(default)g)",
     )
+    add_write_option(parser, BENCHMARKS)
     options = parser.parse_args()
     load = os.getloadavg()[0]
     near, near_naive = measure(options.engine, 0)
@@ -207,7 +209,7 @@ def main() -> int:
         "",
         *by_role(near, far, options.latency),
     ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    publish("\n".join(lines), options.write, parser.prog)
     return 0
 
 

@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-from tests.drills.conftest import Begin
 from tests.local_region.region import LocalRegion
-from tests.support.drill import current_release
+from tests.support.drill import Begin, current_release
 from tests.support.runner import RunningPlaybook, run_playbook
 
 pytestmark = pytest.mark.region

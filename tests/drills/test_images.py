@@ -12,12 +12,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.drills.conftest import Begin
 from tests.local_region import names
 from tests.local_region.docker import engine as docker_engine
 from tests.local_region.docker import images
 from tests.local_region.docker.images import PushedImage
 from tests.local_region.region import LocalRegion
+from tests.support.drill import Begin
 from tests.support.runner import RunningPlaybook, run_playbook
 
 pytestmark = pytest.mark.region

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from tests.drills.conftest import Begin
 from tests.drills.test_controller import ACTIVATION, SLOW_ENGINE
 from tests.local_region.region import LocalRegion
+from tests.support.drill import Begin
 from tests.support.gateway_client import is_serving
 from tests.support.runner import RunningPlaybook, run_playbook
 

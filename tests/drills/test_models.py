@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.drills.conftest import Begin
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
 from tests.local_region.seed import SMALL_MODEL
-from tests.support.drill import current_release
+from tests.support.drill import Begin, current_release
 from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.drills.conftest import Begin
 from tests.local_region.region import LocalRegion
-from tests.support.drill import CURRENT, current_release
+from tests.support.drill import CURRENT, Begin, current_release
 from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.keys import create_key
-from tests.drills.conftest import Begin
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
+from tests.support.drill import Begin
 from tests.support.gateway_client import golden_note, request
 from tests.support.runner import run_playbook
 

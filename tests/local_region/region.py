@@ -130,6 +130,15 @@ class LocalRegion:
         finally:
             self.down()
 
+    def repair(self) -> None:
+        """Switch all faults off and put back what is missing of the account, the registry and the instance.
+
+        Raises:
+            RegionError: As `up` does.
+        """
+        self.faults.switch_off()
+        self.up()
+
     def give_images_and_model(self) -> None:
         """Pushes the images and uploads the model to an account that has repositories and bucket, and the images' tags.
 
@@ -331,6 +340,12 @@ class LocalRegion:
         script = f"set -a; . /etc/environment; set +a; {command}"
         arguments = [self._connected().client, "exec", self.container, "bash", "-c", script]
         return subprocess.run(arguments, capture_output=True, text=True, check=check, timeout=timeout)
+
+    def instance_state(self) -> str:
+        """Return the instance's state as EC2 reports it, such as `running`."""
+        filters = [{"Name": "tag:Application", "Values": [names.APPLICATION]}]
+        reservations = self.client("ec2").describe_instances(Filters=filters)["Reservations"]
+        return str(reservations[0]["Instances"][0]["State"]["Name"])
 
     def session_logs(self) -> list[Path]:
         """Gives the files with the sessions' output, in the order in which they began."""

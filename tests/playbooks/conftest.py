@@ -25,12 +25,6 @@ def bare() -> Iterator[LocalRegion]:
         yield region
 
 
-def repair(region: LocalRegion) -> None:
-    """Switch all faults off and put back what is missing of the account, the registry and the instance."""
-    region.faults.switch_off()
-    region.up()
-
-
 @pytest.fixture(scope="session")
 def first_deployment(region: LocalRegion) -> PlaybookRun:
     """The run of deploy.yml that finds an instance with nothing on it."""
@@ -41,7 +35,7 @@ def first_deployment(region: LocalRegion) -> PlaybookRun:
 def serving(region: LocalRegion, first_deployment: PlaybookRun) -> LocalRegion:
     """The region with a verified release that serves, whatever an earlier test left behind."""
     first_deployment.must_succeed()
-    repair(region)
+    region.repair()
     if not is_serving(region):
         run_playbook(region, "deploy").must_succeed()
     return region

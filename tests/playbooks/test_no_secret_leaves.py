@@ -10,7 +10,6 @@ import pytest
 
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
-from tests.playbooks.conftest import repair
 from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
@@ -34,7 +33,7 @@ def planted(serving: LocalRegion) -> Iterator[str]:
     manager.put_secret_value(SecretId=names.SECRET_HF_TOKEN, SecretString=marker)
     yield marker
     manager.put_secret_value(SecretId=names.SECRET_HF_TOKEN, SecretString=old)
-    repair(serving)
+    serving.repair()
 
 
 def test_planted_secret_is_only_in_its_file_on_tmpfs(serving: LocalRegion, planted: str) -> None:

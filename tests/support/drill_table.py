@@ -15,7 +15,11 @@ PROPERTY = "drill"
 class Outcome:
     """A line of the table.
 
-    seconds: from the first request that was not answered to the next that was; None where nothing served before.
+    Attributes:
+        fault: What was done to the region.
+        engine: What served: vLLM or the stand-in.
+        happened: What the operator reads, or how the stack healed.
+        seconds: From the first request that was not answered to the next that was; None where nothing served before.
     """
 
     fault: str
@@ -24,12 +28,17 @@ class Outcome:
     seconds: float | None
 
     def as_property(self) -> tuple[str, str]:
-        """Gives it as a user property of a test's report."""
+        """Return it as a user property of a test's report."""
         return PROPERTY, json.dumps(asdict(self))
 
 
+def reports(reporter: pytest.TerminalReporter) -> list[pytest.TestReport]:
+    """Return all reports of a run: for each test one of its set-up, its call and its tear-down."""
+    return [report for kind in reporter.stats.values() for report in kind if isinstance(report, pytest.TestReport)]
+
+
 def outcomes(reports: Iterable[pytest.TestReport]) -> list[Outcome]:
-    """Gives what the tests recorded, in their order."""
+    """Return what the tests recorded, in their order."""
     return [
         Outcome(**json.loads(str(value)))
         for report in reports
@@ -40,7 +49,7 @@ def outcomes(reports: Iterable[pytest.TestReport]) -> list[Outcome]:
 
 
 def markdown(rows: Sequence[Outcome]) -> str:
-    """Gives the table in Markdown, an engine's lines together."""
+    """Return the table in Markdown, an engine's lines together."""
     rows = sorted(rows, key=lambda row: row.engine)
     lines = ["| fault | engine | what happened | serving again after |", "|---|---|---|---:|"]
     lines += [
@@ -50,7 +59,7 @@ def markdown(rows: Sequence[Outcome]) -> str:
 
 
 def after(seconds: float | None) -> str:
-    """Gives the time to serving again in words."""
+    """Return the time until something served again, in words."""
     if seconds is None:
         return "nothing served before"
     return f"{seconds:.1f} s" if seconds else "never stopped"

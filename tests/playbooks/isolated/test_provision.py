@@ -18,7 +18,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from tests.fakes.account import Api, forget, served
 from tests.local_region import names
 from tests.local_region.state import RegionState
-from tests.playbooks.account_runner import play, play_in_a_terminal
+from tests.playbooks.isolated.account_runner import play, play_in_a_terminal
 from tests.support.runner import PlaybookRun
 
 pytestmark = pytest.mark.region

@@ -15,7 +15,6 @@ from tests.fakes.upload_hub import FakeUploadHub
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
 from tests.local_region.seed import kept_secret
-from tests.playbooks.test_stop_and_start import instance_state
 from tests.support.evaluations import evaluation
 from tests.support.gateway_client import is_serving
 from tests.support.runner import PlaybookRun, RunningPlaybook, run_playbook
@@ -228,5 +227,5 @@ def test_instance_is_stopped_after_a_failure_when_that_is_asked(region: LocalReg
         region, finetune_data_source="file:///no/such/data", finetune_stop_engine=True, finetune_stop_instance=True
     )
     run.must_fail_naming("/no/such/data")
-    assert instance_state(region) == "stopped"
+    assert region.instance_state() == "stopped"
     run_playbook(region, "start").must_succeed()
