@@ -10,21 +10,21 @@ from tests.support.drill_table import markdown, outcomes, reports
 
 
 def pytest_configure() -> None:
-    """Have Ctrl-C reach what tests start, also where a shell put the run into the background and so ignores it."""
+    """Let Ctrl-C reach what tests start, also where a shell put the run into the background and so ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """For `pytest -n`: keep together what shares a region or a file."""
+    """Keep together, for `pytest -n`, what shares a region or a file."""
     from tests.support.processes import Scheduling  # the training environment has no pytest-xdist
 
     return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For `pytest -n`: begin with what takes longest; and let no test be lost."""
+    """Begin with what takes longest, for `pytest -n`; and let no test be lost."""
     for item in items:
         # Until a schemathesis after 4.32.5 gives the tests of operations an id each under pytest 9.2, as it does under
         # 9.1. On 2026-11-27 https://github.com/schemathesis/schemathesis/issues had nothing on it.
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what each fault drill came to, and where the time went, before pytest's own summary."""
+    """Print each fault drill's outcome, and where the time went, before pytest's own summary."""
     every = reports(terminalreporter)
     if rows := outcomes(every):
         terminalreporter.section("fault drills")

@@ -33,12 +33,12 @@ RAREST = 3  # an answer that fewer notes have is not learnt
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Gives the records of a JSON-lines file."""
+    """Return the records of a JSON-lines file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def predict(training: list[dict[str, Any]], texts: list[str]) -> list[dict[str, str | None]]:
-    """Gives every text's answer, as the training notes' answers have it."""
+    """Return every text's answer, by the training notes' answers."""
     vectorizer = make_union(
         TfidfVectorizer(ngram_range=(1, 3), min_df=2, sublinear_tf=True),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), min_df=3, sublinear_tf=True),
@@ -56,7 +56,7 @@ def predict(training: list[dict[str, Any]], texts: list[str]) -> list[dict[str, 
 
 
 def agreement(lines: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
-    """Gives what two sets of answers to the same notes have in common, as a text."""
+    """Return what two sets of answers to the same notes have in common, as a text."""
     values = right = only_here = only_there = same_wrong = 0
     hits = given = wanted = 0  # of the better of the two, values that are not null
     for line, other in zip(lines, others, strict=True):
@@ -81,7 +81,7 @@ def agreement(lines: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
 
 
 def as_object(text: str) -> dict[str, Any]:
-    """Gives the answer in a model's text; an empty one where it cannot be read."""
+    """Return the answer in a model's text; an empty one where it cannot be read."""
     try:
         answer = json.loads(text)
     except json.JSONDecodeError:
@@ -90,7 +90,7 @@ def as_object(text: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Learns from one file, and writes the answers to the other's notes."""
+    """Learn from one file, and write the answers to the other's notes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="FOLDER", help="with train.jsonl and validation.jsonl")
     parser.add_argument("answers", type=Path, metavar="ANSWERS", help="JSONL file to write")

@@ -24,7 +24,12 @@ class Client(asyncio.Protocol):
     """One connection that is never idle."""
 
     def __init__(self, requests: list[bytes], seen: list[tuple[float, float, int]]) -> None:
-        """Take the requests to send in turn, and the list that gets end, seconds and status of each."""
+        """Begin with nothing sent.
+
+        Args:
+            requests: Sent in turn.
+            seen: Gets end, seconds and status of each.
+        """
         self._requests = requests
         self._seen = seen
         self._next = 0
@@ -34,12 +39,12 @@ class Client(asyncio.Protocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Send the first request."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without being a subclass
         self._send()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """End."""
+        """Report the end."""
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -69,7 +74,18 @@ class Client(asyncio.Protocol):
 
 
 async def measure(url: str, bodies: list[bytes], headers: list[str], clients: int, seconds: float) -> dict[str, object]:
-    """Send requests for a warm-up of a fifth and then `seconds`; give what was seen after the warm-up."""
+    """Send requests for a warm-up and a time that counts.
+
+    Args:
+        url: Where to.
+        bodies: Sent in turn.
+        headers: Lines such as `X-API-Key: KEY`.
+        clients: How many send at once.
+        seconds: The time that counts; the warm-up is a fifth of it.
+
+    Returns:
+        Rate, latencies and statuses after the warm-up.
+    """
     parts = urlsplit(url)
     head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
     head += "".join(f"{header}\r\n" for header in headers)

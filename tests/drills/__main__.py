@@ -19,7 +19,7 @@ FILES = ("tests/drills", "tests/playbooks/test_failed_deployment.py")
 
 
 class _Recorder:
-    """Keeps the outcomes of a run; a plugin of pytest."""
+    """A plugin of pytest that keeps the outcomes of a run."""
 
     outcomes: list[Outcome]
 

@@ -14,14 +14,14 @@ from tests.support.runner import run_playbook
 
 @pytest.fixture(scope="package")
 def drill_region() -> Iterator[LocalRegion]:
-    """A region of its own name and ports; nothing of it is left afterwards."""
+    """Make a region of its own name and ports; nothing of it is left afterwards."""
     with LocalRegion("drills", engine="stand-in").fresh() as region:
         yield region
 
 
 @pytest.fixture
 def region(drill_region: LocalRegion) -> LocalRegion:
-    """The region without faults, whatever an earlier test left behind, and with a good release that serves."""
+    """Return the region without faults, whatever an earlier test left behind, and with a good release that serves."""
     drill_region.repair()
     if not is_serving(drill_region) or not current_is_good(drill_region):
         run_playbook(drill_region, "deploy").must_succeed()

@@ -18,7 +18,7 @@ REBOOT_SECONDS = 180
 
 
 def instance_id(region: LocalRegion) -> str:
-    """The instance's id, as the operator's settings name it."""
+    """Return the instance's id, as the operator's settings name it."""
     parameter = region.client("ssm").get_parameter(Name="/slm-ft-serving/ec2/instance-id")
     value: str = parameter["Parameter"]["Value"]
     return value

@@ -21,7 +21,7 @@ CUT_AFTER_BYTES = 128 * 1024  # all files but the weights are smaller, and the w
 
 @pytest.fixture
 def other_base(region: LocalRegion) -> str:
-    """The address of a base model that is not on the instance yet."""
+    """Return the address of a base model that is not on the instance yet."""
     s3 = region.client("s3")
     prefix = f"drill-{secrets.token_hex(4)}"
     for path in (SMALL_MODEL / "base").iterdir():
@@ -31,7 +31,7 @@ def other_base(region: LocalRegion) -> str:
 
 @pytest.fixture
 def full_disk(region: LocalRegion) -> Iterator[None]:
-    """A file system of its own for the models, on which next to nothing fits."""
+    """Put the models on a file system of their own, on which next to nothing fits."""
     region.exec(f"mount -t tmpfs -o size=1m drill {MODELS}")
     yield
     region.exec(f"umount {MODELS}")

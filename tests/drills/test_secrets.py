@@ -18,7 +18,7 @@ pytestmark = pytest.mark.region
 
 @pytest.fixture
 def keys(region: LocalRegion) -> Iterator[str]:
-    """The value of the secret with the gateway's keys, as it was before the drill and is again after it."""
+    """Return the secret with the gateway's keys, as it was before the drill and is again after it."""
     manager = region.client("secretsmanager")
     value: str = manager.get_secret_value(SecretId=names.SECRET_GATEWAY_API_KEYS)["SecretString"]
     yield value

@@ -31,7 +31,7 @@ BACKENDS = (
 
 @dataclass
 class FakeMachine:
-    """Stands in for the instance container: does nothing but remember, and stops when it is let."""
+    """A stand-in for the instance container: it does nothing but remember, and stops when it is let."""
 
     container: str = "fake-instance"
     running: bool = True
@@ -42,36 +42,37 @@ class FakeMachine:
     may_stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
+        """Let it stop at once."""
         self.may_stop.set()
 
     def is_running(self) -> bool:
-        """As Machine.is_running."""
+        """Do as Machine.is_running."""
         return self.running
 
     def agent_is_active(self, max_age: float = 0.0) -> bool:
-        """As Machine.agent_is_active."""
+        """Do as Machine.agent_is_active."""
         return self.running and self.active
 
     def end_session(self, session: str) -> None:
-        """As Machine.end_session."""
+        """Do as Machine.end_session."""
         self.ended.append(session)
 
     def create(self) -> None:
-        """As InstanceMachine.create."""
+        """Do as InstanceMachine.create."""
         self.start()
 
     def remove(self) -> None:
-        """As InstanceMachine.remove."""
+        """Do as InstanceMachine.remove."""
         self.stop()
 
     def start(self) -> None:
-        """As Machine.start."""
+        """Do as Machine.start."""
         if self.broken:
             raise MachineError("docker start: no")
         self.running = True
 
     def stop(self) -> None:
-        """As Machine.stop."""
+        """Do as Machine.stop."""
         self.may_stop.wait(timeout=10)
         self.stops += 1
         self.running = False
@@ -87,21 +88,23 @@ class Api:
     port: int
 
     def client(self, service: str) -> Any:
-        """Gives a boto3 client."""
+        """Return a boto3 client."""
         return self.account.client(service)
 
 
 def forget() -> None:
-    """Empties the memory of moto, which all accounts of this process share."""
+    """Empty the memory of moto, which all accounts of this process share."""
     for backends in BACKENDS:
         backends.reset()
 
 
 @contextmanager
 def served(state: RegionState, moto: DomainDispatcherApplication) -> Iterator[Api]:
-    """Gives a fresh API server on a free port, with an empty account.
+    """Serve a fresh API on a free port, with an empty account.
 
-    moto: its application, made once, for that costs more than all the rest.
+    Args:
+        state: Its region's.
+        moto: moto's application, made once, for that costs more than all the rest.
     """
     machine = FakeMachine()
     forget()

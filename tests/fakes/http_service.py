@@ -10,12 +10,18 @@ from typing import Self
 class HttpFake:
     """A service that `answer` speaks for, while it is entered; `port` is its own from the start.
 
-    `methods`: those that it knows; others are refused with 501. `host`: the address to listen on.
+    Attributes:
+        methods: Those that it answers; others are refused with 501.
     """
 
     methods: tuple[str, ...] = ("GET",)
 
     def __init__(self, host: str = "127.0.0.1") -> None:
+        """Take a free port.
+
+        Args:
+            host: The address to listen on.
+        """
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -28,11 +34,13 @@ class HttpFake:
         self.port = int(self._server.server_address[1])
 
     def __enter__(self) -> Self:
+        """Start to serve."""
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop, and wait until it has."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

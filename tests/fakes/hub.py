@@ -1,6 +1,7 @@
 """Fake of the Hugging Face Hub: one repository over real HTTP, with Range requests, a token, a redirect and cuts.
 
-Its storage, below `/storage/`, serves for S3 as well: see aws_cli.py."""
+Its storage, below `/storage/`, serves for S3 as well: see aws_cli.py.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +20,19 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class FakeHub(HttpFake):
     """A Hub that serves `files`; with a token, only to those who send it.
 
-    `cut_at`: bytes after which the next download ends, once. `gated`: its terms were not accepted.
-    `sent`: bytes of files that went out, by name."""
+    Attributes:
+        cut_at: Bytes after which the next download ends, once.
+        gated: Whether its terms were not accepted.
+        sent: Bytes of files that went out, by name.
+    """
 
     def __init__(self, files: dict[str, bytes], token: str = "") -> None:
+        """Begin with nothing sent.
+
+        Args:
+            files: Content by name.
+            token: The one that opens it; empty where none is needed.
+        """
         super().__init__()
         self.address = f"http://127.0.0.1:{self.port}"
         self.files, self.token = files, token
@@ -32,15 +42,15 @@ class FakeHub(HttpFake):
         self.seen: list[tuple[str, str, str]] = []
 
     def siblings(self) -> list[dict[str, object]]:
-        """What the Hub's API tells of each file: a SHA-256 of those over 100 bytes, else the git blob's SHA-1."""
-        told: list[dict[str, object]] = []
+        """Return the Hub's entry for each file: a SHA-256 for those over 100 bytes, else the git blob's SHA-1."""
+        entries: list[dict[str, object]] = []
         for name, content in self.files.items():
             blob = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
             entry: dict[str, object] = {"rfilename": name, "size": len(content), "blobId": blob}
             if len(content) > 100:
                 entry["lfs"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-            told.append(entry)
-        return told
+            entries.append(entry)
+        return entries
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer one request as the Hub (or, under /storage, the storage that it redirects to) does."""

@@ -17,13 +17,20 @@ COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 class FakeUploadHub(HttpFake):
     """A Hub that takes uploads from those who send `token`.
 
-    `repositories`: the files of each by name, after a commit. `private`: which were made so. `refused`: how many
-    requests came without the token.
+    Attributes:
+        repositories: The files of each by name, after a commit.
+        private: Which were made private.
+        refused: How many requests came without the token.
     """
 
     methods = ("GET", "POST", "PUT")
 
     def __init__(self, token: str) -> None:
+        """Begin with no repository.
+
+        Args:
+            token: The one that opens it.
+        """
         super().__init__("0.0.0.0")  # noqa: S104 - the instance reaches this machine by the address of Docker's bridge
         self.token = token
         self.repositories: dict[str, dict[str, bytes]] = {}
@@ -62,7 +69,7 @@ class FakeUploadHub(HttpFake):
         self._send(request, 200, {"url": f"{self._address(request)}/{name}", "name": name})
 
     def _say_how(self, request: BaseHTTPRequestHandler, asked: dict[str, Any]) -> None:
-        """As on the Hub, weights go to the storage and small texts into the commit."""
+        """Answer how each file is uploaded: weights to the storage, small texts in the commit, as on the Hub."""
         files = [
             {
                 "path": each["path"],

@@ -20,7 +20,11 @@ READY_TIMEOUT_SECONDS = 60
 
 
 def serve(folder: Path) -> None:
-    """Serves until SIGTERM. The file `endpoint` of the folder says where, the file `pid` which process."""
+    """Serve until SIGTERM.
+
+    Args:
+        folder: Gets the address in the file `endpoint` and the process's id in `pid`.
+    """
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # hundreds
     # Loading moto takes seconds that `stop` need not spend.
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -39,7 +43,7 @@ def serve(folder: Path) -> None:
 
 
 def stop(folder: Path) -> None:
-    """Ends the process that serves; no error when there is none."""
+    """End the process that serves; no error when there is none."""
     endpoint, process = folder / "endpoint", folder / "pid"
     if not process.exists():
         return
@@ -58,7 +62,11 @@ def _command_of(pid: int) -> bytes:
 
 
 def start(folder: Path) -> None:
-    """Has a process of its own serve, and waits until it does. Raises TimeoutError."""
+    """Let a process of its own serve, and wait until it does.
+
+    Raises:
+        TimeoutError: It does not in time.
+    """
     stop(folder)
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "tests.molecule.account", "serve", str(folder)]
@@ -72,7 +80,7 @@ def start(folder: Path) -> None:
 
 
 def main() -> int:
-    """Runs one action."""
+    """Run one action."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("action", choices=["start", "serve", "stop"])
     parser.add_argument("folder", type=Path, help="where its state, its address and its log lie")

@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 
 
 def containers(region: LocalRegion) -> dict[str, dict[str, Any]]:
-    """What `docker inspect` on the instance says of the stack's containers, by compose service."""
+    """Return what `docker inspect` on the instance reports of the stack's containers, by compose service."""
     found = json.loads(
         region.exec(
             "docker inspect $(docker ps --quiet --filter label=com.docker.compose.project=slm-ft-serving)"

@@ -29,7 +29,7 @@ ELSEWHERE = {
 
 @pytest.fixture
 def colleague(bare: LocalRegion) -> Iterator[LocalRegion]:
-    """A region in which somebody deploys from another machine."""
+    """Return a region in which somebody deploys from another machine."""
     bare.client("s3").put_object(Bucket=names.TRANSFER_BUCKET, Key=KEY, Body=json.dumps(ELSEWHERE).encode())
     yield bare
     bare.client("s3").delete_object(Bucket=names.TRANSFER_BUCKET, Key=KEY)

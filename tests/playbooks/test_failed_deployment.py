@@ -25,7 +25,7 @@ def begin(serving: LocalRegion, request: pytest.FixtureRequest) -> Begin:
 
 
 def engine_options(**options: Any) -> str:
-    """An argument of -e that gives the engine options of vLLM's own."""
+    """Return an argument of -e that gives the engine options of vLLM's own."""
     return json.dumps({"inference_stack_engine_options": options})
 
 

@@ -26,7 +26,7 @@ WATCH_ARGUMENTS = (
 
 @pytest.fixture
 def planted(serving: LocalRegion) -> Iterator[str]:
-    """A secret value that the instance has to fetch anew: the Hugging Face token."""
+    """Set a secret value that the instance has to fetch anew: the Hugging Face token."""
     marker = f"hf_{secrets.token_hex(16)}"
     manager = serving.client("secretsmanager")
     old = manager.get_secret_value(SecretId=names.SECRET_HF_TOKEN)["SecretString"]

@@ -20,7 +20,7 @@ UNKNOWN_TAGS = {"images_engine_tag": "never-pushed", "images_gateway_tag": "nor-
 
 @pytest.fixture
 def unready(bare: LocalRegion) -> Iterator[LocalRegion]:
-    """A region in which much is wrong at once."""
+    """Return a region in which much is wrong at once."""
     bare.faults.switch_on("deny", "GetSecretValue")
     bare.faults.switch_on("clock", "3600")
     bare.client("ssm").delete_parameter(Name=f"{names.PARAMETER_PREFIX}/model/adapter")
@@ -35,13 +35,13 @@ def unready(bare: LocalRegion) -> Iterator[LocalRegion]:
 
 
 def problems(run: PlaybookRun) -> list[str]:
-    """The numbered lines that the run told last."""
+    """Return the numbered lines that the run reported last."""
     lines = [line.strip() for line in run.output.rpartition("fatal: ")[2].splitlines()]
     return [line.partition(". ")[2] for line in lines if line.partition(". ")[0].isdigit()]
 
 
 def touched(region: LocalRegion) -> str:
-    """What a deployment leaves on an instance, and the lock."""
+    """Return what a deployment leaves on an instance, and the lock."""
     places = "/opt/slm-ft-serving /var/lib/slm-ft-serving /run/slm-ft-serving"
     found = region.exec(f"find {places} -type f 2>/dev/null; docker images --quiet", check=False).stdout
     objects = region.client("s3").list_objects_v2(Bucket=names.TRANSFER_BUCKET).get("Contents", [])

@@ -28,12 +28,12 @@ record.write_text(json.dumps(told))
 
 
 def current(region: LocalRegion) -> str:
-    """The stamp of the current release."""
+    """Return the stamp of the current release."""
     return region.exec(f"basename $(readlink {ROOT}/current)").stdout.strip()
 
 
 def assert_serving(region: LocalRegion, release: str) -> None:
-    """The release is current and verified, and answers the golden note."""
+    """Check that the release is current and verified, and answers the golden note."""
     note = golden_note()
     assert current(region) == release
     assert region.exec(f"basename $(readlink {ROOT}/verified)").stdout.strip() == release

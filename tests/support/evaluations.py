@@ -12,7 +12,12 @@ NOTES = 40
 
 
 def evaluation(*, wrong: int, of: str = "A lesion of the liver") -> bytes:
-    """Return the JSON document of an adapter that reads `wrong` of 40 notes wrong; `of`: the text of the notes."""
+    """Return the JSON document of an adapter's evaluation.
+
+    Args:
+        wrong: How many of the 40 notes it reads wrong.
+        of: The text of the notes.
+    """
     examples = [Example(line, f"{of}, note {line}.", {"site": "liver"}) for line in range(1, NOTES + 1)]
     answers = [Answer({"site": "lung" if line < wrong else "liver"}) for line in range(NOTES)]
     done = evaluate(Dataset("notes.jsonl", tuple(examples)), answers, FIELDS, resamples=200)

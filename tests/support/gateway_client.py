@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 120
 
 
 def golden_note() -> dict[str, Any]:
-    """The first golden note of the default task."""
+    """Return the first golden note of the default task."""
     task = yaml.safe_load((names.REPOSITORY_ROOT / "gateway/tasks/medical_ie.yaml").read_text(encoding="utf-8"))
     note: dict[str, Any] = task["golden"][0]
     return note
@@ -26,9 +26,20 @@ def golden_note() -> dict[str, Any]:
 def request(
     region: LocalRegion, path: str, body: dict[str, Any] | None = None, *, key: str | None = None
 ) -> tuple[int, Any]:
-    """Gives status and JSON of one call, sent with the region's demonstration key unless another is given.
+    """Call the gateway.
 
-    Raises OSError when nothing answers."""
+    Args:
+        region: Where it runs.
+        path: Of the call.
+        body: Sent as JSON by POST; GET without one.
+        key: In place of the region's demonstration key.
+
+    Returns:
+        Status and JSON of the answer.
+
+    Raises:
+        OSError: Nothing answers.
+    """
     environment = region.env()
     if key is None:
         key = Path(environment["GATEWAY_API_KEY_FILE"]).read_text(encoding="ascii").strip()
@@ -46,7 +57,7 @@ def request(
 
 
 def is_serving(region: LocalRegion) -> bool:
-    """Says whether the gateway calls itself healthy."""
+    """Return whether the gateway reports that it is healthy."""
     try:
         return request(region, "/health")[0] == 200
     except OSError:

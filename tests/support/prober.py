@@ -29,12 +29,19 @@ class Probe:
 
 
 class Prober:
-    """Sends requests from its own thread, one after the other, between `with` and its end."""
+    """A thread that sends requests, one after the other, between `with` and its end."""
 
     def __init__(
         self, region: LocalRegion, path: str = "/health", body: Mapping[str, Any] | None = None, interval: float = 0.2
     ) -> None:
-        """body: sent as JSON by POST; GET without one. interval: seconds between two requests."""
+        """Prepare the requests.
+
+        Args:
+            region: Where the gateway runs.
+            path: Of the requests.
+            body: Sent as JSON by POST; GET without one.
+            interval: Seconds between two requests.
+        """
         environment = region.env()
         self._host = urlsplit(environment["GATEWAY_URL"]).netloc
         key = Path(environment["GATEWAY_API_KEY_FILE"]).read_text(encoding="ascii").strip()
@@ -46,14 +53,14 @@ class Prober:
         self.probes: list[Probe] = []
 
     def __enter__(self) -> Self:
-        """Starts."""
+        """Start."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Waits for the answer to the last request."""
+        """Wait for the answer to the last request."""
         self._ended.set()
         self._thread.join()
 
@@ -78,7 +85,7 @@ class Prober:
         return answer.status
 
     def seconds_until_serving_again(self) -> float:
-        """Gives the seconds from the first request that failed to the first answer after the last that failed.
+        """Return the seconds from the first request that failed to the first answer after the last that failed.
 
         0 when none failed, infinity when the last one did.
         """
@@ -90,8 +97,7 @@ class Prober:
         return self.probes[failed[-1] + 1].answered - self.probes[failed[0]].sent
 
     def seconds_by_status(self) -> dict[int, float]:
-        """Gives for each status other than 200 the seconds that it lasted, each request standing for the time up to
-        the next."""
+        """Return the seconds of each status other than 200; a request stands for the time up to the next."""
         seconds: dict[int, float] = {}
         for probe, following in zip(self.probes, self.probes[1:], strict=False):
             if probe.status != http.HTTPStatus.OK:

@@ -38,4 +38,5 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist ship
     """
 
     def _split_scope(self, nodeid: str) -> str:
+        """Return a test's group."""
         return group(nodeid)

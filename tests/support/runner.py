@@ -34,7 +34,14 @@ FAILURE = re.compile(r"^(?:fatal|failed): .*=>(?P<inline>.*)\n(?P<block>(?:[ \t]
 
 @dataclass(frozen=True)
 class PlaybookRun:
-    """What one run of a playbook came to; seconds: how long it took."""
+    """What one run of a playbook came to.
+
+    Attributes:
+        returncode: ansible-playbook's.
+        output: All that it printed.
+        sessions: How many it opened.
+        seconds: How long it took.
+    """
 
     returncode: int
     output: str
@@ -43,7 +50,11 @@ class PlaybookRun:
 
     @property
     def changed(self) -> int:
-        """Number of changed tasks over all hosts, from the recap. Raises AssertionError when there is no recap."""
+        """Number of changed tasks over all hosts, from the recap.
+
+        Raises:
+            AssertionError: There is no recap.
+        """
         counts = [
             dict(pair.split("=") for pair in match["counts"].split()) for match in RECAP_LINE.finditer(self.output)
         ]
@@ -52,7 +63,7 @@ class PlaybookRun:
 
     @property
     def message(self) -> str:
-        """What the last task that failed says to the operator; empty when none failed."""
+        """What the last task that failed reports to the operator; empty when none failed."""
         found = list(FAILURE.finditer(self.output))
         if not found:
             return ""
@@ -60,12 +71,23 @@ class PlaybookRun:
         return str(said.get("msg", said)) if isinstance(said, dict) else str(said)
 
     def must_succeed(self) -> PlaybookRun:
-        """Gives the run itself. Raises AssertionError with the output when it failed."""
+        """Return the run itself.
+
+        Raises:
+            AssertionError: It failed; the message is its output.
+        """
         assert self.returncode == 0, self.output
         return self
 
     def must_fail_naming(self, *words: str) -> PlaybookRun:
-        """Gives the run itself. Raises AssertionError unless it failed with a message that has each of the words."""
+        """Return the run itself.
+
+        Args:
+            words: What the message to the operator must contain.
+
+        Raises:
+            AssertionError: It did not fail, or a word is missing.
+        """
         assert self.returncode != 0, self.output
         missing = [word for word in words if word not in self.message]
         assert not missing, f"{missing} not in the message\n{self.message}\nof\n{self.output}"
@@ -81,7 +103,14 @@ class RunningPlaybook:
     def __init__(
         self, region: LocalRegion, name: str, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Starts it, in a process group of its own; environment: variables beside the region's."""
+        """Start it, in a process group of its own.
+
+        Args:
+            region: Where it runs.
+            name: The playbook's.
+            arguments: Of ansible-playbook.
+            environment: Variables beside the region's.
+        """
         self._region = region
         self._sessions = region.session_count()
         self._began = time.monotonic()
@@ -98,21 +127,29 @@ class RunningPlaybook:
         )
 
     def __enter__(self) -> Self:
-        """Gives itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kills what still runs."""
+        """Kill what still runs."""
         self.kill()
         os.close(self._output)
 
     def output(self) -> str:
-        """Gives all that it printed so far."""
+        """Return all that it printed so far."""
         size = os.fstat(self._output).st_size
         return os.pread(self._output, size, 0).decode("utf-8", errors="replace")
 
     def wait_for(self, text: str, timeout: float = 300) -> None:
-        """Waits until it has printed a text. Raises AssertionError when it ends, or `timeout` seconds pass, before."""
+        """Wait until it has printed a text.
+
+        Args:
+            text: The text.
+            timeout: Seconds.
+
+        Raises:
+            AssertionError: It ends, or the time passes, before.
+        """
         deadline = time.monotonic() + timeout
         while text not in self.output():
             assert self._process.poll() is None, f"it ended without {text!r}:\n{self.output()}"
@@ -120,13 +157,20 @@ class RunningPlaybook:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """Ends it and all its processes by SIGKILL, as a crash of the machine would."""
+        """End it and all its processes by SIGKILL, as a crash of the machine would."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def finish(self, timeout: float = PLAYBOOK_TIMEOUT_SECONDS) -> PlaybookRun:
-        """Waits for its end. Raises AssertionError with its output when that takes more than `timeout` seconds."""
+        """Wait for its end.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            AssertionError: It takes longer; the message holds its output.
+        """
         try:
             returncode = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -138,6 +182,6 @@ class RunningPlaybook:
 def run_playbook(
     region: LocalRegion, name: str, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> PlaybookRun:
-    """Runs `ansible-playbook playbooks/NAME.yml ARGUMENTS...` to its end; counts the sessions that it opened."""
+    """Run `ansible-playbook playbooks/NAME.yml ARGUMENTS...` to its end; count the sessions that it opened."""
     with RunningPlaybook(region, name, *arguments, environment=environment) as playbook:
         return playbook.finish()

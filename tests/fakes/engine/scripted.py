@@ -60,7 +60,7 @@ class FakeEngine:
     _port: int = 0
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        """POST /v1/chat/completions."""
+        """Answer POST /v1/chat/completions."""
         body = await request.json()
         if body.get("max_tokens") == 1:
             self.probes += 1
@@ -88,7 +88,7 @@ class FakeEngine:
             self.running -= 1
 
     async def stream(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        """The answer in tokens of four characters, as server-sent events."""
+        """Answer in tokens of four characters, as server-sent events."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         tokens = documents.tokens_of(self.answers.get(body["model"], self.answer))
@@ -105,11 +105,11 @@ class FakeEngine:
         return response
 
     async def models(self, _: web.Request) -> web.Response:
-        """GET /v1/models."""
+        """Answer GET /v1/models."""
         return web.json_response(documents.models(MODELS[0], MODELS[1:], self.max_model_len))
 
     async def tokenize(self, request: web.Request) -> web.Response:
-        """POST /tokenize: four bytes a token, written as byte-level tokenizers do."""
+        """Answer POST /tokenize: four bytes a token, written as byte-level tokenizers do."""
         body = await request.json()
         text = body["prompt"].encode().decode("latin-1")
         tokens = [text[at : at + 4] for at in range(0, len(text), 4)]
@@ -138,7 +138,7 @@ class FakeEngine:
 
 @asynccontextmanager
 async def fake_engine() -> AsyncIterator[FakeEngine]:
-    """A running fake."""
+    """Run a fake."""
     engine = FakeEngine()
     await engine.start()
     try:

@@ -44,7 +44,7 @@ STAGE = re.compile(r"\bstage (I{1,3}|IV)\b", re.IGNORECASE)
 
 
 def extract(note: str) -> dict[str, str | None]:
-    """Give the seven fields, as far as the note has words that are known here."""
+    """Return the seven fields, as far as the note has words that the table above lists."""
     found = {field: value for words, field, value in KNOWN if words in note}
     stage = STAGE.search(note)
     if stage:
@@ -61,7 +61,7 @@ class Engine(BaseHTTPRequestHandler):
     counting = threading.Lock()
 
     def do_GET(self) -> None:
-        """Health, models, metrics."""
+        """Answer for health, models and metrics."""
         if self.path == "/v1/models":
             adapters = [] if self.behaviour == "no-adapter" else [ADAPTER]
             self.reply(documents.models(BASE, adapters, MAX_MODEL_LEN))
@@ -71,7 +71,7 @@ class Engine(BaseHTTPRequestHandler):
             self.reply_text("")
 
     def do_POST(self) -> None:
-        """A completion, or the number of tokens of a text."""
+        """Answer with a completion, or with the number of tokens of a text."""
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
         if self.behaviour == "hang":
             threading.Event().wait()
@@ -135,7 +135,11 @@ class Engine(BaseHTTPRequestHandler):
 
 
 def options(configuration: str) -> tuple[str, float]:
-    """Give the behaviour and the seconds of the load that a configuration asks for; raises ValueError for another."""
+    """Return the behaviour and the seconds of the load that a configuration asks for.
+
+    Raises:
+        ValueError: There is no such behaviour.
+    """
     found = dict(re.findall(r"^(stand-in|stand-in-load): *['\"]?([\w.-]+)", configuration, re.MULTILINE))
     behaviour = found.get("stand-in", "")
     if behaviour not in BEHAVIOURS:
@@ -153,7 +157,7 @@ def serve(port: int, behaviour: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Do as the file after `--config` says, on port 8000 unless `--port` names another; give the exit code."""
+    """Do as the file after `--config` says, on port 8000 unless `--port` names another; return the exit code."""
     behaviour, load = options(Path(arguments[arguments.index("--config") + 1]).read_text(encoding="utf-8"))
     port = int(arguments[arguments.index("--port") + 1]) if "--port" in arguments else 8000
     if behaviour == "crash":

@@ -26,7 +26,7 @@ Start = Callable[[str], str]
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """Return a port that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a stand-in with a configuration; gives its URL."""
+    """Return a function that starts a stand-in with a configuration and returns its URL."""
     running = []
 
     def started(configuration: str) -> str:
@@ -57,7 +57,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def post(url: str, **body: Any) -> bytes:
-    """The body of the answer to a POST."""
+    """Return the body of the answer to a POST."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as answer:
         content: bytes = answer.read()
@@ -65,7 +65,7 @@ def post(url: str, **body: Any) -> bytes:
 
 
 def complete(url: str, text: str, **more: Any) -> bytes:
-    """The answer to a note."""
+    """Return the answer to a note."""
     messages = [{"role": "user", "content": text}]
     return post(f"{url}/v1/chat/completions", model="medical-ie", messages=messages, max_tokens=384, **more)
 

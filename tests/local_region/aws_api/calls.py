@@ -22,7 +22,16 @@ INSTANCE_ACCESS_KEY = (
 
 @dataclass(frozen=True)
 class Call:
-    """One AWS call: service as signed for (`ssm`, `ec2`; empty when unsigned), action, who asks, body and address."""
+    """One AWS call.
+
+    Attributes:
+        service: As it is signed for, such as `ssm`; empty when it is not signed.
+        action: The operation; for S3 the HTTP method.
+        principal: Who asks: `operator`, `instance` or `nobody`.
+        body: The request's body; empty for S3.
+        path: The address's path, for S3 only.
+        query: Its query, for S3 only.
+    """
 
     service: str
     action: str
@@ -32,19 +41,19 @@ class Call:
     query: str = ""
 
     def json(self) -> dict[str, Any]:
-        """Gives the body of a call of the JSON protocol; empty when there is none."""
+        """Return the body of a call of the JSON protocol; empty when there is none."""
         loaded = json.loads(self.body or b"{}")
         return loaded if isinstance(loaded, dict) else {}
 
     def numbered(self, name: str) -> list[str]:
-        """Gives a list of the query protocol, such as `InstanceId.1`, `InstanceId.2`, in order."""
+        """Return a list of the query protocol, such as `InstanceId.1`, `InstanceId.2`, in order."""
         fields = parse_qs(self.body.decode())
         keys = [key for key in fields if key.rsplit(".", 1)[0] == name and key.rsplit(".", 1)[-1].isdigit()]
         return [fields[key][0] for key in sorted(keys, key=lambda key: int(key.rsplit(".", 1)[1]))]
 
 
 def read_call(environ: WSGIEnvironment) -> Call:
-    """Reads which AWS call a request is; the request's body stays readable for moto behind.
+    """Read which AWS call a request is; the request's body stays readable for moto behind.
 
     Only bodies of the JSON and query protocols are read: objects on their way to S3 are left alone.
     """
@@ -63,7 +72,7 @@ def read_call(environ: WSGIEnvironment) -> Call:
 
 
 def _credential(environ: WSGIEnvironment) -> str:
-    """Gives what a request is signed with: `key/date/region/service/aws4_request`, from its header or its address."""
+    """Return what a request is signed with: `key/date/region/service/aws4_request`, from its header or its address."""
     signed = str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2].split(",")[0]
     asked = parse_qs(environ.get("QUERY_STRING", ""))
     if "AWSAccessKeyId" in asked:  # The older form of a signed address, which only S3 takes.
@@ -72,17 +81,17 @@ def _credential(environ: WSGIEnvironment) -> str:
 
 
 def json_answer(content: dict[str, Any], status: int = 200) -> Response:
-    """Makes an answer of the JSON protocol."""
+    """Make an answer of the JSON protocol."""
     return Response(json.dumps(content), status, content_type="application/x-amz-json-1.1")
 
 
 def json_error(code: str, message: str, status: int = 400) -> Response:
-    """Makes an error of the JSON protocol; botocore names the exception after `code`."""
+    """Make an error of the JSON protocol; botocore names the exception after `code`."""
     return json_answer({"__type": code, "message": message}, status)
 
 
 def not_implemented(call: Call, why: str) -> Response:
-    """Makes the error for a call that the region cannot answer, in its service's protocol; no client tries it again."""
+    """Make the error for a call that the region cannot answer, in its service's protocol; no client tries it again."""
     if call.service == "ec2":
         return ec2_error("InvalidAction", why)
     if call.service == "s3":
@@ -97,7 +106,7 @@ def not_implemented(call: Call, why: str) -> Response:
 
 
 def s3_error(code: str, message: str, status: int = 403) -> Response:
-    """Makes an error of S3's protocol."""
+    """Make an error of S3's protocol."""
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>'
         f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
@@ -106,7 +115,7 @@ def s3_error(code: str, message: str, status: int = 403) -> Response:
 
 
 def ec2_error(code: str, message: str, status: int = 400) -> Response:
-    """Makes an error of EC2's protocol."""
+    """Make an error of EC2's protocol."""
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>'
         f"<Response><Errors><Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error></Errors>"

@@ -23,35 +23,41 @@ Forward = Callable[[], Response]
 
 
 class Hardware(Protocol):
-    """What stands for the instance; each method but the first waits until it is done and may raise MachineError."""
+    """What stands for the instance; each method but the first blocks until it is done and may raise MachineError."""
 
     def is_running(self) -> bool:
-        """Says whether it runs."""
+        """Return whether it runs."""
 
     def create(self) -> None:
-        """Has it run; makes it if need be."""
+        """Make it where it is missing, and start it."""
 
     def remove(self) -> None:
-        """Removes it and all that it holds."""
+        """Remove it and all that it holds."""
 
     def start(self) -> None:
-        """Starts it."""
+        """Start it."""
 
     def stop(self) -> None:
-        """Stops it."""
+        """Stop it."""
 
 
 class Ec2:
     """What the region adds to moto's EC2. One instance has a machine: the one tagged `Application=slm-ft-serving`."""
 
     def __init__(self, machine: Hardware, faults: Faults) -> None:
+        """Begin with nothing under way.
+
+        Args:
+            machine: What stands for the instance.
+            faults: The region's.
+        """
         self._machine = machine
         self._faults = faults
         self._lock = threading.Lock()
         self._busy = False
 
     def instances(self) -> list[Any]:
-        """Gives moto's instances that have a machine, terminated ones left out."""
+        """Return moto's instances that have a machine, terminated ones left out."""
         backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
         every = [instance for reservation in backend.describe_instances() for instance in reservation.instances]
         return [
@@ -59,7 +65,15 @@ class Ec2:
         ]
 
     def answer(self, call: Call, forward: Forward) -> Response | None:
-        """Answers a call, asking moto, which keeps the books, through `forward`; None for moto's own calls."""
+        """Answer a call.
+
+        Args:
+            call: What is asked.
+            forward: Asks moto, which keeps the books.
+
+        Returns:
+            The answer; None for calls that are moto's own.
+        """
         handlers: dict[str, Callable[[Call, Forward], Response]] = {
             "RunInstances": self._run,
             "TerminateInstances": self._terminate,
@@ -73,7 +87,7 @@ class Ec2:
         return handler(call, forward) if handler else None
 
     def _describe(self, _call: Call, forward: Forward) -> Response:
-        """A container may go, or come, without EC2: an instance that shut itself down is `stopped` on AWS too."""
+        """Bring moto's state up to date and forward: an instance that shut itself down is `stopped` on AWS too."""
         with self._lock:
             if not self._busy:
                 for instance in self.instances():
@@ -83,7 +97,7 @@ class Ec2:
         return forward()
 
     def _run(self, _call: Call, forward: Forward) -> Response:
-        """A new instance of ours gets the machine. One that runs already is taken as it is, as the region made it."""
+        """Give a new instance of ours the machine; one that runs already is kept, as the region made it."""
         with self._lock:
             before = self.instances()
             answer = forward()
@@ -192,7 +206,7 @@ class Ec2:
         _set_state(instance, STOPPED)
 
     def _restart(self, _instance: Any) -> None:
-        """On AWS a rebooting instance stays `running`."""
+        """Stop and start the machine; on AWS a rebooting instance stays `running`."""
         self._machine.stop()
         self._machine.start()
 

@@ -18,14 +18,19 @@ CREDENTIALS_HOURS = 6
 
 
 class Metadata:
-    """Answers below `/latest/`."""
+    """The service's answers below `/latest/`."""
 
     def __init__(self, ec2: Ec2) -> None:
+        """Begin without tokens.
+
+        Args:
+            ec2: Knows the instance that asks.
+        """
         self._ec2 = ec2
         self._tokens: set[str] = set()
 
     def answer(self, request: Request) -> Response | None:
-        """Answers a request; None when it is not for the metadata service."""
+        """Answer a request; None when it is not for the metadata service."""
         if not request.path.startswith(PREFIX):
             return None
         if request.path == TOKEN_PATH:
@@ -76,7 +81,7 @@ class Metadata:
 
 
 def _credentials() -> dict[str, str]:
-    """Gives credentials as the service does; moto asks nobody for a right, so they only say who calls."""
+    """Return credentials as the service does; moto checks no permission, so they only show who calls."""
     now = dt.datetime.now(dt.UTC)
     return {
         "Code": "Success",

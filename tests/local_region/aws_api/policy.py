@@ -20,7 +20,7 @@ S3_ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObjec
 
 
 def refused(call: Call) -> str | None:
-    """Gives the action that the instance's role does not allow, such as `s3:PutObject`; None when it may go on.
+    """Return the action that the instance's role does not allow, such as `s3:PutObject`; None when it may go on.
 
     A role without any policy is not asked: an account that was only seeded has no more than the role's name.
     """
@@ -33,7 +33,7 @@ def refused(call: Call) -> str | None:
 
 
 def action_of(call: Call) -> str:
-    """Gives a call's action as policies name it."""
+    """Return a call's action as policies name it."""
     if call.service != "s3":
         return f"{call.service}:{call.action}"
     bucket, key = _bucket_and_key(call)
@@ -43,7 +43,7 @@ def action_of(call: Call) -> str:
 
 
 def resources_of(call: Call) -> list[str]:
-    """Gives the ARNs that a call is about; `*` where a policy cannot name less."""
+    """Return the ARNs that a call is about; `*` where a policy cannot name less."""
     here = f"{names.AWS_REGION}:{names.ACCOUNT_ID}"
     asked = call.json() if call.service not in {"s3", "ec2", "sts", "iam"} else {}
     if call.service == "s3":
@@ -65,7 +65,7 @@ def _parameters(asked: dict[str, Any]) -> list[str]:
 
 
 def _bucket_and_key(call: Call) -> tuple[str, str]:
-    """Gives the parts of a path-style address; the key of a listing is none."""
+    """Return the parts of a path-style address; the key of a listing is none."""
     bucket, _, key = call.path.lstrip("/").partition("/")
     return bucket, "" if "list-type" in parse_qs(call.query) else key
 

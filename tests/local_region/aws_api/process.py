@@ -26,10 +26,20 @@ MODULE = "tests.local_region.aws_api.server"
 
 
 def ensure(state: RegionState, port: int, engine: DockerEngine) -> bool:
-    """Has the API server of a region run and answer; says whether it had to be started (its memory is then empty).
+    """Start the API server of a region, unless it runs and answers.
 
     The region's network has to be there. A server of an older source, or one that no longer answers, is replaced.
-    Raises RegionError when the port is taken by something else, or when the server does not answer in time.
+
+    Args:
+        state: The region's.
+        port: Where it listens.
+        engine: What the instance's container runs on.
+
+    Returns:
+        Whether it was started; its memory is then empty.
+
+    Raises:
+        RegionError: Something else holds the port, or the server does not answer in time.
     """
     status = _status(port)
     if status is not None and status.get("region") == state.name:
@@ -46,18 +56,22 @@ def ensure(state: RegionState, port: int, engine: DockerEngine) -> bool:
 
 
 def is_running(state: RegionState, port: int) -> bool:
-    """Says whether the region's API server answers."""
+    """Return whether the region's API server answers."""
     status = _status(port)
     return status is not None and status.get("region") == state.name
 
 
 def exists(state: RegionState) -> bool:
-    """Says whether the region's API server is a process, answering or not."""
+    """Return whether the region's API server is a process, answering or not."""
     return _pid(state) is not None
 
 
 def stop(state: RegionState) -> bool:
-    """Stops the region's API server; says whether there was one. Raises RegionError when it does not end."""
+    """Stop the region's API server and return whether there was one.
+
+    Raises:
+        RegionError: It does not end.
+    """
     pid = _pid(state)
     if pid is None:
         state.api_pid.unlink(missing_ok=True)
@@ -118,7 +132,7 @@ def _end_of(log: Path) -> str:
 
 
 def _status(port: int) -> dict[str, object] | None:
-    """Gives what the server on a port says of itself; None when none of ours answers there."""
+    """Return what the server on a port reports of itself; None when none of ours answers there."""
     try:
         # A proxy of the machine has no business with loopback.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -130,7 +144,7 @@ def _status(port: int) -> dict[str, object] | None:
 
 
 def _pid(state: RegionState) -> int | None:
-    """Gives the process id of the region's running server, from its file or by asking it; None when none runs."""
+    """Return the process id of the region's running server, from its file or by asking it; None when none runs."""
     try:
         recorded = int(state.api_pid.read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):

@@ -48,7 +48,13 @@ class ApiServer:
     """The WSGI application."""
 
     def __init__(self, region: str, folder: Path, docker: str) -> None:
-        """region: the local region's name; folder: its state; docker: path of the docker client."""
+        """Make the application of one region.
+
+        Args:
+            region: The local region's name.
+            folder: Its state.
+            docker: Path of the docker client.
+        """
         self._region = region
         self._faults = Faults(folder / "faults")
         machine = InstanceMachine(docker, RegionState(region, root=folder.parent))
@@ -60,6 +66,7 @@ class ApiServer:
         _add_deep_learning_ami()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request, or pass it on to moto."""
         request = Request(environ)
         if request.path == names.API_STATUS_PATH:
             return json_answer({"region": self._region, "pid": os.getpid(), "source": self._digest})(
@@ -76,7 +83,7 @@ class ApiServer:
         return self._pass_on(call, environ, start_response)
 
     def _refusal(self, call: Call) -> Response | None:
-        """What a missing right looks like from the instance: by its role's policies, and by the fault `deny`."""
+        """Return the refusal that the instance gets for a missing permission: by policy or by the fault `deny`."""
         if call.principal != "instance":
             return None
         action = f"{call.service}:{call.action}" if call.action in self._faults.denied else refused(call)
@@ -113,12 +120,12 @@ class ApiServer:
         return answer
 
     def date(self) -> float:
-        """Gives the time that answers tell, in seconds since the epoch; the fault `clock` sets it wrong."""
+        """Return the time of answers, in seconds since the epoch; the fault `clock` sets it wrong."""
         return time.time() + self._faults.clock
 
 
 def _broken_off(answer: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Gives the first `size` bytes; an answer that has more ends with its connection."""
+    """Yield the first `size` bytes; an answer that has more ends with its connection."""
     for part in answer:
         yield part[:size]
         if len(part) > size:
@@ -127,7 +134,7 @@ def _broken_off(answer: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def _add_deep_learning_ami() -> None:
-    """Adds the Deep Learning AMI and its public parameter, which moto has not."""
+    """Add the Deep Learning AMI and its public parameter, which moto lacks."""
     backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
     image = backend.register_image(
         name="Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) fake", description="fake of the local region"
@@ -136,15 +143,15 @@ def _add_deep_learning_ami() -> None:
 
 
 class QuietHandler(MotoRequestHandler):
-    """Leaves log and clock to the application: werkzeug's own line holds the whole URL, signature included."""
+    """A handler that leaves log and clock to the application: werkzeug's log has the whole URL, signature included."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """Gives the Date header of an answer."""
+        """Return the Date header of an answer."""
         server: Any = self.server
         return super().date_time_string(server.app.date() if timestamp is None else timestamp)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Logs nothing."""
+        """Log nothing."""
 
 
 def _servers(addresses: list[str], port: int, application: ApiServer) -> list[BaseWSGIServer]:
@@ -158,7 +165,7 @@ def _servers(addresses: list[str], port: int, application: ApiServer) -> list[Ba
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serves until SIGTERM; gives the exit code."""
+    """Serve until SIGTERM; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.local_region.aws_api.server", description=__doc__)
     parser.add_argument("--region", required=True, help="name of the local region")
     parser.add_argument("--folder", required=True, type=Path, help="the region's state folder")

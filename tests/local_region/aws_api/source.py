@@ -19,7 +19,7 @@ SOURCES = (
 
 
 def source_digest() -> str:
-    """Gives a digest of the server's own source, by which `up` sees that a running server is an older one."""
+    """Return a digest of the server's own source, by which `up` sees that a running server is an older one."""
     folder = Path(__file__).parents[1]
     joined = b"".join(path.read_bytes() for pattern in SOURCES for path in sorted(folder.glob(pattern)))
     return hashlib.sha256(joined).hexdigest()[:16]

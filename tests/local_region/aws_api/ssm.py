@@ -26,7 +26,14 @@ class Ssm:
     """Sessions lead to the instance container, through the region's own session-manager-plugin."""
 
     def __init__(self, machine: Machine, ec2: Ec2, sessions: Path, faults: Faults) -> None:
-        """sessions: folder where the plugin writes each session's output and this class counts them."""
+        """Begin with no session.
+
+        Args:
+            machine: The instance's.
+            ec2: Knows which instances there are.
+            sessions: Folder where the plugin writes each session's output and this class counts them.
+            faults: The region's.
+        """
         self._machine = machine
         self._ec2 = ec2
         self._folder = sessions
@@ -35,7 +42,7 @@ class Ssm:
         self._sessions: dict[str, dict[str, Any]] = {}
 
     def answer(self, call: Call) -> Response | None:
-        """Answers a call; None for calls that are moto's."""
+        """Answer a call; None for calls that are moto's."""
         handlers: dict[str, Callable[[dict[str, Any]], Response]] = {
             "StartSession": self._start_session,
             "TerminateSession": self._terminate_session,
@@ -79,13 +86,13 @@ class Ssm:
         return json_answer({"Sessions": chosen})
 
     def _describe_instance_information(self, request: dict[str, Any]) -> Response:
-        wanted: dict[str, list[str]] = {each["Key"]: each["Values"] for each in request.get("Filters", [])}
-        wanted |= {each["key"]: each["valueSet"] for each in request.get("InstanceInformationFilterList", [])}
+        filters: dict[str, list[str]] = {each["Key"]: each["Values"] for each in request.get("Filters", [])}
+        filters |= {each["key"]: each["valueSet"] for each in request.get("InstanceInformationFilterList", [])}
         entries = [self._information(instance) for instance in self._ec2.instances()]
-        if "InstanceIds" in wanted:
-            entries = [each for each in entries if each["InstanceId"] in wanted["InstanceIds"]]
-        if "PingStatus" in wanted:
-            entries = [each for each in entries if each["PingStatus"] in wanted["PingStatus"]]
+        if "InstanceIds" in filters:
+            entries = [each for each in entries if each["InstanceId"] in filters["InstanceIds"]]
+        if "PingStatus" in filters:
+            entries = [each for each in entries if each["PingStatus"] in filters["PingStatus"]]
         return json_answer({"InstanceInformationList": entries})
 
     def _information(self, instance: Any) -> dict[str, Any]:
@@ -111,7 +118,7 @@ class Ssm:
         return running and self._machine.agent_is_active(max_age)
 
     def _count(self) -> int:
-        """Gives the number of this session, from 1; kept in a file, so that it goes on after a restart."""
+        """Return the number of this session, from 1; kept in a file, so that it goes on after a restart."""
         with self._lock:
             counter = self._folder / COUNTER_FILE
             number = int(counter.read_text(encoding="ascii")) + 1 if counter.exists() else 1
@@ -124,7 +131,7 @@ def _now() -> float:
 
 
 def add_public_parameter(name: str, value: str) -> None:
-    """Puts one of AWS's own parameters into moto, where PutParameter refuses the reserved name."""
+    """Put one of AWS's own parameters into moto, where PutParameter refuses the reserved name."""
     backend = ssm_backends[names.ACCOUNT_ID][names.AWS_REGION]
     backend._parameters[name].append(  # moto has no other way in
         Parameter(  # type: ignore[abstract]

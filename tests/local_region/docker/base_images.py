@@ -58,14 +58,15 @@ class Mirrors:
 
 
 def tag(suite: str) -> str:
-    """Gives the name of the base image of a Debian suite."""
+    """Return the name of the base image of a Debian suite."""
     return f"{REPOSITORY}:{suite}"
 
 
 def ensure(engine: DockerEngine, progress: Progress, suites: Sequence[str] = SUITES) -> None:
-    """Makes sure that the base image of each suite is in the daemon; does nothing for those that are there.
+    """Pull or make the base images of Debian suites, as far as they are not in the daemon.
 
-    Raises BaseImageError when one could neither be pulled nor made.
+    Raises:
+        BaseImageError: One could neither be pulled nor made.
     """
     missing = [suite for suite in suites if engine.run("image", "inspect", tag(suite), check=False).returncode != 0]
     for suite in missing:
@@ -76,7 +77,7 @@ def ensure(engine: DockerEngine, progress: Progress, suites: Sequence[str] = SUI
 
 
 def _pull(engine: DockerEngine, suite: str, progress: Progress) -> str | None:
-    """Pulls a base image; gives why it could not, None when it could."""
+    """Pull a base image; return why it could not be pulled, None when it could."""
     began = time.monotonic()
     upstream = f"debian:{suite}-slim"
     try:
@@ -104,7 +105,7 @@ def _require_debootstrap(refusal: str, progress: Progress) -> None:
 
 
 def machine_mirrors() -> Mirrors:
-    """Gives the mirrors that the machine's apt is configured with, as apt reports them; none where it is not Debian."""
+    """Return the mirrors that the machine's apt is configured with; none where it is not Debian."""
     os_release = read_os_release()
     codename = os_release.get("VERSION_CODENAME", "")
     if os_release.get("ID") != "debian" or not codename:
@@ -115,7 +116,7 @@ def machine_mirrors() -> Mirrors:
 
 
 def mirrors_from(lines: Iterable[str], codename: str) -> Mirrors:
-    """Picks the archive and the security archive of a Debian release from lines of `address release component`."""
+    """Pick the archive and the security archive of a Debian release from lines of `address release component`."""
     found: dict[str, str] = {}
     for line in lines:
         address, _, rest = line.partition(" ")
@@ -138,7 +139,7 @@ def _make(engine: DockerEngine, suite: str, mirrors: Mirrors, progress: Progress
 
 
 def _script(suite: str, folder: Path) -> Path:
-    """Gives debootstrap's script for a suite; a debootstrap older than the suite has none, and sid's does the same."""
+    """Return debootstrap's script for a suite; a debootstrap older than the suite has none, and sid's does the same."""
     shipped = DEBOOTSTRAP_SCRIPTS / suite
     if shipped.exists():
         return shipped
@@ -159,7 +160,7 @@ def _debootstrap(suite: str, root: Path, mirrors: Mirrors, script: Path) -> None
 
 
 def _finish(root: Path, suite: str, mirrors: Mirrors) -> None:
-    """Makes a fresh Debian root like Debian's container images: apt knows updates; no documentation, no caches."""
+    """Make a fresh Debian root like Debian's container images: apt knows updates; no documentation, no caches."""
     sources = root / "etc/apt/sources.list"
     archive = sources.read_text(encoding="utf-8").split()[1]
     lines = [f"deb {archive} {suite} main", f"deb {archive} {suite}-updates main"]

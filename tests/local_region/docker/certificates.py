@@ -16,9 +16,15 @@ RENEW_BEFORE_DAYS = 30
 
 
 def ensure(folder: Path, host: str, region: str) -> bool:
-    """Makes `ca.crt`, `registry.crt` and `registry.key` in `folder` unless they are there and valid.
+    """Make `ca.crt`, `registry.crt` and `registry.key`, unless they are there and valid.
 
-    host: the name that the registry answers to, besides localhost. Says whether it made new ones.
+    Args:
+        folder: Where they lie.
+        host: The name that the registry answers to, besides localhost.
+        region: The region's name, which the authority bears.
+
+    Returns:
+        Whether it made new ones.
     """
     certificate = folder / "registry.crt"
     if (
@@ -57,7 +63,7 @@ def _sign(
     issuer_key: ec.EllipticCurvePrivateKey,
     host: str | None,
 ) -> x509.Certificate:
-    """Gives a certificate for a server when `host` is given, else for an authority."""
+    """Return a certificate: a server's when `host` is given, else an authority's."""
     now = dt.datetime.now(dt.UTC)
     builder = (
         x509.CertificateBuilder()

@@ -41,9 +41,10 @@ class DockerUnavailable(RegionError):  # noqa: N818 - it says what is the matter
 class DockerEngine:
     """A Docker Engine that answers.
 
-    client: path of a command-line client that can build with BuildKit.
-    version: version of the daemon.
-    started_by_us: whether `ensure` started the daemon, now or in an earlier run that was not stopped since.
+    Attributes:
+        client: Path of a command-line client that can build with BuildKit.
+        version: The daemon's.
+        started_by_us: Whether `ensure` started the daemon, now or in an earlier run that was not stopped since.
     """
 
     client: str
@@ -53,9 +54,15 @@ class DockerEngine:
     def run(
         self, *arguments: str, check: bool = True, timeout: float | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Runs `docker ARGUMENTS` and gives the finished process, output captured as text.
+        """Run `docker ARGUMENTS` and return the finished process, output captured as text.
 
-        Raises DockerCommandError with the client's own words when `check` is set and it fails.
+        Args:
+            arguments: The docker command and its arguments.
+            check: Whether a failure is an error.
+            timeout: Seconds.
+
+        Raises:
+            DockerCommandError: It failed and `check` is set; the message holds the client's own words.
         """
         command = [self.client, *arguments]
         result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
@@ -65,20 +72,32 @@ class DockerEngine:
 
 
 class DockerCommandError(RegionError):
-    """A docker command failed; the message holds the command's first words and what the client said."""
+    """A docker command failed; the message holds the command's first words and the client's error."""
 
     def __init__(self, arguments: Sequence[str], returncode: int, output: str) -> None:
+        """Make the message.
+
+        Args:
+            arguments: The docker command and its arguments.
+            returncode: Its exit code.
+            output: What the client printed.
+        """
         super().__init__(f"docker {' '.join(arguments[:3])} failed (exit {returncode}): {output.strip()}")
         self.returncode = returncode
 
 
 def ensure(progress: Progress, state_dir: Path, *, required_gib: float = REQUIRED_DISK_GIB) -> DockerEngine:
-    """Gives a Docker Engine that answers: the one already there, else one installed and started here.
+    """Return a Docker Engine that answers: the one already there, else one installed and started here.
 
-    progress: called with one line for each step done.
-    state_dir: where it is remembered that the daemon is ours, so that `stop_if_ours` can stop it.
-    required_gib: free space wanted under the Docker root, in GiB; 0 turns the check off.
-    Installs only on Debian and Ubuntu, only as root. Raises DockerUnavailable, whose message says what to do.
+    Installs only on Debian and Ubuntu, only as root.
+
+    Args:
+        progress: Called with one line for each step done.
+        state_dir: Where it is noted that the daemon is ours, so that `stop_if_ours` can stop it.
+        required_gib: Free space required under the Docker root, in GiB; 0 turns the check off.
+
+    Raises:
+        DockerUnavailable: There is none, and none can be started; the message says what to do.
     """
     client = find_client()
     state = _answer(client) if client else Answer(None, "no docker command on PATH")
@@ -98,7 +117,11 @@ def ensure(progress: Progress, state_dir: Path, *, required_gib: float = REQUIRE
 
 
 def connect() -> DockerEngine:
-    """Gives the Docker Engine that already answers; starts nothing. Raises DockerUnavailable when none does."""
+    """Return the Docker Engine that already answers; start nothing.
+
+    Raises:
+        DockerUnavailable: None does.
+    """
     client = find_client()
     state = _answer(client) if client else Answer(None, "no docker command on PATH")
     if client is None or state.version is None:
@@ -107,7 +130,7 @@ def connect() -> DockerEngine:
 
 
 def stop_if_ours(progress: Progress, state_dir: Path) -> bool:
-    """Stops the daemon when `ensure` started it and no container runs on it any more; says whether it did."""
+    """Stop the daemon when `ensure` started it and no container runs on it any more; return whether it was stopped."""
     if not _is_ours(state_dir):
         return False
     client = find_client()
@@ -148,14 +171,14 @@ def _answer(client: str) -> Answer:
 
 
 def find_client() -> str | None:
-    """Gives the path of a docker client, one that can build with BuildKit before one that cannot; None without any."""
+    """Return the path of a docker client, one that can build with BuildKit before one that cannot; None without any."""
     on_path = shutil.which("docker")
     candidates = [c for c in (on_path, str(PACKAGED_CLIENT)) if c and os.access(c, os.X_OK)]
     return next((c for c in candidates if has_buildkit(c)), candidates[0] if candidates else None)
 
 
 def has_buildkit(client: str) -> bool:
-    """Says whether a client can build with BuildKit: through the buildx plugin, or built in (19.03 to 22)."""
+    """Return whether a client can build with BuildKit: through the buildx plugin, or built in (19.03 to 22)."""
     if subprocess.run([client, "buildx", "version"], capture_output=True, check=False).returncode == 0:
         return True
     result = subprocess.run(
@@ -195,12 +218,12 @@ def _refuse_unless_ours_to_start(state: Answer) -> None:
 
 
 def is_debian_like(os_release: Path = Path("/etc/os-release")) -> bool:
-    """Says whether this machine is Debian, Ubuntu or made from one of them, by os-release."""
+    """Return whether this machine is Debian, Ubuntu or made from one of them, by os-release."""
     return bool({"debian", "ubuntu"} & set(read_os_release(os_release).get("ID_LIKE_ALL", "").split()))
 
 
 def read_os_release(path: Path = Path("/etc/os-release")) -> Mapping[str, str]:
-    """Gives os-release as a mapping, with ID and ID_LIKE joined under ID_LIKE_ALL; empty where there is no file."""
+    """Return os-release as a mapping, with ID and ID_LIKE joined under ID_LIKE_ALL; empty where there is no file."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -211,7 +234,11 @@ def read_os_release(path: Path = Path("/etc/os-release")) -> Mapping[str, str]:
 
 
 def apt_install(packages: Sequence[str], progress: Progress) -> None:
-    """Installs Debian packages without what they recommend. Raises DockerUnavailable with apt's last lines."""
+    """Install Debian packages without what they recommend.
+
+    Raises:
+        DockerUnavailable: apt failed; the message holds its last lines.
+    """
     began = time.monotonic()
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     # Its failure is not ours: one broken third-party source must not stop what the others can give.
@@ -240,7 +267,7 @@ def _install_and_start(progress: Progress, state_dir: Path) -> str:
 
 
 def _start_daemon(state_dir: Path) -> None:
-    """Starts dockerd: by systemd where it runs, else as a background process of our own that outlives this one.
+    """Start dockerd: by systemd where it runs, else as a background process of our own that outlives this one.
 
     Debian's init script is no third way: it raises limits first, and gives up where root lacks CAP_SYS_RESOURCE.
     """
@@ -275,7 +302,7 @@ def _remember(state_dir: Path) -> None:
 
 
 def _is_ours(state_dir: Path) -> bool:
-    """Says whether we started the daemon since the machine's last boot: after another boot it is not ours to stop."""
+    """Return whether we started the daemon since the machine's last boot: after another boot it is not ours to stop."""
     try:
         state = json.loads((state_dir / STATE_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -296,7 +323,7 @@ def _daemon_pid() -> int | None:
 
 
 def _is_dockerd(pid: int) -> bool:
-    """Says whether a process is a running dockerd; one that ended and waits for its parent is not."""
+    """Return whether a process is a running dockerd; one that ended and waits for its parent is not."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -305,7 +332,11 @@ def _is_dockerd(pid: int) -> bool:
 
 
 def _install_buildkit(progress: Progress) -> str:
-    """Gives a client that builds with BuildKit, installing Debian's if need be. Raises DockerUnavailable."""
+    """Return a client that builds with BuildKit, installing Debian's where there is none.
+
+    Raises:
+        DockerUnavailable: There is none, and none can be installed.
+    """
     missing = (
         "The docker client here cannot build with BuildKit. Install the buildx plugin (docs.docker.com/go/buildx)."
     )
@@ -356,7 +387,15 @@ def _must(command: Sequence[str], purpose: str, state_dir: Path) -> None:
 
 
 def check_disk(engine: DockerEngine, required_gib: float) -> None:
-    """Raises DockerUnavailable when the Docker root, if on this machine, has less than `required_gib` GiB free."""
+    """Check that the Docker root, where it is on this machine, has room.
+
+    Args:
+        engine: Whose root it is.
+        required_gib: Free space required, in GiB.
+
+    Raises:
+        DockerUnavailable: It has less.
+    """
     root = Path(engine.run("info", "--format", "{{.DockerRootDir}}").stdout.strip())
     if required_gib <= 0 or os.environ.get("DOCKER_HOST", "unix:").split(":")[0] != "unix" or not root.is_dir():
         return  # Docker Desktop and remote daemons keep their root elsewhere: not ours to see.

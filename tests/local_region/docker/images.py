@@ -48,8 +48,12 @@ class ImageError(RegionError):
 class ImageSpec:
     """What an image is built from.
 
-    repository: name of the image. dockerfile, paths: relative to the repository; paths are all that the build sees.
-    suite: Debian suite of the base image. wheels: patterns of wheels that come from pip's wheel folders if it has any.
+    Attributes:
+        repository: Name of the image.
+        dockerfile: Its path in this repository.
+        paths: All that the build sees, relative to this repository.
+        suite: Debian suite of the base image.
+        wheels: Patterns of wheels that come from pip's wheel folders if it has any.
     """
 
     repository: str
@@ -122,7 +126,15 @@ SPECS: Mapping[str, ImageSpec] = {
 
 @dataclass(frozen=True)
 class PushedImage:
-    """An image in the registry: manifest is the registry's own text, digest that text's sha256, as `sha256:...`."""
+    """An image in the registry.
+
+    Attributes:
+        repository: Its name there.
+        tag: Its tag.
+        digest: The manifest's SHA-256, as `sha256:...`.
+        manifest: The registry's own text.
+        media_type: The manifest's.
+    """
 
     repository: str
     tag: str
@@ -132,7 +144,7 @@ class PushedImage:
 
 
 def reference(spec: ImageSpec, root: Path = names.REPOSITORY_ROOT) -> str:
-    """Gives `repository:local-<hash>`; the hash is of all files that it is built from, with names and modes."""
+    """Return `repository:local-<hash>`; the hash is of all files that it is built from, with names and modes."""
     digest = hashlib.sha256(f"{spec.dockerfile}\n{spec.suite}\n".encode())
     for path in _files(spec, root):
         content = path.read_bytes()
@@ -157,16 +169,25 @@ def _files(spec: ImageSpec, root: Path) -> Iterator[Path]:
 
 
 def build_all(
-    engine: DockerEngine, progress: Progress, state_dir: Path, wanted: Collection[str] | None = None
+    engine: DockerEngine, progress: Progress, state_dir: Path, selected: Collection[str] | None = None
 ) -> dict[str, str]:
-    """Builds the wanted images that are not in the daemon yet; gives references: `{"engine": "repository:local-..."}`.
+    """Build images that are not in the daemon yet.
 
-    progress: called with one line for each image. state_dir: gets the logs, `build-NAME.log`. wanted: keys of SPECS,
-    all of them when it is None.
-    Raises ImageError with the end of the log when a build fails, BaseImageError when there is no base image,
-    docker_engine.DockerUnavailable when the disk is too full.
+    Args:
+        engine: Where they are built.
+        progress: Called with one line for each image.
+        state_dir: Gets the logs, `build-NAME.log`.
+        selected: Keys of SPECS; all of them when it is None.
+
+    Returns:
+        The selected images' references, such as `{"engine": "repository:local-..."}`.
+
+    Raises:
+        ImageError: A build failed; the message holds the end of its log.
+        BaseImageError: There is no base image.
+        DockerUnavailable: The disk is too full.
     """
-    references = {name: reference(spec) for name, spec in SPECS.items() if wanted is None or name in wanted}
+    references = {name: reference(spec) for name, spec in SPECS.items() if selected is None or name in selected}
     missing = [name for name in references if not _is_there(engine, references[name])]
     if missing:
         # A changed gateway needs next to nothing.
@@ -223,7 +244,7 @@ def _build(
 
 
 def _stage(spec: ImageSpec, context: Path, settings: PackageSettings) -> None:
-    """Puts what a build may see into a folder: its paths, and under `wheels/` what pip has at hand locally."""
+    """Put what a build may see into a folder: its paths, and under `wheels/` what pip has at hand locally."""
     for name in spec.paths:
         source, target = names.REPOSITORY_ROOT / name, context / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -241,7 +262,7 @@ def _stage(spec: ImageSpec, context: Path, settings: PackageSettings) -> None:
 
 
 def _secret_arguments(settings: PackageSettings, folder: Path) -> list[str]:
-    """Gives the build secrets: an index's address may hold a password, and a secret is in no layer and no history."""
+    """Return the build secrets' arguments: an index's address may hold a password, and a secret is in no layer."""
     files = {"pip-conf": settings.pip_conf(), "uv-config": settings.uv_toml()}
     arguments = []
     for name, content in files.items():
@@ -258,7 +279,7 @@ def _proxy_arguments() -> list[str]:
 
 
 def build_environment() -> dict[str, str]:
-    """Gives the environment in which `docker build` builds with BuildKit in the daemon, whatever this user has set."""
+    """Return the environment in which `docker build` builds with BuildKit in the daemon, whatever this user has set."""
     return {
         **os.environ,
         "DOCKER_BUILDKIT": "1",
@@ -270,7 +291,7 @@ def build_environment() -> dict[str, str]:
 
 
 def _remove_older(engine: DockerEngine, image: str) -> None:
-    """Removes earlier builds of an image, except those that a container still uses."""
+    """Remove earlier builds of an image, except those that a container still uses."""
     repository = image.partition(":")[0]
     listing = engine.run("images", "--format", "{{.Repository}}:{{.Tag}}", repository).stdout.split()
     for older in listing:
@@ -279,7 +300,7 @@ def _remove_older(engine: DockerEngine, image: str) -> None:
 
 
 def remove_all(engine: DockerEngine, progress: Progress) -> int:
-    """Removes every image that was built or tagged here, the base images too, except those in use; gives how many."""
+    """Remove every image that was built or tagged here, the base images too, except those in use; return how many."""
     ours = {spec.repository for spec in SPECS.values()} | {base_images.REPOSITORY}
     listing = engine.run("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
     removable = [image for image in listing if image.rpartition(":")[0].rpartition("/")[2] in ours]
@@ -298,11 +319,19 @@ def push(
     docker_config: Path,
     authority: Path,
 ) -> PushedImage:
-    """Pushes an image unless the registry has it under its tag; gives what the registry then holds.
+    """Push an image unless the registry has it under its tag, and return what the registry then holds.
 
-    image: reference in the daemon. registry: `host:port`, on this machine. repository: name in the registry.
-    docker_config: folder with the config.json that holds the log-in. authority: certificate authority of the registry.
-    Raises ImageError when it cannot be pushed.
+    Args:
+        engine: Whose image it is.
+        image: Its reference in the daemon.
+        registry: `host:port`, on this machine.
+        repository: The image's name in the registry.
+        progress: Called with a line when it is done.
+        docker_config: Folder with the config.json that holds the log-in.
+        authority: Certificate authority of the registry.
+
+    Raises:
+        ImageError: It cannot be pushed.
     """
     began = time.monotonic()
     tag = image.rpartition(":")[2]
@@ -335,7 +364,7 @@ def _daemon_address(engine: DockerEngine) -> str:
 
 
 class _RegistryClient:
-    """Reads manifests from a registry (the OCI distribution API), which no docker command gives unchanged."""
+    """A reader of manifests (the OCI distribution API), which no docker command returns unchanged."""
 
     def __init__(self, registry: str, docker_config: Path, authority: Path) -> None:
         self._registry = registry
@@ -343,7 +372,11 @@ class _RegistryClient:
         self._login = json.loads((docker_config / "config.json").read_text(encoding="utf-8"))["auths"][registry]["auth"]
 
     def manifest(self, repository: str, tag: str) -> PushedImage | None:
-        """Gives the image under a tag, None where there is none. Raises ImageError for any other answer."""
+        """Return the image under a tag; None where there is none.
+
+        Raises:
+            ImageError: The registry answers anything else.
+        """
         headers = {"Authorization": f"Basic {self._login}", "Accept": ", ".join(MANIFEST_TYPES)}
         connection = http.client.HTTPSConnection(self._registry, context=self._context, timeout=30)
         try:

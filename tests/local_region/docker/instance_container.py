@@ -38,14 +38,23 @@ class InstanceMachine(Machine):
     """The machine of a region's one instance: EC2 makes it with RunInstances and removes it with TerminateInstances."""
 
     def __init__(self, docker: str, state: RegionState) -> None:
-        """docker: path of the docker client; state: the region's."""
+        """Know the machine; make nothing.
+
+        Args:
+            docker: Path of the docker client.
+            state: The region's.
+        """
         super().__init__(docker, names.instance_container(state.name))
         self._engine = DockerEngine(docker, version="", started_by_us=False)
         self._state = state
         self._changing = threading.Lock()
 
     def create(self) -> None:
-        """Has the container run and its systemd booted; what is there already stays. Raises MachineError."""
+        """Start the container and boot its systemd; what is there already stays.
+
+        Raises:
+            MachineError: Docker refuses, or systemd does not boot in time.
+        """
         with self._changing:
             try:
                 ensure(self._engine, self._state, images.reference(images.SPECS["instance"]))
@@ -53,7 +62,11 @@ class InstanceMachine(Machine):
                 raise MachineError(str(error)) from error
 
     def remove(self) -> None:
-        """Removes the container and its volumes, as EBS volumes go with their instance. Raises MachineError."""
+        """Remove the container and its volumes, as EBS volumes go with their instance.
+
+        Raises:
+            MachineError: Docker refuses.
+        """
         with self._changing:
             self.stop()
             try:
@@ -63,17 +76,29 @@ class InstanceMachine(Machine):
 
 
 def remove(engine: DockerEngine, region: str) -> None:
-    """Removes a region's instance container and its volumes, if they are there. Raises DockerCommandError."""
+    """Remove a region's instance container and its volumes, where they are there.
+
+    Raises:
+        DockerCommandError: A volume is in use.
+    """
     containers.remove(engine, names.instance_container(region))
     volumes = [names.volume_name(region, purpose) for purpose in VOLUMES]
     engine.run("volume", "rm", "--force", *volumes)
 
 
 def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:
-    """Has the instance run and its systemd booted; gives what it did, such as `started`.
+    """Start the instance and boot its systemd; a container of an older image is replaced, and its volumes are kept.
 
-    A container of an older image is replaced; its volumes are kept.
-    Raises RegionError when Docker refuses the container, or when systemd does not boot in time.
+    Args:
+        engine: What it runs on.
+        state: The region's.
+        image: The instance's image.
+
+    Returns:
+        What was done: `was running`, `started`, `created` or `replaced`.
+
+    Raises:
+        RegionError: Docker refuses the container, or systemd does not boot in time.
     """
     chosen = state.choose_ports()
     container = names.instance_container(state.name)
@@ -96,7 +121,11 @@ def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:
 
 
 def _wait_until_booted(engine: DockerEngine, state: RegionState) -> None:
-    """Waits until sessions can be had. Raises RegionError with the container's last words when that takes too long."""
+    """Wait until sessions can be opened.
+
+    Raises:
+        RegionError: That takes too long; the message holds the end of the container's log.
+    """
     machine = Machine(engine.client, names.instance_container(state.name))
     deadline = time.monotonic() + BOOT_TIMEOUT_SECONDS
     while not machine.agent_is_active():
@@ -109,7 +138,11 @@ def _wait_until_booted(engine: DockerEngine, state: RegionState) -> None:
 
 
 def _require_api(engine: DockerEngine, state: RegionState, port: int) -> None:
-    """Raises RegionError when the instance does not reach the API server, as with a firewall in between."""
+    """Check that the instance reaches the API server.
+
+    Raises:
+        RegionError: It does not, as with a firewall in between.
+    """
     container = names.instance_container(state.name)
     url = f"http://127.0.0.1:{port}{names.API_STATUS_PATH}"
     if (
@@ -171,7 +204,7 @@ def _arguments(engine: DockerEngine, state: RegionState, settings: str) -> list[
 
 
 def _control_groups(engine: DockerEngine) -> list[str]:
-    """Gives the arguments by which systemd finds control groups that it may write to."""
+    """Return the arguments by which systemd finds control groups that it may write to."""
     if engine.run("info", "--format", "{{.CgroupVersion}}").stdout.strip() == "1":
         return ["--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"]
     return ["--cgroupns", "private"]

@@ -17,20 +17,26 @@ class Machine:
     """One instance container."""
 
     def __init__(self, docker: str, container: str) -> None:
-        """docker: path of the docker client; container: name of the instance container."""
+        """Know the container; start nothing.
+
+        Args:
+            docker: Path of the docker client.
+            container: The container's name.
+        """
         self._docker = docker
         self.container = container
         self._agent_answer: tuple[float, bool] = (0.0, False)
 
     def is_running(self) -> bool:
-        """Says whether the container runs (its systemd may still be booting)."""
+        """Return whether the container runs (its systemd may still be booting)."""
         result = self._run("container", "inspect", "--format", "{{.State.Running}}", self.container)
         return result.returncode == 0 and result.stdout.strip() == "true"
 
     def agent_is_active(self, max_age: float = 0.0) -> bool:
-        """Says whether the instance has booted so far that sessions can be had.
+        """Return whether the instance has booted so far that sessions can be opened.
 
-        max_age: seconds that an earlier answer may be old.
+        Args:
+            max_age: Seconds that an earlier answer may be old.
         """
         asked, answer = self._agent_answer
         if answer and time.monotonic() - asked < max_age:
@@ -40,15 +46,23 @@ class Machine:
         return active
 
     def end_session(self, session: str) -> None:
-        """Ends a session and what it runs, as AWS's agent does; no error if it has ended by itself."""
+        """End a session and what it runs, as AWS's agent does; no error if it has ended by itself."""
         self._run("exec", self.container, "/usr/local/sbin/fake-ssm-session", "--end", session)
 
     def start(self) -> None:
-        """Starts the container. Raises MachineError."""
+        """Start the container.
+
+        Raises:
+            MachineError: Docker cannot.
+        """
         self._must("start", self.container)
 
     def stop(self) -> None:
-        """Has systemd stop all units in order, and waits until the container is down. Raises MachineError."""
+        """Let systemd stop all units in order, and wait until the container is down.
+
+        Raises:
+            MachineError: Docker cannot.
+        """
         self._agent_answer = (0.0, False)
         self._must("stop", "--time", str(STOP_TIMEOUT_SECONDS), self.container)
 

@@ -20,10 +20,12 @@ CA_BUNDLE_IN_BUILD = "/run/secrets/ca-bundle"
 class PackageSettings:
     """pip's settings that a build needs as well; empty where pip has its defaults.
 
-    certificate: bundle of certificate authorities, where TLS is signed by another authority than the usual ones.
-    index_url, extra_index_urls: Python indexes, only those that are reached by HTTP.
-    trusted_hosts: hosts whose certificates pip does not check.
-    wheel_folders: local folders that pip looks for wheels in (`find-links`).
+    Attributes:
+        certificate: Bundle of certificate authorities, where TLS is signed by another than the usual ones.
+        index_url: Python index, only one that is reached by HTTP.
+        extra_index_urls: Further ones.
+        trusted_hosts: Hosts whose certificates pip does not check.
+        wheel_folders: Local folders that pip looks for wheels in (`find-links`).
     """
 
     certificate: Path | None = None
@@ -33,7 +35,7 @@ class PackageSettings:
     wheel_folders: tuple[Path, ...] = ()
 
     def pip_conf(self) -> str:
-        """Gives a pip.conf for use inside a build."""
+        """Return a pip.conf for use inside a build."""
         lines = ["[global]"]
         if self.certificate:
             lines.append(f"cert = {CA_BUNDLE_IN_BUILD}")
@@ -46,7 +48,7 @@ class PackageSettings:
         return "\n".join(lines) + "\n"
 
     def uv_toml(self) -> str:
-        """Gives a uv.toml for use inside a build. JSON's strings and lists are TOML's as well."""
+        """Return a uv.toml for use inside a build. JSON's strings and lists are TOML's as well."""
         lines = []
         if self.index_url:
             lines.append(f"index-url = {json.dumps(self.index_url)}")
@@ -57,13 +59,13 @@ class PackageSettings:
         return "\n".join(lines) + "\n"
 
     def find_wheels(self, patterns: Sequence[str]) -> list[Path]:
-        """Gives the wheels in the wheel folders whose names match one of the patterns (shell style)."""
+        """Return the wheels in the wheel folders whose names match one of the patterns (shell style)."""
         found = [path for folder in self.wheel_folders if folder.is_dir() for path in sorted(folder.iterdir())]
         return [path for path in found if any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns)]
 
 
 def of_this_machine() -> PackageSettings:
-    """Gives the settings that pip reports on this machine; empty ones where there is no pip."""
+    """Return the settings that pip reports on this machine; empty ones where there is no pip."""
     pip = shutil.which("pip3") or shutil.which("pip")
     commands = [[sys.executable, "-m", "pip", "config", "list"]] + ([[pip, "config", "list"]] if pip else [])
     for command in commands:
@@ -74,7 +76,7 @@ def of_this_machine() -> PackageSettings:
 
 
 def parse(lines: Iterable[str]) -> PackageSettings:
-    """Reads `pip config list`: lines of `section.key='value'`; `:env:` (the environment) wins over the files."""
+    """Read `pip config list`: lines of `section.key='value'`; `:env:` (the environment) wins over the files."""
     values = _effective(lines)
     certificate = Path(values["cert"]) if values.get("cert") else None
     return PackageSettings(

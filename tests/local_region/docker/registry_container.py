@@ -18,9 +18,16 @@ READY_TIMEOUT_SECONDS = 30
 
 
 def ensure(engine: DockerEngine, state: RegionState, port: int, image: str) -> None:
-    """Has the registry run on 127.0.0.1:`port` of this machine and under ECR's name in the region's network.
+    """Start the registry on 127.0.0.1 of this machine and under ECR's name in the region's network, and wait for it.
 
-    Raises RegionError when the registry does not answer in time.
+    Args:
+        engine: What it runs on.
+        state: The region's.
+        port: Its port on this machine.
+        image: The registry's image.
+
+    Raises:
+        RegionError: It does not answer in time.
     """
     renewed = certificates.ensure(state.certificates, names.ECR_HOST, state.name)
     write_login(state, port)
@@ -48,14 +55,14 @@ def _create(engine: DockerEngine, state: RegionState, port: int, image: str, set
 
 
 def write_login(state: RegionState, port: int) -> None:
-    """Writes the registry's log-in where `docker --config` finds it, so that nobody has to log in to push."""
+    """Write the registry's log-in where `docker --config` finds it, so that nobody has to log in to push."""
     token = base64.b64encode(f"{names.ECR_USER}:{names.ECR_PASSWORD}".encode()).decode()
     content = {"auths": {f"127.0.0.1:{port}": {"auth": token}}}
     (state.docker_config / "config.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def trouble(state: RegionState, port: int) -> str:
-    """Asks the registry, trusting its authority and knowing the password; gives what is wrong, or nothing."""
+    """Ask the registry, with its authority and its password; return what is wrong, or nothing."""
     context = ssl.create_default_context(cafile=str(state.certificates / "ca.crt"))
     connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=2)
     token = base64.b64encode(f"{names.ECR_USER}:{names.ECR_PASSWORD}".encode()).decode()
@@ -70,7 +77,11 @@ def trouble(state: RegionState, port: int) -> str:
 
 
 def wait_until_ready(engine: DockerEngine, state: RegionState, port: int) -> None:
-    """Waits until the registry answers. Raises RegionError with the end of its log when that takes too long."""
+    """Wait until the registry answers.
+
+    Raises:
+        RegionError: That takes too long; the message holds the end of its log.
+    """
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while wrong := trouble(state, port):
         if time.monotonic() > deadline:

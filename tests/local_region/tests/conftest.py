@@ -16,7 +16,7 @@ __all__ = ["Api", "FakeMachine"]
 
 @pytest.fixture
 def state(tmp_path: Path) -> RegionState:
-    """The state of a region in a folder of its own."""
+    """Return the state of a region in a folder of its own."""
     state = RegionState("unit", root=tmp_path)
     state.prepare()
     return state
@@ -24,13 +24,13 @@ def state(tmp_path: Path) -> RegionState:
 
 @pytest.fixture(scope="session")
 def _moto() -> DomainDispatcherApplication:
-    """moto's application: made once, for it costs more than all the rest; the fixture below empties its memory."""
+    """Return moto's application, made once: that costs more than all the rest. `api` empties its memory."""
     return DomainDispatcherApplication(create_backend_app)
 
 
 @pytest.fixture
 def api(state: RegionState, monkeypatch: pytest.MonkeyPatch, _moto: DomainDispatcherApplication) -> Iterator[Api]:
-    """A fresh API server on a free port, with nothing seeded."""
+    """Serve a fresh API on a free port, with nothing seeded."""
     for variable in ("AWS_CA_BUNDLE", "HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds, at every reset
@@ -40,7 +40,7 @@ def api(state: RegionState, monkeypatch: pytest.MonkeyPatch, _moto: DomainDispat
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A folder shaped as the small model is."""
+    """Make a folder shaped as the small model is."""
     for part in ("base", "adapter"):
         (tmp_path / "model" / part).mkdir(parents=True)
         (tmp_path / "model" / part / "config.json").write_text("{}", encoding="ascii")

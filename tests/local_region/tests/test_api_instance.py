@@ -19,7 +19,7 @@ from tests.local_region.faults import Faults
 
 @pytest.fixture
 def instance(api: Api) -> str:
-    """The id of the account's instance, everything seeded."""
+    """Seed the account and return its instance's id."""
     return api.account.seed(api.state)
 
 

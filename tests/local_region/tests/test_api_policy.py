@@ -28,7 +28,7 @@ ALLOWED = [
 
 @pytest.fixture
 def instance(api: Api, monkeypatch: pytest.MonkeyPatch) -> Account:
-    """The account as the instance sees it, with a role that may do three things; an object is in each bucket."""
+    """Return the account as the instance sees it, with a role that may do three things; an object is in each bucket."""
     api.account.seed(api.state)
     for bucket, key in ((names.MODELS_BUCKET, "small/a"), (names.MODELS_BUCKET, "b"), (names.TRANSFER_BUCKET, "c")):
         api.client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")

@@ -37,7 +37,7 @@ def region(tmp_path: Path) -> LocalRegion:
 
 @pytest.fixture
 def anothers(tmp_path: Path) -> FakeEngine:
-    """An engine with the container of another copy, which is there."""
+    """Return an engine with the container of another copy, which is there."""
     other = RegionState("unit", tmp_path / "other/.local-region")
     other.prepare()
     other.save_ports(Ports(1, 2, 3))

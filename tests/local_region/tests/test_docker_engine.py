@@ -15,7 +15,7 @@ USER = 1000
 
 
 def fake_client(folder: Path, script: str) -> str:
-    """Writes a fake docker client, a shell script; gives its path."""
+    """Write a fake docker client, a shell script, and return its path."""
     client = folder / "docker"
     client.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     client.chmod(0o755)
@@ -24,7 +24,7 @@ def fake_client(folder: Path, script: str) -> str:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A Debian machine without Docker, with root as its user; gives the folder that is PATH."""
+    """Set up a Debian machine without Docker, with root as its user; return the folder that is PATH."""
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setattr(docker_engine, "PACKAGED_CLIENT", tmp_path / "no-packaged-client")

@@ -22,7 +22,7 @@ SPEC = ImageSpec(repository="example", dockerfile="docker/Dockerfile", paths=("d
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository with what SPEC is built from."""
+    """Make a repository with what SPEC is built from."""
     for name, content in {"docker/Dockerfile": "FROM base\n", "app/a.py": "a = 1\n", "app/sub/b.py": "b = 2\n"}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content, encoding="utf-8")

@@ -25,7 +25,7 @@ def test_a_taken_port_is_named_with_its_holder_and_the_option() -> None:
         with pytest.raises(RegionError) as caught:
             ports.require_free(port, "the test", "--test-port")
     message = str(caught.value)
-    assert f"Port {port} on 127.0.0.1, wanted for the test, is taken" in message
+    assert f"Port {port} on 127.0.0.1, needed for the test, is taken" in message
     assert "--test-port PORT" in message
     if sys.platform == "linux":
         assert f"by process {os.getpid()} (" in message

@@ -41,7 +41,7 @@ class Probe:
         self.instance = ""
 
     def up(self) -> float:
-        """Runs `up`; gives the seconds that it took."""
+        """Run `up` and return the seconds that it took."""
         began = time.monotonic()
         self.lines.clear()
         self.instance = self.region.up()
@@ -50,7 +50,7 @@ class Probe:
 
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
-    """A region of its own, with a made-up model; removed at the end."""
+    """Make a region of its own, with a made-up model; remove it at the end."""
     model = tmp_path_factory.mktemp("model")
     for part in ("base", "adapter"):
         (model / part).mkdir()
@@ -67,7 +67,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
 
 
 def _left_over() -> str:
-    """Gives what of the region is still in Docker; empty when the Docker Engine was stopped with it."""
+    """Return what of the region is still in Docker; empty when the Docker Engine was stopped with it."""
     try:
         engine = docker_engine.connect()
     except docker_engine.DockerUnavailable:
@@ -94,7 +94,7 @@ def _state(probe: Probe) -> str:
 
 
 def _ansible(probe: Probe, module: str, arguments: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Runs one module on the instance through the connection plugin of production."""
+    """Run one module on the instance through the connection plugin of production."""
     variables: dict[str, Any] = {
         "ansible_connection": "amazon.aws.aws_ssm",
         "ansible_aws_ssm_bucket_name": names.TRANSFER_BUCKET,
@@ -138,7 +138,7 @@ def test_a_taken_port_is_said_before_anything_is_made() -> None:
         region = LocalRegion("probe-taken", ports=Ports(api=1, registry=2, gateway=taken), steps=Steps(lines.append))
         try:
             with pytest.raises(
-                RegionError, match=rf"Port {taken} on 127.0.0.1, wanted for the gateway, .*--gateway-port"
+                RegionError, match=rf"Port {taken} on 127.0.0.1, needed for the gateway, .*--gateway-port"
             ):
                 region.up()
         finally:

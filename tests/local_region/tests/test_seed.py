@@ -106,6 +106,6 @@ def test_ecr_keeps_the_digest_of_the_registry(api: Api) -> None:
         repository=names.GATEWAY_REPOSITORY, tag="t1", digest=digest, manifest=manifest, media_type=media_type
     )
     for _ in range(2):
-        api.account.tell_ecr(image)
+        api.account.register_in_ecr(image)
     described = api.client("ecr").describe_images(repositoryName=names.GATEWAY_REPOSITORY)["imageDetails"]
     assert [(each["imageDigest"], each["imageTags"]) for each in described] == [(digest, ["t1"])]

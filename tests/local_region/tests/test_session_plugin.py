@@ -21,7 +21,7 @@ DOCKER = '#!/bin/sh\ncase "$1" in container) cat "$(dirname "$0")/running" ;; ex
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A PATH with the fake docker in front; its instance runs."""
+    """Return a PATH with the fake docker in front; its instance runs."""
     folder = tmp_path / "fake-docker"
     folder.mkdir()
     (folder / "docker").write_text(DOCKER, encoding="ascii")

@@ -15,7 +15,11 @@ TAG_PREFIX = "packages-"
 
 
 def build(engine: DockerEngine, base: str) -> str:
-    """Gives the image made from the instance's; builds it when it is not in the daemon. Raises RegionError."""
+    """Return the image made from the instance's, built when it is not in the daemon.
+
+    Raises:
+        RegionError: It could not be built.
+    """
     digest = hashlib.sha256(base.encode())
     for path in sorted(path for path in FOLDER.rglob("*") if path.is_file() and path.suffix != ".pyc"):
         digest.update(f"{path.relative_to(FOLDER)}\n".encode() + path.read_bytes())

@@ -30,7 +30,14 @@ def _environment(api: Api, more: Mapping[str, str]) -> dict[str, str]:
 
 
 def play(api: Api, name: str, *arguments: str, **variables: str) -> PlaybookRun:
-    """Runs `ansible-playbook playbooks/NAME.yml ARGUMENTS...` where nobody can type; variables: of its environment."""
+    """Run `ansible-playbook playbooks/NAME.yml ARGUMENTS...` where nobody can type.
+
+    Args:
+        api: The account.
+        name: The playbook's.
+        arguments: Of ansible-playbook.
+        variables: Added to its environment.
+    """
     started = time.monotonic()
     result = subprocess.run(
         [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", *arguments],
@@ -47,7 +54,17 @@ def play(api: Api, name: str, *arguments: str, **variables: str) -> PlaybookRun:
 
 
 def play_in_a_terminal(api: Api, name: str, *arguments: str, typed: Mapping[str, str]) -> PlaybookRun:
-    """Does so in a terminal of its own. typed: what to type once a text is seen. Raises TimeoutError."""
+    """Run it in a terminal of its own.
+
+    Args:
+        api: The account.
+        name: The playbook's.
+        arguments: Of ansible-playbook.
+        typed: What to type once a text is seen.
+
+    Raises:
+        TimeoutError: It does not end.
+    """
     started = time.monotonic()
     master, slave = pty.openpty()
     process = subprocess.Popen(
@@ -89,5 +106,5 @@ def _converse(master: int, process: subprocess.Popen[bytes], typed: dict[str, st
 
 
 def _is_raw(terminal: int) -> bool:
-    """Says whether a program reads key by key, as a prompt does."""
+    """Return whether a program reads key by key, as a prompt does."""
     return not termios.tcgetattr(terminal)[3] & termios.ICANON

@@ -29,7 +29,7 @@ IN_THE_REGION = {
 
 @pytest.fixture
 def empty() -> Iterator[LocalRegion]:
-    """A region of its own whose account is empty; a fake serves as the engine, so that no model need be loaded."""
+    """Make a region whose account is empty; a fake serves as the engine, so that no model need be loaded."""
     with LocalRegion("empty", engine="stand-in", empty_account=True).fresh() as region:
         yield region
 

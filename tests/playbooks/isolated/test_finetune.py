@@ -42,7 +42,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegion]:
-    """A region with the trainer's image and synthetic notes, in which a stand-in of the engine serves."""
+    """Make a region with the trainer's image and synthetic notes, in which a stand-in of the engine serves."""
     data = tmp_path_factory.mktemp("data")
     for name, count, seed in (("train", 240, 1), ("validation", VALIDATION_NOTES, 2)):
         (data / f"{name}.jsonl").write_bytes(notes(count, seed))

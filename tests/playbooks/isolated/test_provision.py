@@ -39,14 +39,14 @@ Holdings = dict[str, set[str]]
 
 
 def tags_of(listed: Any) -> dict[str, str]:
-    """The tags of any AWS answer, by key."""
+    """Return the tags of any AWS answer, by key."""
     if isinstance(listed, dict):
         return listed
     return {each.get("Key", each.get("key")): each.get("Value", each.get("value")) for each in listed}
 
 
 def holdings(api: Api) -> Holdings:
-    """The names of what the account has, by kind."""
+    """Return the names of what the account has, by kind."""
     iam, ec2 = api.client("iam"), api.client("ec2")
     reservations = ec2.describe_instances()["Reservations"]
     instances = [each for reservation in reservations for each in reservation["Instances"]]
@@ -64,7 +64,7 @@ def holdings(api: Api) -> Holdings:
 
 
 def parameters(api: Api) -> dict[str, str]:
-    """The settings, by name below the path."""
+    """Return the settings, by name below the path."""
     pages = api.client("ssm").get_paginator("get_parameters_by_path").paginate(Path="/slm-ft-serving", Recursive=True)
     found = {each["Name"]: each["Value"] for page in pages for each in page["Parameters"]}
     return {name.removeprefix("/slm-ft-serving/"): value for name, value in found.items()}
@@ -94,7 +94,7 @@ def fill_with_what_is_not_ours(api: Api) -> None:
 
 @contextmanager
 def empty_account(folder: Path) -> Iterator[Api]:
-    """An account with nothing in it."""
+    """Serve an account with nothing in it."""
     state = RegionState("unit", root=folder)
     state.prepare()
     with pytest.MonkeyPatch.context() as patch:
@@ -147,7 +147,7 @@ class Life:
 
 @pytest.fixture(scope="module")
 def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
-    """An account from empty over provisioned to removed; each step's outcome is kept, and the tests look at that."""
+    """Take an account from empty over provisioned to removed; the tests look at each step's outcome."""
     life, folder = Life(), tmp_path_factory.mktemp("account")
     with empty_account(folder) as api:
         api.account.seed(api.state)
@@ -183,7 +183,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
 
 
 def describe(api: Api) -> dict[str, Any]:
-    """What AWS says of all that provision.yml made."""
+    """Return what AWS reports of all that provision.yml made."""
     iam, ec2, s3 = api.client("iam"), api.client("ec2"), api.client("s3")
     chosen = [{"Name": "tag:ManagedBy", "Values": [OURS["ManagedBy"]]}]
     instance = ec2.describe_instances(Filters=chosen)["Reservations"][0]["Instances"][0]
@@ -416,7 +416,7 @@ class Adoption:
 
 @pytest.fixture(scope="module")
 def adoption(tmp_path_factory: pytest.TempPathFactory) -> Adoption:
-    """An instance adopted and given back, by an operator who types: a secret, then the confirmation."""
+    """Adopt an instance and give it back, as an operator who types: a secret, then the confirmation."""
     with empty_account(tmp_path_factory.mktemp("adoption")) as api:
         instance = start_stranger(api, KeyName="a-key-pair")
 

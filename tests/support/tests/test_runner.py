@@ -40,7 +40,7 @@ def test_message_is_that_of_the_last_failure() -> None:
 
 
 def probed(*statuses: int) -> Prober:
-    """A prober that asked once a second and got an answer after a tenth."""
+    """Return a prober that asked once a second and got an answer after a tenth."""
     prober = Prober.__new__(Prober)
     prober.probes = [Probe(float(at), at + 0.1, status) for at, status in enumerate(statuses)]
     return prober
