@@ -32,13 +32,13 @@ WAIT_FOR_LAYER = (
 )
 
 
-def test_tag_that_ecr_does_not_know(region: LocalRegion, begin: Begin) -> None:
+def test_image_tag_missing_in_ecr(region: LocalRegion, begin: Begin) -> None:
     with begin("image missing: no such tag in ECR") as drill:
         run = run_playbook(region, "deploy", "-e", "images_gateway_tag=no-such-tag")
         drill.failed(run, "no-such-tag", names.GATEWAY_REPOSITORY)
 
 
-def test_image_that_the_registry_does_not_have(region: LocalRegion, begin: Begin) -> None:
+def test_image_missing_in_the_registry(region: LocalRegion, begin: Begin) -> None:
     """ECR knows the tag, so that the deployment gets as far as the pull."""
     manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": []})
     digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"

@@ -35,7 +35,7 @@ def test_missing_secret(region: LocalRegion, begin: Begin) -> None:
         drill.failed(run_playbook(region, "deploy"), names.SECRET_GATEWAY_API_KEYS, "does not exist")
 
 
-def test_denied_secret(region: LocalRegion, begin: Begin) -> None:
+def test_access_to_the_secret_denied(region: LocalRegion, begin: Begin) -> None:
     region.faults.switch_on("deny", "GetSecretValue")
     with begin("access to the secret denied") as drill:
         run = run_playbook(region, "deploy")

@@ -102,5 +102,5 @@ def test_containers_are_bounded_and_restarted(serving: LocalRegion) -> None:
     assert found["gateway"]["Config"]["User"] not in {"", "0", "root"}
 
 
-def test_verify_says_that_the_running_release_is_good(serving: LocalRegion) -> None:
+def test_verify_reports_the_running_release_as_good(serving: LocalRegion) -> None:
     assert run_playbook(serving, "verify").must_succeed().changed == 0

@@ -48,7 +48,7 @@ def touched(region: LocalRegion) -> str:
     return str(found) + "".join(each["Key"] for each in objects)
 
 
-def test_all_problems_are_told_in_one_run_and_nothing_was_touched(unready: LocalRegion) -> None:
+def test_preflight_reports_all_problems_in_one_run_and_touches_nothing(unready: LocalRegion) -> None:
     run = run_playbook(unready, "deploy", "-e", json.dumps(TOO_MUCH | UNKNOWN_TAGS))
     assert run.returncode != 0
     told = problems(run)
@@ -70,7 +70,7 @@ def test_all_problems_are_told_in_one_run_and_nothing_was_touched(unready: Local
     assert touched(unready) == ""
 
 
-def test_stopped_instance_is_not_started_in_vain(bare: LocalRegion) -> None:
+def test_problems_of_the_account_are_reported_without_starting_the_instance(bare: LocalRegion) -> None:
     ec2 = bare.client("ec2")
     instance = bare.up()
     ec2.stop_instances(InstanceIds=[instance])

@@ -42,7 +42,7 @@ def assert_serving(region: LocalRegion, release: str) -> None:
     assert {field: answer[field] for field in note["expected"]} == note["expected"]
 
 
-def test_back_and_a_rollback_that_fails(serving: LocalRegion) -> None:
+def test_rollback_serves_the_release_before_and_a_failing_one_changes_nothing(serving: LocalRegion) -> None:
     first = current(serving)
     extra = json.dumps({"inference_stack_gateway_environment": {"GATEWAY_MAX_QUEUE": "77"}})
     run_playbook(serving, "deploy", "-e", extra).must_succeed()

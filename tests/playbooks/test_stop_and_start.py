@@ -17,7 +17,7 @@ STOP_SESSIONS = 3
 REQUESTS_IN_FLIGHT = 12
 
 
-def test_stop_twice_then_start(serving: LocalRegion) -> None:
+def test_stop_may_be_repeated_and_start_serves_again(serving: LocalRegion) -> None:
     release = serving.exec("readlink /opt/slm-ft-serving/current").stdout
 
     stopped = run_playbook(serving, "stop").must_succeed()

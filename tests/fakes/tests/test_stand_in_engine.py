@@ -79,7 +79,7 @@ def test_golden_notes_are_answered_right(start: Start) -> None:
         assert b"".join(token for token, _ in completion.tokens).decode() == completion.text
 
 
-def test_stream_comes_to_the_same(start: Start) -> None:
+def test_stream_and_whole_answer_are_the_same(start: Start) -> None:
     url = start("")
     text = TASK["golden"][0]["text"]
     growing = GrowingCompletion()

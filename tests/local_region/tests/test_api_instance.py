@@ -72,7 +72,7 @@ def test_a_start_brings_the_machine_back_and_it_is_online_only_when_booted(api: 
     assert _ping(api, instance) == "Online"
 
 
-def test_stop_and_start_may_be_said_twice(api: Api, instance: str) -> None:
+def test_stop_and_start_may_be_repeated(api: Api, instance: str) -> None:
     api.client("ec2").start_instances(InstanceIds=[instance])
     assert _state(api, instance) == "running"
     api.client("ec2").stop_instances(InstanceIds=[instance])
@@ -147,7 +147,7 @@ def _metadata(api: Api, path: str, *, token: str | None = None, put: bool = Fals
     return content.decode()
 
 
-def test_the_metadata_service_tells_who_the_instance_is_to_who_has_a_token(api: Api, instance: str) -> None:
+def test_metadata_service_answers_only_with_a_token(api: Api, instance: str) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401") as refused:
         _metadata(api, "meta-data/instance-id")
     refused.value.close()
@@ -158,7 +158,7 @@ def test_the_metadata_service_tells_who_the_instance_is_to_who_has_a_token(api: 
     assert INSTANCE_ACCESS_KEY in _metadata(api, f"meta-data/iam/security-credentials/{role}", token=token)
 
 
-def test_faults_of_a_start(api: Api, instance: str) -> None:
+def test_fault_instance_start_refuses_delays_or_isolates_the_instance(api: Api, instance: str) -> None:
     faults = Faults(api.state.faults)
     api.client("ec2").stop_instances(InstanceIds=[instance])
     _wait_for(lambda: _state(api, instance) == "stopped")
@@ -192,7 +192,7 @@ def test_an_unknown_fault_is_refused(api: Api) -> None:
         Faults(api.state.faults).switch_on("meteorite", "1")
 
 
-def test_a_new_instance_brings_its_machine_and_takes_it_along_when_it_goes(api: Api) -> None:
+def test_machine_comes_and_goes_with_its_instance(api: Api) -> None:
     api.machine.running = False
     made = api.account.seed(api.state)
     _wait_for(lambda: _state(api, made) == "running")

@@ -38,7 +38,7 @@ def instance(api: Api, monkeypatch: pytest.MonkeyPatch) -> Account:
     return Account(api.account.endpoint)
 
 
-def test_what_the_policies_allow_is_answered(instance: Account) -> None:
+def test_calls_that_the_roles_policies_allow_are_answered(instance: Account) -> None:
     assert instance.client("secretsmanager").get_secret_value(SecretId=names.SECRET_HF_TOKEN)["SecretString"]
     assert instance.client("s3").list_objects_v2(Bucket=names.MODELS_BUCKET)["KeyCount"] == 2
     assert instance.client("s3").get_object(Bucket=names.MODELS_BUCKET, Key="small/a")["Body"].read() == b"x"
@@ -56,7 +56,7 @@ def test_what_the_policies_allow_is_answered(instance: Account) -> None:
         ("ec2", "describe_instances", {}, "UnauthorizedOperation"),
     ],
 )
-def test_what_they_do_not_allow_is_refused(
+def test_calls_that_the_roles_policies_do_not_allow_are_refused(
     instance: Account, service: str, operation: str, arguments: dict[str, Any], code: str
 ) -> None:
     with pytest.raises(botocore.exceptions.ClientError) as refused:

@@ -35,18 +35,20 @@ def _handshake(folder: Path, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", [names.ECR_HOST, "127.0.0.1", "localhost"])
-def test_a_strict_client_accepts_it_under_each_name(host: str, tmp_path: Path) -> None:
+def test_strict_client_accepts_the_certificate_under_each_name(host: str, tmp_path: Path) -> None:
     assert certificates.ensure(tmp_path, names.ECR_HOST, "unit")
     _handshake(tmp_path, host)
 
 
-def test_no_other_name_is_accepted(tmp_path: Path) -> None:
+def test_certificate_is_refused_under_another_name(tmp_path: Path) -> None:
     certificates.ensure(tmp_path, names.ECR_HOST, "unit")
     with pytest.raises(ssl.SSLCertVerificationError):
         _handshake(tmp_path, "registry.example.org")
 
 
-def test_it_is_made_once_and_again_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificate_is_made_once_and_renewed_before_it_expires(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     certificates.ensure(tmp_path, names.ECR_HOST, "unit")
     before = (tmp_path / "registry.crt").read_bytes()
     assert not certificates.ensure(tmp_path, names.ECR_HOST, "unit")
@@ -55,6 +57,6 @@ def test_it_is_made_once_and_again_before_it_ends(tmp_path: Path, monkeypatch: p
     assert (tmp_path / "registry.crt").read_bytes() != before
 
 
-def test_the_key_is_private(tmp_path: Path) -> None:
+def test_key_of_the_certificate_is_private(tmp_path: Path) -> None:
     certificates.ensure(tmp_path, names.ECR_HOST, "unit")
     assert (tmp_path / "registry.key").stat().st_mode & 0o777 == 0o600

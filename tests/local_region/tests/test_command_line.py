@@ -36,14 +36,14 @@ def test_status_of_a_region_that_is_not_there_is_exit_1(capsys: pytest.CaptureFi
     assert capsys.readouterr().out.split() == ["region", "absent"]
 
 
-def test_env_of_a_region_that_is_not_there_says_how_to_make_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_env_of_a_region_that_is_not_there_explains_how_to_make_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main(["env", "--name", "nowhere"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "python -m tests.local_region up --name nowhere" in captured.err
 
 
-def test_an_engine_that_cannot_be_had_is_said_in_its_own_words(
+def test_missing_docker_engine_is_reported_in_its_own_words(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:

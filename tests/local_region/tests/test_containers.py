@@ -57,7 +57,7 @@ def test_what_a_deleted_copy_left_is_removed(region: LocalRegion, tmp_path: Path
     assert engine.removed == ["registry-id"]
 
 
-def test_its_own_region_is_kept(region: LocalRegion) -> None:
+def test_up_keeps_its_own_region(region: LocalRegion) -> None:
     engine: Any = FakeEngine(region.state.folder)
     region._require_own(engine)
     assert engine.removed == []
@@ -69,7 +69,7 @@ def test_down_leaves_the_region_of_another_copy_alone(region: LocalRegion, anoth
     assert anothers.removed == []
 
 
-def test_down_removes_its_own(region: LocalRegion) -> None:
+def test_down_removes_its_own_region(region: LocalRegion) -> None:
     engine: Any = FakeEngine(region.state.folder)
     assert region._remove_containers(engine) == "1 removed"
     assert engine.removed == ["registry-id"]

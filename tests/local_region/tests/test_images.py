@@ -29,7 +29,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_tag_is_the_same_for_the_same_contents(repository: Path) -> None:
+def test_image_tag_is_the_same_for_the_same_contents(repository: Path) -> None:
     first = images.reference(SPEC, repository)
     assert re.fullmatch(r"example:local-[0-9a-f]{12}", first)
     cache = repository / "app/__pycache__"
@@ -40,7 +40,7 @@ def test_tag_is_the_same_for_the_same_contents(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["content", "name", "mode", "new file", "dockerfile"])
-def test_tag_changes_with_every_input(repository: Path, change: str) -> None:
+def test_image_tag_changes_with_every_input(repository: Path, change: str) -> None:
     first = images.reference(SPEC, repository)
     source = repository / "app/a.py"
     if change == "content":
@@ -56,7 +56,7 @@ def test_tag_changes_with_every_input(repository: Path, change: str) -> None:
     assert images.reference(SPEC, repository) != first
 
 
-def test_missing_input_is_named(repository: Path) -> None:
+def test_missing_input_of_an_image_is_named(repository: Path) -> None:
     (repository / "app/a.py").unlink()
     (repository / "app/sub/b.py").unlink()
     (repository / "app/sub").rmdir()
@@ -133,7 +133,7 @@ def test_pips_settings_are_read_as_pip_means_them(settings: PackageSettings, tmp
     )
 
 
-def test_settings_reach_pip_and_uv(settings: PackageSettings) -> None:
+def test_package_settings_reach_pip_and_uv(settings: PackageSettings) -> None:
     assert settings.pip_conf().splitlines() == [
         "[global]",
         "cert = /run/secrets/ca-bundle",
@@ -232,7 +232,7 @@ def test_mirrors_are_the_machines_own() -> None:
 
 @pytest.mark.region
 def test_production_engine_builds_on_a_stand_in() -> None:
-    """vLLM's own image is behind a registry, so the CPU build stands in for it: all but the FROM line is tried."""
+    """The image of vLLM is behind a registry, so the CPU build stands in for it: all but the FROM line is tried."""
     folder = names.REPOSITORY_ROOT / "docker/vllm"
     tag = "slm-ft-serving-vllm:production-test"
     with docker_locked(lambda: None):
@@ -251,7 +251,9 @@ def test_production_engine_builds_on_a_stand_in() -> None:
         assert production[key] == cpu[key], key
 
 
-def test_no_registry_and_no_debian_says_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_base_image_without_registry_and_debian_reports_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = tmp_path / "docker"
     client.write_text("#!/bin/sh\necho no such host >&2\nexit 1\n", encoding="utf-8")
     client.chmod(0o755)

@@ -10,7 +10,7 @@ from tests.local_region import ports
 from tests.local_region.errors import RegionError
 
 
-def test_a_free_port_is_no_trouble() -> None:
+def test_free_port_is_accepted() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]

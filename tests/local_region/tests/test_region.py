@@ -129,7 +129,7 @@ def test_up_again_is_quick_and_keeps_the_instance(probe: Probe) -> None:
     assert any(line.startswith("Region probe is up") for line in probe.lines)
 
 
-def test_a_taken_port_is_said_before_anything_is_made() -> None:
+def test_taken_port_is_reported_before_anything_is_made() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         held.listen()

@@ -35,7 +35,7 @@ def test_everything_is_there_and_seeding_again_changes_nothing(api: Api) -> None
     }
 
 
-def test_what_a_person_changed_stays(api: Api) -> None:
+def test_seeding_keeps_what_a_person_changed(api: Api) -> None:
     api.account.seed(api.state)
     api.account.put_parameters({"engine/max-model-len": "512", "engine/accelerator": "gpu"}, overwrite=True)
     api.account.seed(api.state)
@@ -61,7 +61,7 @@ def test_the_model_is_uploaded_once_and_follows_its_folder(api: Api, model: Path
     assert uploaded == b'{"a": 1}'
 
 
-def test_without_a_model_it_says_what_is_missing(api: Api, tmp_path: Path) -> None:
+def test_missing_model_is_reported(api: Api, tmp_path: Path) -> None:
     with pytest.raises(RegionError, match="no small model to upload"):
         api.account.upload_model(tmp_path / "nowhere")
 

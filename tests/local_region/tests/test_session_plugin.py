@@ -41,7 +41,7 @@ def _run(state: RegionState, path: str, said: str, number: int = 7) -> subproces
     return subprocess.run(command, input=said, capture_output=True, text=True, check=False, env=environment, timeout=20)
 
 
-def test_it_names_the_session_runs_what_it_is_told_and_records_the_output(state: RegionState, path: str) -> None:
+def test_session_plugin_names_the_session_runs_its_input_and_records_the_output(state: RegionState, path: str) -> None:
     result = _run(state, path, "echo one; echo two >&2\n")
     assert result.returncode == 0
     assert "Starting session with SessionId: local-region-abc\n" in result.stdout
@@ -65,7 +65,7 @@ def test_another_endpoint_than_the_local_region_is_refused() -> None:
     assert "serves the local region alone" in result.stderr
 
 
-def test_it_has_a_version_as_aws_own_has() -> None:
+def test_session_plugin_has_a_version_as_aws_own_has() -> None:
     result = subprocess.run([PLUGIN, "--version"], capture_output=True, text=True, check=True)
     assert result.stdout.startswith("1.2.")
 
@@ -80,7 +80,7 @@ def test_a_dropped_session_breaks_off_after_so_many_bytes(
     assert result.stdout.endswith("one\n" if breaks else "three\n")
 
 
-def test_latency_delays_the_opening(state: RegionState, path: str) -> None:
+def test_latency_delays_the_opening_of_a_session(state: RegionState, path: str) -> None:
     Faults(state.faults).switch_on("session-latency", "0.5")
     began = time.monotonic()
     _run(state, path, "true\n")

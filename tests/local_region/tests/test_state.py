@@ -36,7 +36,7 @@ def test_a_state_file_cut_short_counts_as_none(tmp_path: Path) -> None:
     assert state.load_ports() is None
 
 
-def test_two_commands_take_turns(state: RegionState) -> None:
+def test_two_commands_for_one_region_take_turns(state: RegionState) -> None:
     order: list[str] = []
     told = threading.Event()
 
@@ -53,5 +53,5 @@ def test_two_commands_take_turns(state: RegionState) -> None:
     assert order == ["first", "second"]
 
 
-def test_the_folder_is_private(state: RegionState) -> None:
+def test_state_folder_is_private(state: RegionState) -> None:
     assert state.folder.stat().st_mode & 0o777 == 0o700

@@ -16,7 +16,7 @@ PLAYBOOKS = sorted(path.stem for path in (names.REPOSITORY_ROOT / "playbooks").g
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
-def test_all_that_is_missing_is_named_at_once(playbook: str, tmp_path: Path) -> None:
+def test_every_playbook_names_all_that_the_controller_lacks_at_once(playbook: str, tmp_path: Path) -> None:
     result = subprocess.run(
         [BIN / "ansible-playbook", f"playbooks/{playbook}.yml"],
         cwd=names.REPOSITORY_ROOT,

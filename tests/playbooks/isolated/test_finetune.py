@@ -89,7 +89,9 @@ def finetune(region: LocalRegion, **options: Any) -> PlaybookRun:
 class Training:
     """A training that was refused, killed and resumed.
 
-    hub: what it pushed to. checkpoint: a step that it had saved when it was killed.
+    Attributes:
+        hub: What it pushed to.
+        checkpoint: A step that it had saved when it was killed.
     """
 
     region: LocalRegion
@@ -108,7 +110,7 @@ class Training:
 
 @pytest.fixture(scope="module")
 def training(region: LocalRegion) -> Iterator[Training]:
-    """The whole of it, once."""
+    """Train once: refused, killed and resumed."""
     refused = finetune(region)
     with RunningPlaybook(region, "finetune", "-e", json.dumps(OPTIONS | {"finetune_stop_engine": True})) as first:
         first.wait_for("Follow the training")
@@ -129,7 +131,7 @@ def training(region: LocalRegion) -> Iterator[Training]:
 
 
 def wait_for_checkpoint(region: LocalRegion) -> int:
-    """Wait on the instance for a whole checkpoint; gives its step."""
+    """Wait on the instance for a whole checkpoint and return its step."""
     script = f"until ls -d {RUN}/checkpoints/checkpoint-*/complete 2>/dev/null; do sleep 0.2; done"
     found = region.exec(script, timeout=600).stdout.split()
     return max(int(Path(path).parent.name.removeprefix("checkpoint-")) for path in found)
@@ -139,12 +141,12 @@ def test_training_is_refused_while_the_engine_serves(training: Training) -> None
     training.refused.must_fail_naming("The GPU is taken: the engine serves", "finetune_stop_engine=true")
 
 
-def test_kill_is_told_and_the_stack_is_back(training: Training) -> None:
+def test_killed_training_is_reported_and_the_stack_serves_again(training: Training) -> None:
     training.killed.must_fail_naming("its container was killed", "goes on from the last checkpoint")
     assert training.served_after_the_kill
 
 
-def test_same_command_goes_on_from_the_checkpoint(training: Training) -> None:
+def test_same_command_resumes_from_the_checkpoint(training: Training) -> None:
     training.resumed.must_succeed()
     log = get(training.region, f"{training.destination}/logs/training.log").decode()
     records = [json.loads(line) for line in get(training.region, f"{training.destination}/metrics.jsonl").splitlines()]
@@ -156,7 +158,7 @@ def test_same_command_goes_on_from_the_checkpoint(training: Training) -> None:
     assert [record["step"] for record in records if "loss" in record] == list(range(1, STEPS + 1))
 
 
-def test_progress_is_shown_in_few_sessions(training: Training) -> None:
+def test_training_progress_is_shown_in_few_sessions(training: Training) -> None:
     # How far it is depends on the machine; the evaluation after the last step is always told.
     assert f"step {STEPS}: F1" in training.resumed.output
     assert training.resumed.sessions <= SESSIONS
@@ -187,7 +189,7 @@ def test_adapter_is_on_the_hub_and_the_token_nowhere(training: Training) -> None
         assert training.hub.token not in log.read_text(encoding="utf-8", errors="replace")
 
 
-def test_done_training_is_not_done_again(training: Training) -> None:
+def test_finished_training_is_not_repeated(training: Training) -> None:
     training.resumed.must_succeed()
     again = finetune(training.region, finetune_stop_engine=True).must_succeed()
     assert again.changed == 0, again.output

@@ -243,7 +243,7 @@ def describe(api: Api) -> dict[str, Any]:
     }
 
 
-def test_every_problem_is_named_at_once_and_nothing_is_made(life: Life) -> None:
+def test_provision_names_every_problem_at_once_and_makes_nothing(life: Life) -> None:
     run = life.runs["refused"]
     assert run.returncode != 0
     said = " ".join(run.output.split())
@@ -252,19 +252,19 @@ def test_every_problem_is_named_at_once_and_nothing_is_made(life: Life) -> None:
     assert life.after["refused"] == life.strange
 
 
-def test_check_mode_says_what_it_would_make_and_makes_nothing(life: Life) -> None:
+def test_provision_in_check_mode_lists_what_it_would_make_and_makes_nothing(life: Life) -> None:
     run = life.runs["checked"].must_succeed()
     assert run.changed > 0
     assert life.after["checked"] == life.strange
 
 
-def test_the_second_run_changes_nothing(life: Life) -> None:
+def test_second_provision_changes_nothing(life: Life) -> None:
     life.runs["first"].must_succeed()
     assert life.runs["again"].must_succeed().changed == 0, life.runs["again"].output
     assert life.after["again"] == life.after["first"]
 
 
-def test_it_makes_all_that_the_local_region_puts_into_an_account(life: Life) -> None:
+def test_provision_makes_all_that_the_local_region_puts_into_an_account(life: Life) -> None:
     """The two cannot drift apart: names of buckets and instances differ, their number does not."""
     for kind, seeded in life.seeded.items():
         made = life.after["first"][kind] - life.strange[kind]
@@ -307,7 +307,7 @@ def test_repositories_are_immutable_scanned_and_keep_the_last_images(life: Life)
         assert rule["selection"] == {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 10}
 
 
-def test_instance_is_as_wanted(life: Life) -> None:
+def test_instance_has_the_required_properties(life: Life) -> None:
     instance, volume = life.made["instance"], life.made["volume"]
     assert instance["InstanceType"] == "g6.2xlarge"
     assert instance["MetadataOptions"]["HttpTokens"] == "required"
@@ -372,7 +372,7 @@ def test_a_secrets_value_is_in_no_output_no_argument_and_no_file(life: Life) -> 
     assert "secretsmanager_secret" in life.runs["first"].output
 
 
-def test_the_cost_is_told_with_its_source(life: Life) -> None:
+def test_cost_is_reported_with_its_source(life: Life) -> None:
     output = life.runs["first"].output
     assert "USD an hour while the instance runs (g6.2xlarge)" in output
     assert "not AWS itself" in output
@@ -384,7 +384,7 @@ def test_teardown_without_confirmation_removes_nothing(life: Life) -> None:
     assert life.after["unconfirmed"] == life.used
 
 
-def test_records_of_later_playbooks_are_among_what_teardown_says_it_would_remove(life: Life) -> None:
+def test_teardown_lists_the_records_of_later_playbooks(life: Life) -> None:
     said = life.runs["unconfirmed"].output
     assert [name for name in RECORDS if f"/slm-ft-serving/{name}" not in said] == []
     assert "/slm-ft-serving/model/adapter-of-last-year" not in said
@@ -454,7 +454,7 @@ def test_an_adopted_instance_gets_tag_and_profile_and_nothing_else(adoption: Ado
     assert "slm-ft-serving-gateway" not in adoption.groups
 
 
-def test_it_is_said_how_an_adopted_instance_differs(adoption: Adoption) -> None:
+def test_differences_of_an_adopted_instance_are_reported(adoption: Adoption) -> None:
     said = " ".join(adoption.provisioned.output.split())
     for difference in ("It is a t3.large, not a g6.2xlarge", "key pair a-key-pair", "GiB, not 80", "without a token"):
         assert difference in said
