@@ -43,14 +43,14 @@ def predict(training: list[dict[str, Any]], texts: list[str]) -> list[dict[str, 
         TfidfVectorizer(ngram_range=(1, 3), min_df=2, sublinear_tf=True),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), min_df=3, sublinear_tf=True),
     )
-    known, asked = vectorizer.fit_transform([note["input"] for note in training]), vectorizer.transform(texts)
+    rows, queries = vectorizer.fit_transform([note["input"] for note in training]), vectorizer.transform(texts)
     answers: list[dict[str, str | None]] = [{} for _ in texts]
     for field in training[0]["output"]:
         labels = [note["output"][field] or "" for note in training]
         frequency = Counter(labels)
         kept = [i for i, label in enumerate(labels) if frequency[label] >= RAREST]
-        classifier = LinearSVC(C=0.5, random_state=0).fit(known[kept], [labels[i] for i in kept])
-        for answer, value in zip(answers, classifier.predict(asked), strict=True):
+        classifier = LinearSVC(C=0.5, random_state=0).fit(rows[kept], [labels[i] for i in kept])
+        for answer, value in zip(answers, classifier.predict(queries), strict=True):
             answer[field] = str(value) or None
     return answers
 
@@ -58,7 +58,7 @@ def predict(training: list[dict[str, Any]], texts: list[str]) -> list[dict[str, 
 def agreement(lines: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
     """Return what two sets of answers to the same notes have in common, as a text."""
     values = right = only_here = only_there = same_wrong = 0
-    hits = given = wanted = 0  # of the better of the two, values that are not null
+    hits = predicted = relevant = 0  # of the better of the two, values that are not null
     for line, other in zip(lines, others, strict=True):
         if line["input"] != other["input"]:
             raise SystemExit("error: these are answers to other notes")
@@ -72,11 +72,12 @@ def agreement(lines: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
             same_wrong += first == second != expected
             better = first if first == expected else second
             hits += better == expected is not None
-            given += better is not None
-            wanted += expected is not None
+            predicted += better is not None
+            relevant += expected is not None
+    f1 = 2 * hits / (predicted + relevant)
     return (
         f"{values} values: {right} right in both, {only_there} in theirs only, {only_here} in the classifier's only; "
-        f"wrong with the same answer {same_wrong}\nmicro-F1 of the better of the two: {2 * hits / (given + wanted):.3f}"
+        f"wrong with the same answer {same_wrong}\nmicro-F1 of the better of the two: {f1:.3f}"
     )
 
 
@@ -96,8 +97,8 @@ def main() -> None:
     parser.add_argument("answers", type=Path, metavar="ANSWERS", help="JSONL file to write")
     parser.add_argument("--beside", type=Path, metavar="FILE", help="a model's answers to the same notes")
     options = parser.parse_args()
-    wanted = [options.data / "train.jsonl", options.data / "validation.jsonl", *filter(None, [options.beside])]
-    if missing := [str(path) for path in wanted if not path.is_file()]:
+    required = [options.data / "train.jsonl", options.data / "validation.jsonl", *filter(None, [options.beside])]
+    if missing := [str(path) for path in required if not path.is_file()]:
         parser.error(f"not there: {', '.join(missing)}")
     training, validation = (read(options.data / f"{name}.jsonl") for name in ("train", "validation"))
     answers = predict(training, [note["input"] for note in validation])

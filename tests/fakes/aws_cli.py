@@ -15,7 +15,7 @@ from pathlib import Path
 def main() -> int:
     """Answer one call."""
     arguments = sys.argv[1:]
-    given = dict(itertools.pairwise(arguments))
+    options = dict(itertools.pairwise(arguments))
     objects = json.loads(Path(os.environ["FAKE_AWS_OBJECTS"]).read_text(encoding="utf-8"))
     if os.environ.get("FAKE_AWS_DENIED"):
         sys.stderr.write(
@@ -26,7 +26,7 @@ def main() -> int:
     if arguments[1] == "presign":
         sys.stdout.write(os.environ["FAKE_AWS_STORAGE"] + arguments[2].removeprefix("s3://").partition("/")[2] + "\n")
     elif arguments[1] == "head-object":
-        sys.stdout.write(json.dumps({"ContentLength": objects[given["--key"]]["part"]}))
+        sys.stdout.write(json.dumps({"ContentLength": objects[options["--key"]]["part"]}))
     else:
         contents = [{"Key": key, "Size": each["size"], "ETag": f'"{each["etag"]}"'} for key, each in objects.items()]
         sys.stdout.write(json.dumps({"Contents": contents}))

@@ -132,9 +132,11 @@ def _ports(options: argparse.Namespace) -> Ports | None:
     """Return the requested ports, those not named being as they would be; None when none is named."""
     if options.api_port is None and options.registry_port is None and options.gateway_port is None:
         return None
-    chosen = RegionState(options.name).choose_ports()
+    defaults = RegionState(options.name).choose_ports()
     return Ports(
-        options.api_port or chosen.api, options.registry_port or chosen.registry, options.gateway_port or chosen.gateway
+        options.api_port or defaults.api,
+        options.registry_port or defaults.registry,
+        options.gateway_port or defaults.gateway,
     )
 
 

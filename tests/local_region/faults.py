@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-KNOWN = ("instance-start", "session-drop", "session-latency", "s3-cut", "clock", "deny")
+FAULTS = ("instance-start", "session-drop", "session-latency", "s3-cut", "clock", "deny")
 
 
 class Faults:
@@ -41,13 +41,13 @@ class Faults:
         Raises:
             ValueError: There is no such fault.
         """
-        if fault not in KNOWN:
-            raise ValueError(f"{fault!r} is not one of {', '.join(KNOWN)}")
+        if fault not in FAULTS:
+            raise ValueError(f"{fault!r} is not one of {', '.join(FAULTS)}")
         (self._folder / fault).write_text(f"{value}\n", encoding="ascii")
 
     def switch_off(self, *faults: str) -> None:
         """Switch the named faults off; all of them when none is named."""
-        for fault in faults or KNOWN:
+        for fault in faults or FAULTS:
             (self._folder / fault).unlink(missing_ok=True)
 
     def value(self, fault: str) -> str:
@@ -59,7 +59,7 @@ class Faults:
 
     def switched_on(self) -> dict[str, str]:
         """Return the faults that are on, with their values."""
-        return {fault: self.value(fault) for fault in KNOWN if self.value(fault)}
+        return {fault: self.value(fault) for fault in FAULTS if self.value(fault)}
 
     @property
     def instance_start(self) -> str:
@@ -74,7 +74,7 @@ class Faults:
 
     @property
     def clock(self) -> float:
-        """Seconds to add to the time that AWS tells."""
+        """Seconds by which AWS's clock is ahead."""
         return float(self.value("clock") or 0)
 
     @property

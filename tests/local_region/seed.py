@@ -245,8 +245,8 @@ class Account:
 
     def _instance(self, region: str) -> str:
         ec2: Any = self.client("ec2")
-        chosen = [{"Name": "tag:Application", "Values": [names.APPLICATION]}]
-        for reservation in ec2.describe_instances(Filters=chosen)["Reservations"]:
+        filters = [{"Name": "tag:Application", "Values": [names.APPLICATION]}]
+        for reservation in ec2.describe_instances(Filters=filters)["Reservations"]:
             for instance in reservation["Instances"]:
                 if instance["State"]["Name"] not in ("terminated", "shutting-down"):
                     return str(instance["InstanceId"])

@@ -1,4 +1,4 @@
-"""The deployment lock as playbooks hold it: told who has it, broken by force, and released in every ending."""
+"""The deployment lock as playbooks hold it: its holder is reported, force breaks it, every ending releases it."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def is_free(region: LocalRegion) -> bool:
 
 def is_running(region: LocalRegion) -> bool:
     """Whether the instance runs."""
-    found = region.client("ec2").describe_instances()["Reservations"]
-    return any(each["State"]["Name"] == "running" for reservation in found for each in reservation["Instances"])
+    reservations = region.client("ec2").describe_instances()["Reservations"]
+    return any(each["State"]["Name"] == "running" for reservation in reservations for each in reservation["Instances"])
 
 
 def test_stop_is_refused_in_mid_deployment_and_forced(colleague: LocalRegion) -> None:

@@ -1,4 +1,4 @@
-"""What would make a deployment fail is all told in one run, before anything was touched."""
+"""Whatever would make a deployment fail is reported in one run, before anything is touched."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def problems(run: PlaybookRun) -> list[str]:
 def touched(region: LocalRegion) -> str:
     """Return what a deployment leaves on an instance, and the lock."""
     places = "/opt/slm-ft-serving /var/lib/slm-ft-serving /run/slm-ft-serving"
-    found = region.exec(f"find {places} -type f 2>/dev/null; docker images --quiet", check=False).stdout
+    left = region.exec(f"find {places} -type f 2>/dev/null; docker images --quiet", check=False).stdout
     objects = region.client("s3").list_objects_v2(Bucket=names.TRANSFER_BUCKET).get("Contents", [])
-    return str(found) + "".join(each["Key"] for each in objects)
+    return str(left) + "".join(each["Key"] for each in objects)
 
 
 def test_preflight_reports_all_problems_in_one_run_and_touches_nothing(unready: LocalRegion) -> None:
     run = run_playbook(unready, "deploy", "-e", json.dumps(TOO_MUCH | UNKNOWN_TAGS))
     assert run.returncode != 0
-    told = problems(run)
+    reported = problems(run)
     for words in (
         ["/slm-ft-serving/model/adapter", "not set"],
         [names.ENGINE_REPOSITORY, "never-pushed"],
@@ -64,8 +64,8 @@ def test_preflight_reports_all_problems_in_one_run_and_touches_nothing(unready: 
         ["memory", "take a larger one"],
         ["python3", "gateway's port 8080"],
     ):
-        assert [line for line in told if all(word in line for word in words)], f"{words} not in {run.output}"
-    assert len(told) == 10, told
+        assert [line for line in reported if all(word in line for word in words)], f"{words} not in {run.output}"
+    assert len(reported) == 10, reported
     assert run.sessions == 1
     assert touched(unready) == ""
 

@@ -21,9 +21,9 @@ expected, record = release / "verification.json", release / "release.yml"
 content = json.loads(expected.read_text())
 content["golden"][0]["expected"]["stage"] = "a stage that does not exist"
 expected.write_text(json.dumps(content))
-told = json.loads(record.read_text())
-told["files"]["verification.json"] = hashlib.sha256(expected.read_bytes()).hexdigest()
-record.write_text(json.dumps(told))
+manifest = json.loads(record.read_text())
+manifest["files"]["verification.json"] = hashlib.sha256(expected.read_bytes()).hexdigest()
+record.write_text(json.dumps(manifest))
 """
 
 

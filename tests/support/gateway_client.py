@@ -1,4 +1,4 @@
-"""Speaks to the gateway of a local region from outside the instance, as a client does."""
+"""Calls of a local region's gateway from outside the instance, as a client makes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks a gateway the same thing again and again, and tells for how long it did not answer."""
+"""Repeated requests to a gateway, and for how long it did not answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a playbook against a local region, as an operator would, and reads what it reports."""
+"""Runs of playbooks against a local region, as an operator starts them, and what they report."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ class PlaybookRun:
     @property
     def message(self) -> str:
         """What the last task that failed reports to the operator; empty when none failed."""
-        found = list(FAILURE.finditer(self.output))
-        if not found:
+        failures = list(FAILURE.finditer(self.output))
+        if not failures:
             return ""
-        said = yaml.safe_load(found[-1]["inline"].strip() or textwrap.dedent(found[-1]["block"]))
-        return str(said.get("msg", said)) if isinstance(said, dict) else str(said)
+        content = yaml.safe_load(failures[-1]["inline"].strip() or textwrap.dedent(failures[-1]["block"]))
+        return str(content.get("msg", content)) if isinstance(content, dict) else str(content)
 
     def must_succeed(self) -> PlaybookRun:
         """Return the run itself.

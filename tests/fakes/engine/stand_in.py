@@ -1,7 +1,7 @@
 """Fake of the engine for scenarios and drills: starts in a moment, serves the adapter and answers the golden notes.
 
 It reads no model: its answers are those of a few known values that occur in the note. Only the standard library, so
-that its image is small. Two options that vLLM does not have, given by the role's `inference_stack_engine_options`, make
+that its image is small. Two options that vLLM does not have, set by the role's `inference_stack_engine_options`, make
 it fail on purpose:
 
 - `stand-in`: `crash` (ends at start), `silent` (takes connections and never answers), `hang` (healthy, but makes no
@@ -26,7 +26,7 @@ MAX_MODEL_LEN = 2048
 BEHAVIOURS = ("", "crash", "silent", "hang", "no-adapter", "wrong")
 FIELDS = ("cancer_type", "stage", "gene_mutation", "biomarker", "treatment", "response", "metastasis_site")
 # Words of a note, the field that they are for, the field's value.
-KNOWN = (
+VALUES = (
     ("colorectal adenocarcinoma", "cancer_type", "colorectal adenocarcinoma"),
     ("lung adenocarcinoma", "cancer_type", "lung adenocarcinoma"),
     ("KRAS G12D", "gene_mutation", "KRAS G12D"),
@@ -45,11 +45,11 @@ STAGE = re.compile(r"\bstage (I{1,3}|IV)\b", re.IGNORECASE)
 
 def extract(note: str) -> dict[str, str | None]:
     """Return the seven fields, as far as the note has words that the table above lists."""
-    found = {field: value for words, field, value in KNOWN if words in note}
+    values = {field: value for words, field, value in VALUES if words in note}
     stage = STAGE.search(note)
     if stage:
-        found["stage"] = stage[1].upper()
-    return {field: found.get(field) for field in FIELDS}
+        values["stage"] = stage[1].upper()
+    return {field: values.get(field) for field in FIELDS}
 
 
 class Engine(BaseHTTPRequestHandler):
@@ -140,11 +140,11 @@ def options(configuration: str) -> tuple[str, float]:
     Raises:
         ValueError: There is no such behaviour.
     """
-    found = dict(re.findall(r"^(stand-in|stand-in-load): *['\"]?([\w.-]+)", configuration, re.MULTILINE))
-    behaviour = found.get("stand-in", "")
+    settings = dict(re.findall(r"^(stand-in|stand-in-load): *['\"]?([\w.-]+)", configuration, re.MULTILINE))
+    behaviour = settings.get("stand-in", "")
     if behaviour not in BEHAVIOURS:
         raise ValueError(f"the stand-in knows no behaviour {behaviour!r}")
-    return behaviour, float(found.get("stand-in-load", "0"))
+    return behaviour, float(settings.get("stand-in-load", "0"))
 
 
 def serve(port: int, behaviour: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 INSTANCE_ACCESS_KEY = (
-    "ASIALOCALREGIONROLE0"  # what the instance profile gives; tells the instance's calls from the operator's
+    "ASIALOCALREGIONROLE0"  # the instance profile's: by it the instance's calls differ from the operator's
 )
 
 
@@ -74,10 +74,10 @@ def read_call(environ: WSGIEnvironment) -> Call:
 def _credential(environ: WSGIEnvironment) -> str:
     """Return what a request is signed with: `key/date/region/service/aws4_request`, from its header or its address."""
     signed = str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2].split(",")[0]
-    asked = parse_qs(environ.get("QUERY_STRING", ""))
-    if "AWSAccessKeyId" in asked:  # The older form of a signed address, which only S3 takes.
-        return f"{asked['AWSAccessKeyId'][0]}///s3/"
-    return signed or asked.get("X-Amz-Credential", [""])[0]
+    query = parse_qs(environ.get("QUERY_STRING", ""))
+    if "AWSAccessKeyId" in query:  # The older form of a signed address, which only S3 takes.
+        return f"{query['AWSAccessKeyId'][0]}///s3/"
+    return signed or query.get("X-Amz-Credential", [""])[0]
 
 
 def json_answer(content: dict[str, Any], status: int = 200) -> Response:

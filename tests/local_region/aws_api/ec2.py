@@ -165,8 +165,8 @@ class Ec2:
         return answer
 
     def _ours(self, call: Call) -> list[Any]:
-        asked = call.numbered("InstanceId")
-        return [instance for instance in self.instances() if instance.id in asked]
+        instance_ids = call.numbered("InstanceId")
+        return [instance for instance in self.instances() if instance.id in instance_ids]
 
     def _in_background(self, instance: Any, work: Callable[[Any], None]) -> None:
         self._busy = True

@@ -45,23 +45,23 @@ def action_of(call: Call) -> str:
 def resources_of(call: Call) -> list[str]:
     """Return the ARNs that a call is about; `*` where a policy cannot name less."""
     here = f"{names.AWS_REGION}:{names.ACCOUNT_ID}"
-    asked = call.json() if call.service not in {"s3", "ec2", "sts", "iam"} else {}
+    body = call.json() if call.service not in {"s3", "ec2", "sts", "iam"} else {}
     if call.service == "s3":
         bucket, key = _bucket_and_key(call)
         return [f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"] if bucket else ["*"]
-    if call.service == "secretsmanager" and "SecretId" in asked:
-        return [_secret_arn(str(asked["SecretId"]))]
-    if call.service == "ssm" and (named := _parameters(asked)):
+    if call.service == "secretsmanager" and "SecretId" in body:
+        return [_secret_arn(str(body["SecretId"]))]
+    if call.service == "ssm" and (named := _parameters(body)):
         return [f"arn:aws:ssm:{here}:parameter/{name.strip('/')}" for name in named]
-    if call.service == "ecr" and "repositoryName" in asked:
-        return [f"arn:aws:ecr:{here}:repository/{asked['repositoryName']}"]
-    if call.service == "logs" and "logGroupName" in asked:
-        return [f"arn:aws:logs:{here}:log-group:{asked['logGroupName']}:log-stream:{asked.get('logStreamName', '')}"]
+    if call.service == "ecr" and "repositoryName" in body:
+        return [f"arn:aws:ecr:{here}:repository/{body['repositoryName']}"]
+    if call.service == "logs" and "logGroupName" in body:
+        return [f"arn:aws:logs:{here}:log-group:{body['logGroupName']}:log-stream:{body.get('logStreamName', '')}"]
     return ["*"]
 
 
-def _parameters(asked: dict[str, Any]) -> list[str]:
-    return [str(each) for each in (asked.get("Names") or [asked.get("Name") or asked.get("Path")]) if each]
+def _parameters(body: dict[str, Any]) -> list[str]:
+    return [str(each) for each in (body.get("Names") or [body.get("Name") or body.get("Path")]) if each]
 
 
 def _bucket_and_key(call: Call) -> tuple[str, str]:

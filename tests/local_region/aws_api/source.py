@@ -1,6 +1,6 @@
 """How a running API server is known again: by its status page, and by the source that it runs.
 
-A module of its own, so that who only asks need not load moto.
+A module of its own, so that a caller who only asks need not load moto.
 """
 
 from __future__ import annotations

@@ -82,8 +82,8 @@ class Ssm:
     def _describe_sessions(self, request: dict[str, Any]) -> Response:
         active = request.get("State", "Active") == "Active"
         with self._lock:
-            chosen = [each for each in self._sessions.values() if (each["Status"] == "Connected") == active]
-        return json_answer({"Sessions": chosen})
+            sessions = [each for each in self._sessions.values() if (each["Status"] == "Connected") == active]
+        return json_answer({"Sessions": sessions})
 
     def _describe_instance_information(self, request: dict[str, Any]) -> Response:
         filters: dict[str, list[str]] = {each["Key"]: each["Values"] for each in request.get("Filters", [])}

@@ -117,13 +117,13 @@ def machine_mirrors() -> Mirrors:
 
 def mirrors_from(lines: Iterable[str], codename: str) -> Mirrors:
     """Pick the archive and the security archive of a Debian release from lines of `address release component`."""
-    found: dict[str, str] = {}
+    addresses: dict[str, str] = {}
     for line in lines:
         address, _, rest = line.partition(" ")
         release, _, component = rest.partition(" ")
         if component == "main":
-            found.setdefault(release, address.rstrip("/"))
-    return Mirrors(archive=found.get(codename), security=found.get(f"{codename}-security"))
+            addresses.setdefault(release, address.rstrip("/"))
+    return Mirrors(archive=addresses.get(codename), security=addresses.get(f"{codename}-security"))
 
 
 def _make(engine: DockerEngine, suite: str, mirrors: Mirrors, progress: Progress) -> None:

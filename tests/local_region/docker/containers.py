@@ -104,14 +104,14 @@ def remove(engine: DockerEngine, container: str) -> None:
 
 def remove_all(engine: DockerEngine, region: str) -> int:
     """Remove every container, volume and network of a region; return how many."""
-    chosen = f"label={label(region)}"
-    containers = engine.run("ps", "--all", "--quiet", "--filter", chosen).stdout.split()
+    label_filter = f"label={label(region)}"
+    containers = engine.run("ps", "--all", "--quiet", "--filter", label_filter).stdout.split()
     if containers:
         engine.run("rm", "--force", "--volumes", *containers)
-    volumes = engine.run("volume", "ls", "--quiet", "--filter", chosen).stdout.split()
+    volumes = engine.run("volume", "ls", "--quiet", "--filter", label_filter).stdout.split()
     if volumes:
         engine.run("volume", "rm", *volumes)
-    networks = engine.run("network", "ls", "--quiet", "--filter", chosen).stdout.split()
+    networks = engine.run("network", "ls", "--quiet", "--filter", label_filter).stdout.split()
     if networks:
         engine.run("network", "rm", *networks)
     return len(containers) + len(volumes) + len(networks)

@@ -380,9 +380,9 @@ def _tail(text: str, lines: int = 20) -> str:
 def _must(command: Sequence[str], purpose: str, state_dir: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        said = _tail(result.stdout + result.stderr)
+        output = _tail(result.stdout + result.stderr)
         raise DockerUnavailable(
-            f"Could not {purpose} (`{' '.join(command)}`): {said}\nThe end of its log:\n{_daemon_log(state_dir)}"
+            f"Could not {purpose} (`{' '.join(command)}`): {output}\nThe end of its log:\n{_daemon_log(state_dir)}"
         )
 
 

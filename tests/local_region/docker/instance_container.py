@@ -100,10 +100,10 @@ def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:
     Raises:
         RegionError: Docker refuses the container, or systemd does not boot in time.
     """
-    chosen = state.choose_ports()
+    ports = state.choose_ports()
     container = names.instance_container(state.name)
     machine = containers.machine_address(engine, state.name)
-    settings = f"{containers.image_id(engine, image)} {machine} {chosen.api} {chosen.gateway}"
+    settings = f"{containers.image_id(engine, image)} {machine} {ports.api} {ports.gateway}"
     before = containers.settings_of(engine, container)
     did = "was running"
     if before != settings:
@@ -116,7 +116,7 @@ def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:
         engine.run("start", container)
         did = "started"
     _wait_until_booted(engine, state)
-    _require_api(engine, state, chosen.api)
+    _require_api(engine, state, ports.api)
     return did
 
 
@@ -182,7 +182,7 @@ def _create_with_capabilities(engine: DockerEngine, container: str, arguments: l
 
 
 def _arguments(engine: DockerEngine, state: RegionState, settings: str) -> list[str]:
-    chosen = state.choose_ports()
+    ports = state.choose_ports()
     machine = containers.machine_address(engine, state.name) or "host-gateway"
     volumes = [
         argument
@@ -194,12 +194,12 @@ def _arguments(engine: DockerEngine, state: RegionState, settings: str) -> list[
         *("--label", containers.label(state.name), "--label", containers.settings_label(settings)),
         *("--label", containers.folder_label(state.folder)),
         *("--network", names.network_name(state.name), "--add-host", f"host.docker.internal:{machine}"),
-        *("--publish", f"127.0.0.1:{chosen.gateway}:8080"),
+        *("--publish", f"127.0.0.1:{ports.gateway}:8080"),
         *("--tmpfs", "/run:exec,mode=755", "--tmpfs", "/run/lock"),
         *_control_groups(engine),
         *volumes,
         *("--volume", f"{state.certificates / 'ca.crt'}:/etc/docker/certs.d/{names.ECR_HOST}/ca.crt:ro"),
-        *("--env", f"LOCAL_REGION_API_PORT={chosen.api}", "--env", f"LOCAL_REGION_AWS_REGION={names.AWS_REGION}"),
+        *("--env", f"LOCAL_REGION_API_PORT={ports.api}", "--env", f"LOCAL_REGION_AWS_REGION={names.AWS_REGION}"),
     ]
 
 

@@ -60,8 +60,8 @@ class PackageSettings:
 
     def find_wheels(self, patterns: Sequence[str]) -> list[Path]:
         """Return the wheels in the wheel folders whose names match one of the patterns (shell style)."""
-        found = [path for folder in self.wheel_folders if folder.is_dir() for path in sorted(folder.iterdir())]
-        return [path for path in found if any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns)]
+        candidates = [path for folder in self.wheel_folders if folder.is_dir() for path in sorted(folder.iterdir())]
+        return [path for path in candidates if any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns)]
 
 
 def of_this_machine() -> PackageSettings:

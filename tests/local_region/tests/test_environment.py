@@ -30,7 +30,7 @@ def test_exports_are_for_a_shell_and_clear_what_would_lead_away(tmp_path: Path) 
         environment.as_shell(_exports(state, PATH="/usr/bin:/bin"))
         + 'echo "$AWS_PROFILE|$GATEWAY_API_KEY_FILE|$AWS_ENDPOINT_URL"'
     )
-    said = subprocess.run(
+    printed = subprocess.run(
         ["bash", "-c", script], env={"AWS_PROFILE": "production"}, capture_output=True, text=True, check=True
     )
-    assert said.stdout == f"|{state.gateway_api_key}|http://127.0.0.1:1\n"
+    assert printed.stdout == f"|{state.gateway_api_key}|http://127.0.0.1:1\n"

@@ -69,9 +69,9 @@ def test_missing_input_of_an_image_is_named(repository: Path) -> None:
 def test_every_image_has_its_inputs_and_sees_its_dockerfile(name: str) -> None:
     spec = images.SPECS[name]
     assert images.reference(spec).startswith(f"{spec.repository}:local-")
-    seen = [names.REPOSITORY_ROOT / path for path in spec.paths]
+    inputs = [names.REPOSITORY_ROOT / path for path in spec.paths]
     dockerfile = names.REPOSITORY_ROOT / spec.dockerfile
-    assert any(path == dockerfile or path in dockerfile.parents for path in seen)
+    assert any(path == dockerfile or path in dockerfile.parents for path in inputs)
 
 
 def test_production_and_cpu_engine_are_aligned() -> None:

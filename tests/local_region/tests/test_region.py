@@ -72,8 +72,10 @@ def _left_over() -> str:
         engine = docker_engine.connect()
     except docker_engine.DockerUnavailable:
         return ""
-    chosen = ("--quiet", "--filter", f"label={names.REGION_LABEL}=probe")
-    return "".join(engine.run(*kind, *chosen).stdout for kind in (("ps", "--all"), ("volume", "ls"), ("network", "ls")))
+    label_filter = ("--quiet", "--filter", f"label={names.REGION_LABEL}=probe")
+    return "".join(
+        engine.run(*kind, *label_filter).stdout for kind in (("ps", "--all"), ("volume", "ls"), ("network", "ls"))
+    )
 
 
 def _wait_for(what: Callable[[], bool], seconds: float = 60) -> None:
@@ -219,7 +221,7 @@ def test_stop_ends_units_in_order_and_start_brings_data_and_sessions_back(probe:
 def test_a_session_that_drops_is_opened_again_and_only_drops_without_end_fail_the_task(
     probe: Probe,
 ) -> None:
-    """So amazon.aws has it: it opens another session and says the command again."""
+    """amazon.aws opens another session and repeats the command."""
     before = probe.region.session_count()
     probe.region.faults.switch_on("session-drop", f"{before + 1} 0")
     assert "here" in _ansible(probe, "ansible.builtin.raw", "echo here").stdout
@@ -232,7 +234,7 @@ def test_a_session_that_drops_is_opened_again_and_only_drops_without_end_fail_th
 
 
 def test_a_terminated_session_takes_its_command_with_it(probe: Probe) -> None:
-    """amazon.aws says a command again in a new session when its time is over: the first must not run on beside it."""
+    """amazon.aws repeats a command in a new session when its time is over: the first must not run on beside it."""
     late = _ansible(probe, "ansible.builtin.raw", "sleep 4321", "--extra-vars", "ansible_aws_ssm_timeout=2")
     assert late.returncode != 0
     _wait_for(lambda: probe.region.exec("pgrep --full --exact 'sleep 4321'", check=False).stdout == "", seconds=10)

@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> str:
     return f"{folder}:{os.environ['PATH']}"
 
 
-def _run(state: RegionState, path: str, said: str, number: int = 7) -> subprocess.CompletedProcess[str]:
+def _run(state: RegionState, path: str, typed: str, number: int = 7) -> subprocess.CompletedProcess[str]:
     answer = {
         "SessionId": "local-region-abc",
         "TokenValue": str(state.sessions / f"{number:05d}-local-region-abc.log"),
@@ -38,7 +38,9 @@ def _run(state: RegionState, path: str, said: str, number: int = 7) -> subproces
     }
     command = [PLUGIN, json.dumps(answer), "us-east-1", "StartSession", "", '{"Target": "i-1"}', "http://127.0.0.1:1"]
     environment = os.environ | {"PATH": path}
-    return subprocess.run(command, input=said, capture_output=True, text=True, check=False, env=environment, timeout=20)
+    return subprocess.run(
+        command, input=typed, capture_output=True, text=True, check=False, env=environment, timeout=20
+    )
 
 
 def test_session_plugin_names_the_session_runs_its_input_and_records_the_output(state: RegionState, path: str) -> None:

@@ -38,16 +38,16 @@ def test_a_state_file_cut_short_counts_as_none(tmp_path: Path) -> None:
 
 def test_two_commands_for_one_region_take_turns(state: RegionState) -> None:
     order: list[str] = []
-    told = threading.Event()
+    reported = threading.Event()
 
     def second() -> None:
-        with state.locked(told.set):
+        with state.locked(reported.set):
             order.append("second")
 
     thread = threading.Thread(target=second)
     with state.locked(lambda: order.append("must not wait")):
         thread.start()
-        assert told.wait(timeout=10)
+        assert reported.wait(timeout=10)
         order.append("first")
     thread.join()
     assert order == ["first", "second"]

@@ -1,4 +1,4 @@
-"""Runs a playbook against a fake account of this process, with or without a terminal."""
+"""Runs of playbooks against a fake account of this process, with or without a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator's machine lacks is said by every playbook at once, in one message, before anything is touched."""
+"""Every playbook reports all that an operator's machine lacks in one message, before anything is touched."""
 
 from __future__ import annotations
 

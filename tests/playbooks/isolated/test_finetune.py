@@ -133,8 +133,8 @@ def training(region: LocalRegion) -> Iterator[Training]:
 def wait_for_checkpoint(region: LocalRegion) -> int:
     """Wait on the instance for a whole checkpoint and return its step."""
     script = f"until ls -d {RUN}/checkpoints/checkpoint-*/complete 2>/dev/null; do sleep 0.2; done"
-    found = region.exec(script, timeout=600).stdout.split()
-    return max(int(Path(path).parent.name.removeprefix("checkpoint-")) for path in found)
+    checkpoints = region.exec(script, timeout=600).stdout.split()
+    return max(int(Path(path).parent.name.removeprefix("checkpoint-")) for path in checkpoints)
 
 
 def test_training_is_refused_while_the_engine_serves(training: Training) -> None:
@@ -211,7 +211,7 @@ def test_new_adapter_is_deployed(training: Training) -> None:
 def test_adapter_that_may_be_worse_is_refused_unless_forced(
     region: LocalRegion, candidate: bytes | None, words: str
 ) -> None:
-    """It is told before the first session."""
+    """The refusal comes before the first session."""
     source = f"s3://{names.MODELS_BUCKET}/gate"
     put(region, "gate/serving/evaluation.json", evaluation(wrong=2))
     if candidate is not None:

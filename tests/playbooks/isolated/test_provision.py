@@ -71,7 +71,7 @@ def parameters(api: Api) -> dict[str, str]:
 
 
 def start_stranger(api: Api, **more: Any) -> str:
-    """Start an instance that is no business of the project's; gives its id."""
+    """Start an instance that is no business of the project's and return its id."""
     image = api.client("ssm").get_parameter(Name=names.DEEP_LEARNING_AMI_PARAMETER)["Parameter"]["Value"]
     made = api.client("ec2").run_instances(ImageId=image, InstanceType="t3.large", MinCount=1, MaxCount=1, **more)
     return str(made["Instances"][0]["InstanceId"])
@@ -246,9 +246,9 @@ def describe(api: Api) -> dict[str, Any]:
 def test_provision_names_every_problem_at_once_and_makes_nothing(life: Life) -> None:
     run = life.runs["refused"]
     assert run.returncode != 0
-    said = " ".join(run.output.split())
+    output = " ".join(run.output.split())
     problems = ("write 10.0.0.0/32", "0.0.0.0/0 is the whole internet", "export SLM_GATEWAY_API_KEYS")
-    assert [problem for problem in problems if problem not in said] == []
+    assert [problem for problem in problems if problem not in output] == []
     assert life.after["refused"] == life.strange
 
 
@@ -385,9 +385,9 @@ def test_teardown_without_confirmation_removes_nothing(life: Life) -> None:
 
 
 def test_teardown_lists_the_records_of_later_playbooks(life: Life) -> None:
-    said = life.runs["unconfirmed"].output
-    assert [name for name in RECORDS if f"/slm-ft-serving/{name}" not in said] == []
-    assert "/slm-ft-serving/model/adapter-of-last-year" not in said
+    output = life.runs["unconfirmed"].output
+    assert [name for name in RECORDS if f"/slm-ft-serving/{name}" not in output] == []
+    assert "/slm-ft-serving/model/adapter-of-last-year" not in output
 
 
 def test_teardown_removes_what_was_made_but_data_and_nothing_else(life: Life) -> None:
@@ -455,9 +455,9 @@ def test_an_adopted_instance_gets_tag_and_profile_and_nothing_else(adoption: Ado
 
 
 def test_differences_of_an_adopted_instance_are_reported(adoption: Adoption) -> None:
-    said = " ".join(adoption.provisioned.output.split())
+    output = " ".join(adoption.provisioned.output.split())
     for difference in ("It is a t3.large, not a g6.2xlarge", "key pair a-key-pair", "GiB, not 80", "without a token"):
-        assert difference in said
+        assert difference in output
 
 
 def test_a_typed_secret_is_stored_and_not_shown(adoption: Adoption) -> None:
