@@ -25,7 +25,7 @@ from pathlib import Path
 
 from tests.local_region import names
 from tests.local_region.region import ENGINES, LocalRegion
-from tests.support.prober import NO_ANSWER, Prober
+from tests.support.prober import NO_ANSWER, Prober, seconds_by_status
 from tests.support.runner import run_playbook
 from tests.support.tables import BENCHMARKS, add_write_option, publish
 
@@ -126,7 +126,7 @@ def run(region: LocalRegion, step: Step) -> Cost:
             variables = ["-e", json.dumps(step.variables)]
             result = run_playbook(region, step.playbook, *variables, environment=environment).must_succeed()
         roles = {role: (int(sessions), seconds) for role, (sessions, seconds) in json.loads(costs.read_text()).items()}
-    return Cost(result.sessions, result.seconds, roles, prober.seconds_by_status())
+    return Cost(result.sessions, result.seconds, roles, seconds_by_status(prober.probes))
 
 
 def naive(region: LocalRegion) -> Cost:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from tests.local_region import environment, names, seed
 from tests.local_region.aws_api import process as api_process
-from tests.local_region.docker import containers, images, instance_container, registry_container
+from tests.local_region.docker import containers, images, instance_container, ownership, registry_container
 from tests.local_region.docker import engine as docker_engine
 from tests.local_region.docker.engine import DockerCommandError, DockerEngine, DockerUnavailable
 from tests.local_region.docker.machine import Machine
@@ -104,7 +104,7 @@ class LocalRegion:
         with docker_locked(self._say_waiting):
             with steps.step("Docker Engine") as line:
                 self._engine = engine = docker_engine.ensure(line, names.STATE_ROOT)
-            self._require_own(engine)
+            ownership.require_own(engine, self.state, steps.line)
             self.state.prepare()
             ports = self._requested_ports or self.state.choose_ports()
             self.state.save_ports(ports)  # From here on no other region's end stops the Docker Engine.
@@ -185,28 +185,6 @@ class LocalRegion:
             with steps.step("Notes to train on: uploaded to S3") as line:
                 line(f"{account.upload_training_data(self._training_data)} files changed")
 
-    def _require_own(self, engine: DockerEngine) -> None:
-        """Remove what the region of a deleted folder left.
-
-        Raises:
-            RegionError: The folder is still there.
-        """
-        if (other := self._other_copy(engine)) is not None:
-            raise RegionError(
-                f"A region {self.name!r} belongs to another copy of this repository, {other}. Run `make down` there, "
-                "or take another name: python -m tests.local_region up --name NAME"
-            )
-        if containers.folders_of(engine, self.name) - {self.state.folder}:
-            self._steps.line("Removing what the region of a copy that is gone left behind")
-            containers.remove_all(engine, self.name)
-
-    def _other_copy(self, engine: DockerEngine) -> Path | None:
-        """Return the folder of another copy of the repository that has a region of this name; None when none has."""
-        for folder in containers.folders_of(engine, self.name) - {self.state.folder}:
-            if RegionState(self.name, folder.parent).exists:
-                return folder.parent.parent
-        return None
-
     def _require_ports(self, engine: DockerEngine, ports: Ports) -> None:
         """Check that nothing else holds a port of the region: before the long work, not after it.
 
@@ -269,7 +247,7 @@ class LocalRegion:
             )
         else:
             with steps.step("Containers, volumes and network") as line:
-                line(self._remove_containers(engine))
+                line(ownership.remove_own(engine, self.state))
             if remove_images:
                 with docker_locked(self._say_waiting), steps.step("Images") as line:
                     images.remove_all(engine, line)
@@ -277,12 +255,6 @@ class LocalRegion:
             self.state.remove()
             if not self._others():
                 docker_engine.stop_if_ours(steps.line, names.STATE_ROOT)
-
-    def _remove_containers(self, engine: DockerEngine) -> str:
-        """Remove what is labelled with the region's name, unless it is another copy's; return what was done."""
-        if (other := self._other_copy(engine)) is not None:
-            return f"left alone: they belong to another copy of this repository, {other}"
-        return f"{containers.remove_all(engine, self.name)} removed"
 
     def _say_waiting(self) -> None:
         self._steps.line("Another command is at work on a local region: waiting for it to end")

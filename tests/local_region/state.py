@@ -30,12 +30,12 @@ class Ports:
 class RegionState:
     """The folder of one region, `.local-region/NAME`, and the files in it."""
 
-    def __init__(self, name: str, root: Path = names.STATE_ROOT) -> None:
+    def __init__(self, name: str, root: Path | None = None) -> None:
         """Name the files; make none.
 
         Args:
             name: Lower-case letters, digits and dashes.
-            root: Folder of all regions.
+            root: Folder of all regions; this repository's when it is None.
 
         Raises:
             RegionError: The name is another.
@@ -43,7 +43,7 @@ class RegionState:
         if not NAME_PATTERN.fullmatch(name):
             raise RegionError(f"A region's name is 1 to 31 lower-case letters, digits and dashes, not {name!r}.")
         self.name = name
-        self.folder = root / name
+        self.folder = (root or names.STATE_ROOT) / name
 
     @property
     def exists(self) -> bool:

@@ -14,7 +14,7 @@ import pytest
 from tests.local_region.region import LocalRegion
 from tests.support.drill_table import Outcome
 from tests.support.gateway_client import golden_note, request
-from tests.support.prober import Prober
+from tests.support.prober import Prober, seconds_until_serving_again
 from tests.support.runner import PlaybookRun
 
 CURRENT = "/opt/slm-ft-serving/current"
@@ -95,7 +95,7 @@ def _drill(region: LocalRegion, fault: str, item: pytest.Item, engine: str, inte
         drill.check_old_release_serves()
         time.sleep(2 * interval)  # A request that the gateway now answers.
     assert drill.happened, "the drill did not record what happened"
-    outcome = Outcome(fault, engine, drill.happened, round(prober.seconds_until_serving_again(), 1))
+    outcome = Outcome(fault, engine, drill.happened, round(seconds_until_serving_again(prober.probes), 1))
     item.user_properties.append(outcome.as_property())
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -84,22 +85,24 @@ class Prober:
             connection.close()
         return answer.status
 
-    def seconds_until_serving_again(self) -> float:
-        """Return the seconds from the first request that failed to the first answer after the last that failed.
 
-        0 when none failed, infinity when the last one did.
-        """
-        failed = [number for number, probe in enumerate(self.probes) if probe.status != http.HTTPStatus.OK]
-        if not failed:
-            return 0.0
-        if failed[-1] + 1 == len(self.probes):
-            return float("inf")
-        return self.probes[failed[-1] + 1].answered - self.probes[failed[0]].sent
+def seconds_until_serving_again(probes: Sequence[Probe]) -> float:
+    """Return the seconds from the first request that failed to the first answer after the last that failed.
 
-    def seconds_by_status(self) -> dict[int, float]:
-        """Return the seconds of each status other than 200; a request stands for the time up to the next."""
-        seconds: dict[int, float] = {}
-        for probe, following in zip(self.probes, self.probes[1:], strict=False):
-            if probe.status != http.HTTPStatus.OK:
-                seconds[probe.status] = seconds.get(probe.status, 0.0) + following.sent - probe.sent
-        return seconds
+    0 when none failed, infinity when the last one did.
+    """
+    failed = [number for number, probe in enumerate(probes) if probe.status != http.HTTPStatus.OK]
+    if not failed:
+        return 0.0
+    if failed[-1] + 1 == len(probes):
+        return float("inf")
+    return probes[failed[-1] + 1].answered - probes[failed[0]].sent
+
+
+def seconds_by_status(probes: Sequence[Probe]) -> dict[int, float]:
+    """Return the seconds of each status other than 200; a request stands for the time up to the next."""
+    seconds: dict[int, float] = {}
+    for probe, following in itertools.pairwise(probes):
+        if probe.status != http.HTTPStatus.OK:
+            seconds[probe.status] = seconds.get(probe.status, 0.0) + following.sent - probe.sent
+    return seconds

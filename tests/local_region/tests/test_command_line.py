@@ -15,7 +15,6 @@ from tests.local_region.docker.engine import DockerUnavailable
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "STATE_ROOT", tmp_path)
-    monkeypatch.setattr("tests.local_region.state.RegionState.__init__.__defaults__", (tmp_path,))
 
 
 def _parsers() -> list[argparse.ArgumentParser]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.drill import shortened
 from tests.support.drill_table import Outcome, markdown
-from tests.support.prober import NO_ANSWER, Probe, Prober
+from tests.support.prober import NO_ANSWER, Probe, seconds_by_status, seconds_until_serving_again
 from tests.support.runner import PlaybookRun
 
 OUTPUT = """\
@@ -39,11 +39,9 @@ def test_message_is_that_of_the_last_failure() -> None:
         PlaybookRun(0, OUTPUT, sessions=0, seconds=0).must_fail_naming("no such tag")
 
 
-def probed(*statuses: int) -> Prober:
-    """Return a prober that asked once a second and got an answer after a tenth."""
-    prober = Prober.__new__(Prober)
-    prober.probes = [Probe(float(at), at + 0.1, status) for at, status in enumerate(statuses)]
-    return prober
+def probed(*statuses: int) -> list[Probe]:
+    """Return probes sent once a second and answered after a tenth."""
+    return [Probe(float(at), at + 0.1, status) for at, status in enumerate(statuses)]
 
 
 @pytest.mark.parametrize(
@@ -56,11 +54,11 @@ def probed(*statuses: int) -> Prober:
     ],
 )
 def test_seconds_until_serving_again(statuses: tuple[int, ...], seconds: float) -> None:
-    assert probed(*statuses).seconds_until_serving_again() == pytest.approx(seconds)
+    assert seconds_until_serving_again(probed(*statuses)) == pytest.approx(seconds)
 
 
 def test_seconds_by_status() -> None:
-    assert probed(200, 503, NO_ANSWER, NO_ANSWER, 200).seconds_by_status() == {503: 1.0, NO_ANSWER: 2.0}
+    assert seconds_by_status(probed(200, 503, NO_ANSWER, NO_ANSWER, 200)) == {503: 1.0, NO_ANSWER: 2.0}
 
 
 def test_table_of_drills() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.local_region.docker.ownership import remove_own, require_own
 from tests.local_region.errors import RegionError
-from tests.local_region.region import LocalRegion
 from tests.local_region.state import Ports, RegionState
 
 
@@ -21,7 +21,7 @@ class FakeEngine:
         self.removed: list[str] = []
 
     def run(self, *arguments: str, **_options: Any) -> subprocess.CompletedProcess[str]:
-        """Answers what `containers` asks."""
+        """Answer what `containers` asks."""
         if arguments[0] == "rm":
             self.removed.extend(arguments[3:])
         listed = {"ps": "registry-id\n" if "--quiet" in arguments else f"{self._folder}\n"}
@@ -29,10 +29,8 @@ class FakeEngine:
 
 
 @pytest.fixture
-def region(tmp_path: Path) -> LocalRegion:
-    region = LocalRegion("unit")
-    region.state = RegionState("unit", tmp_path / "here/.local-region")
-    return region
+def state(tmp_path: Path) -> RegionState:
+    return RegionState("unit", tmp_path / "here/.local-region")
 
 
 @pytest.fixture
@@ -44,32 +42,32 @@ def anothers(tmp_path: Path) -> FakeEngine:
     return FakeEngine(other.folder)
 
 
-def test_a_region_of_another_copy_is_refused_by_name(region: LocalRegion, anothers: FakeEngine) -> None:
+def test_a_region_of_another_copy_is_refused_by_name(state: RegionState, anothers: FakeEngine) -> None:
     engine: Any = anothers
     with pytest.raises(RegionError, match=r"another copy of this repository, \S+/other\. Run `make down` there"):
-        region._require_own(engine)
+        require_own(engine, state, lambda _line: None)
     assert engine.removed == []
 
 
-def test_what_a_deleted_copy_left_is_removed(region: LocalRegion, tmp_path: Path) -> None:
+def test_what_a_deleted_copy_left_is_removed(state: RegionState, tmp_path: Path) -> None:
     engine: Any = FakeEngine(tmp_path / "gone/.local-region/unit")
-    region._require_own(engine)
+    require_own(engine, state, lambda _line: None)
     assert engine.removed == ["registry-id"]
 
 
-def test_up_keeps_its_own_region(region: LocalRegion) -> None:
-    engine: Any = FakeEngine(region.state.folder)
-    region._require_own(engine)
+def test_up_keeps_its_own_region(state: RegionState) -> None:
+    engine: Any = FakeEngine(state.folder)
+    require_own(engine, state, lambda _line: None)
     assert engine.removed == []
 
 
-def test_down_leaves_the_region_of_another_copy_alone(region: LocalRegion, anothers: FakeEngine) -> None:
+def test_down_leaves_the_region_of_another_copy_alone(state: RegionState, anothers: FakeEngine) -> None:
     engine: Any = anothers
-    assert "left alone: they belong to another copy" in region._remove_containers(engine)
+    assert "left alone: they belong to another copy" in remove_own(engine, state)
     assert anothers.removed == []
 
 
-def test_down_removes_its_own_region(region: LocalRegion) -> None:
-    engine: Any = FakeEngine(region.state.folder)
-    assert region._remove_containers(engine) == "1 removed"
+def test_down_removes_its_own_region(state: RegionState) -> None:
+    engine: Any = FakeEngine(state.folder)
+    assert remove_own(engine, state) == "1 removed"
     assert engine.removed == ["registry-id"]
