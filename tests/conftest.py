@@ -1,5 +1,6 @@
 """What all tests share: how they are spread over processes, and the tables at the end of a run."""
 
+import importlib.util
 import signal
 from collections import Counter, defaultdict
 from typing import Any
@@ -7,6 +8,12 @@ from typing import Any
 import pytest
 
 from tests.support.drill_table import markdown, outcomes, reports
+
+# Before a test is imported, Ansible's loader has to find the collection; the training environment has no Ansible.
+if importlib.util.find_spec("ansible"):
+    from tests.support.collection import load_collections
+
+    load_collections()
 
 
 def pytest_configure() -> None:

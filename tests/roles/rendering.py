@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
 from tests.roles.variables import ROLES
+from tests.support.collection import load_collections
 
-# Look-ups and filters are found by their full names only after this; it may be done once in a process.
-init_plugin_loader([])
+# Look-ups and filters are found by their full names only after this.
+load_collections()
 
 
 def templar(role: str, variables: dict[str, Any]) -> Templar:

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.slm.serving.plugins.filter import instance_differences, network_problems
+from ansible_collections.slm.serving.plugins.modules import instance_placement_info, instance_price_info
 
 from tests.local_region.names import REPOSITORY_ROOT
-from tests.roles.modules import load_module
 from tests.roles.rendering import value
 from tests.roles.variables import ROLES
 
 
-def load_filter(name: str) -> ModuleType:
-    """Return `roles/infrastructure/filter_plugins/NAME.py` as a Python module."""
-    path = ROLES / "infrastructure/filter_plugins" / f"{name}.py"
-    specification = importlib.util.spec_from_file_location(f"infrastructure_{name}", path)
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-NETWORKS = load_filter("networks")
-ADOPTION = load_filter("adoption")
-
-
 def test_named_networks_are_no_problem() -> None:
-    assert NETWORKS.network_problems(["10.0.0.0/8", "2001:db8::/32", "198.51.100.7/32"], allow_everyone=False) == []
+    assert (
+        network_problems.network_problems(["10.0.0.0/8", "2001:db8::/32", "198.51.100.7/32"], allow_everyone=False)
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,16 +34,16 @@ def test_named_networks_are_no_problem() -> None:
     ],
 )
 def test_a_network_that_cannot_be_meant_is_refused(network: str, word: str) -> None:
-    (problem,) = NETWORKS.network_problems([network], allow_everyone=False)
+    (problem,) = network_problems.network_problems([network], allow_everyone=False)
     assert word in problem
 
 
 def test_everyone_may_call_when_that_is_said() -> None:
-    assert NETWORKS.network_problems(["0.0.0.0/0", "::/0"], allow_everyone=True) == []
+    assert network_problems.network_problems(["0.0.0.0/0", "::/0"], allow_everyone=True) == []
 
 
 def test_nobody_may_call_is_a_problem() -> None:
-    (problem,) = NETWORKS.network_problems([], allow_everyone=False)
+    (problem,) = network_problems.network_problems([], allow_everyone=False)
     assert "-e infrastructure_gateway_cidrs=" in problem
 
 
@@ -70,7 +58,7 @@ AS_WANTED = {
 
 
 def test_an_instance_as_wanted_has_no_differences() -> None:
-    assert ADOPTION.instance_differences(AS_WANTED, WANTED) == []
+    assert instance_differences.instance_differences(AS_WANTED, WANTED) == []
 
 
 @pytest.mark.parametrize(
@@ -86,11 +74,10 @@ def test_an_instance_as_wanted_has_no_differences() -> None:
     ],
 )
 def test_each_difference_is_told(change: dict[str, Any], word: str) -> None:
-    (difference,) = ADOPTION.instance_differences(AS_WANTED | change, WANTED)
+    (difference,) = instance_differences.instance_differences(AS_WANTED | change, WANTED)
     assert word in difference
 
 
-PRICES = load_module("infrastructure", "instance_price_info")
 FALLBACK = {
     "region": "us-east-1",
     "instance_type": "g6.2xlarge",
@@ -113,22 +100,19 @@ class FakePriceList:
 
 
 def test_the_price_lists_one_price_is_taken() -> None:
-    assert PRICES.listed(FakePriceList("0.25"), "us-east-1", "g6.2xlarge")["instance_hour"] == 0.25
+    assert instance_price_info.listed(FakePriceList("0.25"), "us-east-1", "g6.2xlarge")["instance_hour"] == 0.25
 
 
 @pytest.mark.parametrize("prices", [(), ("1", "2")])
 def test_no_price_is_made_up_where_the_list_has_not_exactly_one(prices: tuple[str, ...]) -> None:
     with pytest.raises(LookupError):
-        PRICES.listed(FakePriceList(*prices), "us-east-1", "g6.2xlarge")
+        instance_price_info.listed(FakePriceList(*prices), "us-east-1", "g6.2xlarge")
 
 
 def test_the_fallback_is_for_its_own_region_and_type_only() -> None:
-    assert PRICES.fallen_back(FALLBACK, "us-east-1", "g6.2xlarge")["instance_hour"] == 1.5
-    assert PRICES.fallen_back(FALLBACK, "eu-west-1", "g6.2xlarge")["known"] is False
-    assert PRICES.fallen_back(FALLBACK, "us-east-1", "g6.xlarge")["known"] is False
-
-
-PLACEMENT = load_module("infrastructure", "instance_placement_info")
+    assert instance_price_info.fallen_back(FALLBACK, "us-east-1", "g6.2xlarge")["instance_hour"] == 1.5
+    assert instance_price_info.fallen_back(FALLBACK, "eu-west-1", "g6.2xlarge")["known"] is False
+    assert instance_price_info.fallen_back(FALLBACK, "us-east-1", "g6.xlarge")["known"] is False
 
 
 class FakeAws:
@@ -169,7 +153,7 @@ def placed(aws: FakeAws, subnet: str = "") -> tuple[str, list[str]]:
     """The subnet that is found, and the problems."""
     parameters = {"instance_type": "g6.2xlarge", "subnet_id": subnet, "ami_parameter": "/ami", "volume_gib": 80}
     module = SimpleNamespace(params=parameters, region="us-east-1", client=lambda *_, **__: aws)
-    placement = PLACEMENT.Placement(module)
+    placement = instance_placement_info.Placement(module)
     found = placement.subnet()
     placement.image()
     placement.check_quota()

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 import pytest
+from ansible_collections.slm.serving.plugins.module_utils import nvidia, process
 
-from tests.roles.modules import load_shared
 from tests.roles.rendering import value
-from tests.roles.variables import ROLES
 
-stack: Any = load_shared("slm_stack")
-ansible.module_utils.__path__.append(str(ROLES / "nvidia_runtime/module_utils"))
-nvidia: Any = importlib.import_module("ansible.module_utils.slm_nvidia")
 PATH = "/etc/docker/daemon.json"
 
 
@@ -50,7 +44,7 @@ def test_no_settings_are_no_error(text: str) -> None:
     [('{\n  "a": 1\n', "line 3"), ("[]", "object"), (json.dumps({"runtimes": ["nvidia"]}), "runtimes")],
 )
 def test_broken_settings_are_named_with_their_file(text: str, reason: str) -> None:
-    with pytest.raises(stack.StackError, match=f"{PATH}.*{reason}"):
+    with pytest.raises(process.StackError, match=f"{PATH}.*{reason}"):
         nvidia.read_settings(text, PATH)
 
 

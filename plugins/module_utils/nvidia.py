@@ -1,0 +1,152 @@
+"""What NVIDIA's driver, its container toolkit and Docker say of themselves, and the runtime in Docker's daemon.json."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
+
+RUNTIME = "nvidia"
+# What `nvidia-ctk runtime configure` writes.
+RUNTIME_ENTRY = {"path": "nvidia-container-runtime", "args": []}
+# Docker offers `--gpus` when it found this program at its own start (daemon/nvidia_linux.go of github.com/moby/moby).
+HOOK = "nvidia-container-runtime-hook"
+QUERY = ["--query-gpu=name,driver_version,memory.total", "--format=csv,noheader,nounits"]
+NVIDIA_VENDOR = "0x10de"
+# PCI classes of display and 3D controllers.
+GPU_CLASSES = ("0x0300", "0x0302")
+PCI_DEVICES = Path("/sys/bus/pci/devices")
+
+
+def parse_gpus(text: str) -> list[dict]:
+    """Return the GPUs of nvidia-smi's answer to QUERY: `name`, `driver` and `memory` in MiB."""
+    gpus = []
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split(",")]
+        if len(fields) == 3 and fields[0]:
+            gpus.append(
+                {"name": fields[0], "driver": fields[1], "memory": int(fields[2]) if fields[2].isdigit() else 0}
+            )
+    return gpus
+
+
+def version_in(text: str) -> str:
+    """Return the first version number in a text; empty when there is none."""
+    found = re.search(r"\d+(?:\.\d+)+", text)
+    return found.group() if found else ""
+
+
+def is_older(version: str, least: str) -> bool:
+    """Say whether a version is known and less than another; both are numbers with dots."""
+
+    def numbers(text: str) -> list[int]:
+        return [int(part) for part in re.findall(r"\d+", text)]
+
+    return bool(version) and numbers(version) < numbers(least)
+
+
+def read_settings(text: str, path: str) -> dict:
+    """Return daemon.json's settings; none for an empty file. Raises StackError where Docker could not read it."""
+    problem = ""
+    settings = {}
+    try:
+        settings = json.loads(text) if text.strip() else {}
+    except json.JSONDecodeError as error:
+        problem = f"it is not valid JSON, line {error.lineno}, column {error.colno}: {error.msg}"
+    else:
+        if not isinstance(settings, dict):
+            problem = "it does not hold an object"
+        elif not isinstance(settings.get("runtimes", {}), dict):
+            problem = "its `runtimes` is not an object"
+    if problem:
+        raise StackError(f"{path} is broken: {problem}. Docker would not start with it. Mend it; it was not touched")
+    return settings
+
+
+def with_runtime(settings: dict) -> dict:
+    """Return the settings with NVIDIA's runtime; every other key, and an entry of that name, stays as it was."""
+    return {**settings, "runtimes": {RUNTIME: dict(RUNTIME_ENTRY), **settings.get("runtimes", {})}}
+
+
+def gpus_of_host() -> tuple[list[dict], str]:
+    """Return the GPUs that the driver sees, and why there are none; the reason is empty when no driver is installed."""
+    if shutil.which("nvidia-smi") is None:
+        return [], ""
+    answer = run(["nvidia-smi", *QUERY], timeout=60)
+    gpus = parse_gpus(answer.stdout) if answer.returncode == 0 else []
+    return gpus, "" if gpus else last_line(answer.stderr + answer.stdout)
+
+
+def has_gpu_hardware() -> bool:
+    """Say whether there is an NVIDIA GPU on the PCI bus, driver or not."""
+    for device in PCI_DEVICES.glob("*"):
+        try:
+            vendor, kind = (device / "vendor").read_text(), (device / "class").read_text()
+        except OSError:
+            continue
+        if vendor.strip() == NVIDIA_VENDOR and kind.startswith(GPU_CLASSES):
+            return True
+    return False
+
+
+def toolkit_version() -> str:
+    """Return the version of the container toolkit; empty without one."""
+    if shutil.which("nvidia-ctk") is None:
+        return ""
+    return version_in(run(["nvidia-ctk", "--version"]).stdout)
+
+
+def docker_runtimes() -> list[str]:
+    """Return the runtimes that Docker knows; none when Docker is not there or does not answer."""
+    if shutil.which("docker") is None:
+        return []
+    listed = run(["docker", "info", "--format", "{{range $name, $_ := .Runtimes}}{{$name}} {{end}}"])
+    return listed.stdout.split() if listed.returncode == 0 else []
+
+
+def docker_started_before_toolkit() -> bool:
+    """Say whether the Docker that runs is older than the toolkit, so that it does not offer `--gpus`."""
+    hook = shutil.which(HOOK)
+    if hook is None:
+        return False
+    shown = run(
+        ["systemctl", "show", "docker.service", "--property=ExecMainStartTimestamp", "--timestamp=unix", "--value"]
+    ).stdout.strip()
+    started = shown.lstrip("@")
+    return started.isdigit() and Path(hook).stat().st_ctime > int(started)
+
+
+def boot() -> str:
+    """Return what differs between any two boots of the instance.
+
+    Beside the kernel's id the start of the first process: a container that is restarted has another, but the same
+    kernel.
+    """
+    kernel = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    # After the name in parentheses, the 20th field is the start (proc(5), field 22 of stat).
+    fields = Path("/proc/1/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    return f"{kernel}-{fields[19]}"
+
+
+def gpus_of_container(image: str, timeout: float) -> list[dict]:
+    """Return the GPUs that a container of the image sees, asked for as Compose asks for them.
+
+    Any image with a C library does: the toolkit brings nvidia-smi and the driver's libraries into the container.
+    Raises StackError with Docker's or nvidia-smi's own words when there is none.
+    """
+    command = [
+        *("docker", "run", "--rm", "--pull", "never", "--network", "none", "--gpus", "all"),
+        # nvidia-smi belongs to the capability `utility`, which an image may not ask for.
+        *("--env", "NVIDIA_DRIVER_CAPABILITIES=compute,utility", "--entrypoint", "nvidia-smi", image, *QUERY),
+    ]
+    answer = run(command, timeout=timeout)
+    gpus = parse_gpus(answer.stdout) if answer.returncode == 0 else []
+    if not gpus:
+        raise StackError(
+            f"a container sees no GPU, though the instance does: {last_line(answer.stdout + answer.stderr)}."
+            " Check `docker run --rm --gpus all` by hand, and /etc/nvidia-container-runtime/config.toml"
+        )
+    return gpus

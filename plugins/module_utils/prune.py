@@ -1,0 +1,132 @@
+"""Remove what no kept release needs: older releases, their images, and models that the role model_store made.
+
+Never anything else: images of other repositories, and directories that only look like a model, stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
+
+# As model_store names a model's directory, and one that is on its way to be it.
+MODEL = re.compile(r"[\w-]+-[0-9a-f]{16}")
+UNFINISHED = re.compile(r"\.(staging|broken)-[\w-]+-[0-9a-f]{16}")
+MANIFEST = ".manifest.json"
+# A cut download can be resumed for so long (seconds).
+RESUMABLE = 24 * 3600
+
+
+class Pruning:
+    """One pruning: what it removed, and what it could not."""
+
+    def __init__(self, releases: Releases) -> None:
+        """Begin with nothing removed."""
+        self.releases = releases
+        self.removed: dict[str, list[str]] = {"releases": [], "images": [], "models": []}
+        self.problems: list[str] = []
+
+    def run(self, keep_good: int, keep_failed: int) -> None:
+        """Prune; what cannot be removed is reported in `problems`, never an error."""
+        before = self._named(self.releases.stamps())
+        with self._tolerant("the releases"):
+            for stamp in self.releases.superseded(keep_good, keep_failed):
+                with self._tolerant(f"the release {stamp}"):
+                    self.releases.remove(stamp)
+                    self.removed["releases"].append(stamp)
+            for unfinished in self.releases.directory.glob(".*.new"):
+                shutil.rmtree(unfinished)
+        # A failed release is kept for its logs: it cannot be gone back to, and needs neither images nor models.
+        kept = self._named([*self.releases.good(), self.releases.current()])
+        with self._tolerant("the images"):
+            self._images(kept["images"], {repository(name) for name in before["images"] | kept["images"]})
+        with self._tolerant("the models"):
+            for root in {Path(path).parent for path in before["models"] | kept["models"]}:
+                self._models(root, kept["models"])
+
+    def _named(self, stamps: Sequence[str | None]) -> dict[str, set[str]]:
+        """Return the references of images and the paths of models that the records of these releases name."""
+        records = [self.releases.record(stamp) for stamp in stamps if stamp]
+        named: dict[str, set[str]] = {"images": set(), "models": set()}
+        for kind, key in (("images", "reference"), ("models", "path")):
+            for record in records:
+                items = record.get(kind)
+                entries = items.values() if isinstance(items, dict) else ()
+                named[kind].update(entry[key] for entry in entries if isinstance(entry, dict) and entry.get(key))
+        return named
+
+    @contextlib.contextmanager
+    def _tolerant(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, StackError) as error:
+            self.problems.append(f"{what} could not be pruned: {error}")
+
+    def _images(self, kept: set[str], repositories: set[str]) -> None:
+        listed = run(["docker", "image", "ls", "--digests", "--no-trunc", "--format", "{{json .}}"])
+        if listed.returncode != 0:
+            raise StackError(last_line(listed.stderr))
+        images = [json.loads(line) for line in listed.stdout.splitlines()]
+        needed = {image["ID"] for image in images if kept & set(image_names(image))}
+        for image in images:
+            names = image_names(image)
+            if image["Repository"] not in repositories or image["ID"] in needed or not names:
+                continue
+            # With its last tag an image's digest goes too.
+            removal = run(["docker", "image", "rm", names[-1]], timeout=120)
+            if removal.returncode == 0:
+                self.removed["images"].append(names[-1])
+            else:
+                self.problems.append(f"the image {names[-1]} could not be pruned: {last_line(removal.stderr)}")
+
+    def _models(self, root: Path, kept: set[str]) -> None:
+        if not root.is_dir():
+            return
+        with (root / ".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return  # model_store is at work there: next time.
+            for directory in sorted(root.iterdir()):
+                if directory.is_symlink() or not directory.is_dir() or str(directory) in kept:
+                    continue
+                if is_superseded_model(directory):
+                    with self._tolerant(f"the model {directory.name}"):
+                        shutil.rmtree(directory)
+                        self.removed["models"].append(directory.name)
+
+
+def repository(reference: str) -> str:
+    """Return the repository of an image's reference, registry included."""
+    name = reference.partition("@")[0]
+    head, slash, tail = name.rpartition("/")
+    return f"{head}{slash}{tail.partition(':')[0]}"
+
+
+def image_names(image: dict[str, Any]) -> list[str]:
+    """Return the references that a line of `docker image ls` stands for; by digest first."""
+    names = []
+    if image["Digest"] != "<none>":
+        names.append(f"{image['Repository']}@{image['Digest']}")
+    if image["Tag"] != "<none>":
+        names.append(f"{image['Repository']}:{image['Tag']}")
+    return names
+
+
+def is_superseded_model(directory: Path) -> bool:
+    """Say whether a directory that no kept release names is a model of model_store, or a download given up."""
+    if MODEL.fullmatch(directory.name):
+        return (directory / MANIFEST).is_file()
+    if UNFINISHED.fullmatch(directory.name):
+        touched = max(path.lstat().st_mtime for path in [directory, *directory.rglob("*")])
+        return time.time() - touched > RESUMABLE
+    return False

@@ -1,0 +1,146 @@
+#!/usr/bin/python
+"""Pull images by digest from ECR on the instance, with a token that is never an argument and never stays on a disk.
+
+An own module, because the ready ones write Docker's credentials to the disk and need libraries on the instance.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
+
+DOCUMENTATION = r"""
+module: image_pull
+short_description: Pull images by digest from ECR
+description:
+  - Images that are there already are not asked for, so an unchanged deployment needs no registry.
+options:
+  images:
+    description: Images by name, each with C(reference) (registry/repository@digest) and C(tag).
+    type: dict
+    required: true
+  region:
+    description: Region of ECR.
+    type: str
+    required: true
+  pull:
+    description: Whether to pull what is missing; without it the module only looks.
+    type: bool
+    default: true
+  reserve:
+    description: Bytes that must be free on the disk of Docker before a pull.
+    type: int
+    default: 2147483648
+  timeout:
+    description: Seconds for one pull.
+    type: int
+    default: 1800
+"""
+
+RETURN = r"""
+missing:
+  description: Names of the images that are not on the instance yet.
+  type: list
+pulled:
+  description: Names of the images that were pulled.
+  type: list
+"""
+
+ATTEMPTS = 3
+SILENCE = ("connection refused", "no such host", "i/o timeout", "no route", "deadline exceeded", "eof")
+# What no second try can heal.
+FINAL = ("not found", "manifest unknown", "denied", "unauthorized", "no basic auth", "no space left")
+
+
+def is_present(reference: str) -> bool:
+    """Say whether an image is on the instance."""
+    return run(["docker", "image", "inspect", "--format", "{{.Id}}", reference]).returncode == 0
+
+
+def log_in(registry: str, region: str, folder: Path) -> None:
+    """Log in with a short-lived token, by standard input, into a folder on tmpfs; raises StackError."""
+    try:
+        token = aws("ecr", "get-login-password", region=region)
+    except AwsError as error:
+        denied = f"{role_in(error.said)} may not log in to ECR: allow it ecr:GetAuthorizationToken on *"
+        raise StackError(denied if error.denied else f"ECR gives no token: {error}") from error
+    command = ["docker", "--config", str(folder), "login", "--username", "AWS", "--password-stdin", registry]
+    result = run(command, input=token.strip())
+    if result.returncode != 0:
+        raise StackError(explain(registry, result.stderr, f"log in to {registry}"))
+
+
+def explain(registry: str, stderr: str, doing: str) -> str:
+    """Return a failure of the registry in words for the operator."""
+    said = last_line(stderr).removeprefix("Error response from daemon: ")
+    low = said.lower()
+    if any(words in low for words in SILENCE):
+        return (
+            f"could not {doing}: the registry {registry} does not answer ({said}). Check the network and the registry"
+        )
+    if "no space left" in low:
+        return f"could not {doing}: the instance's disk is full. Remove old images or enlarge the volume"
+    return f"could not {doing}: {said}"
+
+
+def pull(reference: str, tag: str, folder: Path, timeout: float) -> None:
+    """Pull one image, trying again what may pass; raises StackError."""
+    registry = reference.partition("/")[0]
+    for attempt in range(1, ATTEMPTS + 1):
+        result = run(["docker", "--config", str(folder), "pull", "--quiet", reference], timeout=timeout)
+        if result.returncode == 0:
+            return
+        problem = explain(registry, result.stderr, f"pull {reference} (tag {tag})")
+        if attempt == ATTEMPTS or any(words in result.stderr.lower() for words in FINAL):
+            raise StackError(problem)
+        time.sleep(3 * attempt)
+
+
+def check_disk(reserve: int) -> None:
+    """Raise StackError when Docker's disk has less than the reserve free."""
+    root = run(["docker", "info", "--format", "{{.DockerRootDir}}"]).stdout.strip() or "/var/lib/docker"
+    free = shutil.disk_usage(root).free
+    if free < reserve:
+        raise StackError(
+            f"{root} has {free / 1e9:.1f} GB free and {reserve / 1e9:.1f} GB are needed for the images:"
+            " remove old ones or enlarge the volume"
+        )
+
+
+def main() -> None:
+    """Look, and pull what is missing."""
+    module = AnsibleModule(
+        argument_spec={
+            "images": {"type": "dict", "required": True},
+            "region": {"type": "str", "required": True},
+            "pull": {"type": "bool", "default": True},
+            "reserve": {"type": "int", "default": 2 * 1024**3},
+            "timeout": {"type": "int", "default": 1800},
+        },
+        supports_check_mode=True,
+    )
+    images = module.params["images"]
+    try:
+        missing = [name for name, image in images.items() if not is_present(image["reference"])]
+        if not missing or not module.params["pull"] or module.check_mode:
+            module.exit_json(changed=bool(missing) and module.params["pull"], missing=missing, pulled=[])
+        check_disk(module.params["reserve"])
+        # /run is memory: the credentials never touch a disk, and they are gone before the task ends.
+        with tempfile.TemporaryDirectory(dir="/run", prefix="slm-ft-serving-login-") as folder:
+            for registry in {images[name]["reference"].partition("/")[0] for name in missing}:
+                log_in(registry, module.params["region"], Path(folder))
+            for name in missing:
+                pull(images[name]["reference"], images[name]["tag"], Path(folder), module.params["timeout"])
+    except StackError as error:
+        module.fail_json(msg=f"{error}. The running release was not touched.")
+    module.exit_json(changed=True, missing=[], pulled=missing)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+#!/usr/bin/python
+"""Tell what an instance has of NVIDIA's driver, toolkit and Docker runtime, and prove a GPU inside a container.
+
+An own module, because it is one session in place of six.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils.nvidia import (
+    RUNTIME,
+    boot,
+    docker_runtimes,
+    docker_started_before_toolkit,
+    gpus_of_container,
+    gpus_of_host,
+    has_gpu_hardware,
+    is_older,
+    read_settings,
+    toolkit_version,
+)
+from ansible_collections.slm.serving.plugins.module_utils.os_release import read
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, run
+
+DOCUMENTATION = r"""
+module: nvidia_runtime_info
+short_description: Tell what an instance has of NVIDIA's driver, container toolkit and Docker runtime
+description:
+  - Changes nothing. Where nothing is missing and the image is on the instance, a container of it shows that it sees a
+    GPU.
+options:
+  image:
+    description: Reference of the image for the proof; without one, nothing is proven.
+    type: str
+    default: ''
+  minimum_driver:
+    description: Least version of a driver that is there already.
+    type: str
+    required: true
+  minimum_toolkit:
+    description: Least version of a container toolkit that is there already.
+    type: str
+    required: true
+  daemon_json:
+    description: Docker's settings.
+    type: path
+    default: /etc/docker/daemon.json
+  timeout:
+    description: Seconds for the proof.
+    type: int
+    default: 120
+"""
+
+RETURN = r"""
+missing:
+  description:
+    - What is missing, of C(driver), C(module) (installed, but not loaded), C(toolkit), C(runtime) (Docker does not know
+      it) and C(restart) (Docker was started before the toolkit was installed).
+  type: list
+gpus:
+  description: The GPUs that the driver sees, each with C(name), C(driver) and C(memory) in MiB.
+  type: list
+proven:
+  description: Whether a container saw a GPU.
+  type: bool
+toolkit:
+  description: Version of the container toolkit; empty without one.
+  type: str
+reason:
+  description: Why an installed driver sees no GPU.
+  type: str
+os:
+  description: The distribution, with C(name), C(codename) and C(installer).
+  type: dict
+kernel:
+  description: Release of the running kernel.
+  type: str
+machine:
+  description: The processor's architecture.
+  type: str
+boot:
+  description: What differs between any two boots.
+  type: str
+"""
+
+
+def look(module: AnsibleModule) -> dict:
+    """Return what there is. Raises StackError for what no installation mends."""
+    path = Path(module.params["daemon_json"])
+    if path.exists():
+        read_settings(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    gpus, reason = gpus_of_host()
+    if not gpus and not has_gpu_hardware():
+        raise StackError(
+            "this instance has no NVIDIA GPU. Take an instance type with one (g6.2xlarge), or set the parameter"
+            " engine/accelerator to cpu"
+        )
+    toolkit = toolkit_version()
+    check_versions(module, gpus, toolkit)
+    checks = {
+        "driver": not gpus and not reason,
+        "module": bool(reason),
+        "toolkit": not toolkit,
+        "runtime": RUNTIME not in docker_runtimes(),
+        "restart": docker_started_before_toolkit(),
+    }
+    kernel = os.uname()
+    return {
+        "missing": [name for name, is_missing in checks.items() if is_missing],
+        "gpus": gpus,
+        "reason": reason,
+        "toolkit": toolkit,
+        "os": read(),
+        "kernel": kernel.release,
+        "machine": kernel.machine,
+        "boot": boot(),
+    }
+
+
+def check_versions(module: AnsibleModule, gpus: list[dict], toolkit: str) -> None:
+    """Raise StackError for what is there and too old: how it came there is not known, so it is not replaced."""
+    driver = gpus[0]["driver"] if gpus else ""
+    for what, version, least in (
+        ("NVIDIA's driver", driver, module.params["minimum_driver"]),
+        ("the NVIDIA Container Toolkit", toolkit, module.params["minimum_toolkit"]),
+    ):
+        if is_older(version, least):
+            raise StackError(
+                f"{what} is {version}, and {least} or later is needed. Take a newer Deep Learning AMI, or update it by"
+                " hand: what an AMI brings is not replaced"
+            )
+
+
+def main() -> None:
+    """Look, prove, and tell."""
+    module = AnsibleModule(
+        argument_spec={
+            "image": {"type": "str", "default": ""},
+            "minimum_driver": {"type": "str", "required": True},
+            "minimum_toolkit": {"type": "str", "required": True},
+            "daemon_json": {"type": "path", "default": "/etc/docker/daemon.json"},
+            "timeout": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    image = module.params["image"]
+    try:
+        found = look(module)
+        complete = bool(image) and not found["missing"]
+        found["proven"] = complete and run(["docker", "image", "inspect", image]).returncode == 0
+        if found["proven"]:
+            gpus_of_container(image, module.params["timeout"])
+    except StackError as error:
+        module.fail_json(msg=f"The accelerator is gpu, but {error}.")
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()

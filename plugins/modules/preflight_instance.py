@@ -1,0 +1,455 @@
+#!/usr/bin/python
+"""Look on the instance for everything that would make a deployment fail, all of it in one session.
+
+An own module, because the ready ones look at one thing each, cost a session each, and stop at the first problem.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in
+from ansible_collections.slm.serving.plugins.module_utils.containers import PROJECT_LABEL
+from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
+    ModelError,
+    is_whole,
+    locate,
+    missing_bytes,
+    open_source,
+    staging_of,
+)
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
+
+DOCUMENTATION = r"""
+module: preflight_instance
+short_description: Find everything on the instance that would make a deployment fail
+description:
+  - systemd, Docker, clock, secrets, registry, models, disk for images and models together, memory, GPU, the port.
+  - Changes nothing and prints no secret. What does not answer in time is a problem too.
+options:
+  region:
+    description: Region of every call.
+    type: str
+    required: true
+  images:
+    description: Images by name, each with C(reference) and C(size), compressed, in bytes; empty where unknown.
+    type: dict
+    default: {}
+  models:
+    description: Sources of models by name; empty where unknown.
+    type: dict
+    default: {}
+  secrets:
+    description: The secrets, each with C(name), C(parameter) and C(path).
+    type: list
+    elements: dict
+    default: []
+  root:
+    description: The directory that holds the models.
+    type: path
+    required: true
+  hub:
+    description: Address of the Hugging Face Hub.
+    type: str
+    default: https://huggingface.co
+  hub_token_file:
+    description: File with the Hub's token, once it was fetched.
+    type: path
+    default: ""
+  accelerator:
+    description: What the engine computes on.
+    type: str
+    choices: [gpu, cpu]
+    default: gpu
+  port:
+    description: The port that the gateway is published on.
+    type: int
+    default: 8080
+  project:
+    description: The compose project, which may have the port.
+    type: str
+    default: slm-ft-serving
+  reserve:
+    description: Bytes that must stay free on each disk.
+    type: int
+    default: 2147483648
+  unpacked:
+    description: How many times its compressed size an image takes on the disk, while it is pulled.
+    type: float
+    default: 3.5
+  memory_reserve:
+    description: Bytes of memory beside the model's weights, of the GPU and, where the engine has none, of the instance.
+    type: int
+    default: 3221225472
+  clock_tolerance:
+    description: Seconds that the clock may be off.
+    type: int
+    default: 120
+  patience:
+    description: Seconds for all of it.
+    type: int
+    default: 300
+"""
+
+RETURN = r"""
+problems:
+  description: What would make a deployment fail, each with what to do.
+  type: list
+facts:
+  description: What was measured, for the operator.
+  type: dict
+"""
+
+PCI_DEVICES = Path("/sys/bus/pci/devices")
+DOCKER_ROOT = Path("/var/lib/docker")  # where Docker is not installed yet
+NVIDIA_VENDOR = "0x10de"
+LISTEN = "0A"
+GPU_SHARE = 0.9  # what vLLM may take of it
+TRAINING_UNIT = "slm-ft-serving-training.service"
+SAFE_STATES = {"running", "degraded", "starting", "initializing"}
+
+
+def gigabytes(size: float) -> str:
+    """Return bytes as the messages show them."""
+    return f"{size / 1e9:.1f} GB"
+
+
+def sentence(text: str) -> str:
+    """Return a text with its first letter large and a full stop."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
+class Instance:
+    """The looks, each a method that yields problems."""
+
+    def __init__(self, options: dict) -> None:
+        """Take the module's options."""
+        self.options = options
+        self.facts: dict = {}
+        self._token = ""
+        self._weights = 0
+        self._model_bytes: int | None = None
+
+    def _aws(self, *arguments: str) -> str:
+        return aws(*arguments, region=self.options["region"], timeout=self.options["patience"])
+
+    def systemd(self):
+        """Systemd is the first process, and not on its way down."""
+        if not Path("/run/systemd/system").is_dir():
+            yield "systemd does not run on the instance, and the stack is a systemd unit: use AWS's Deep Learning AMI."
+            return
+        state = run(["systemctl", "is-system-running"]).stdout.strip()
+        if state not in SAFE_STATES:
+            yield f"systemd on the instance says {state!r}: wait for the end of its shutdown, or reboot it."
+
+    def training(self):
+        """No fine-tuning is under way: it has the GPU, which the engine would need."""
+        if run(["systemctl", "is-active", TRAINING_UNIT]).stdout.strip() in {"active", "activating", "deactivating"}:
+            yield (
+                "A fine-tuning is under way on the instance and has its GPU: playbooks/finetune.yml, with what it was"
+                f" started with, follows it to its end; `systemctl stop {TRAINING_UNIT}` on the instance saves a"
+                " checkpoint and stops it."
+            )
+
+    def docker(self):
+        """Docker, where it is installed, answers; where it is not, the role container_runtime installs it."""
+        if not shutil.which("docker"):
+            return
+        if run(["systemctl", "is-active", "docker.service"]).stdout.strip() not in {"active", "failed"}:
+            return  # The role container_runtime starts it.
+        answer = run(["docker", "info", "--format", "{{.DockerRootDir}}"], timeout=30)
+        if answer.returncode != 0:
+            yield (
+                f"Docker does not answer on the instance ({last_line(answer.stderr)}): look at"
+                " `journalctl --unit docker` and restart it."
+            )
+
+    def clock(self):
+        """The clock agrees with that of AWS, which every answer tells."""
+        address = os.environ.get("AWS_ENDPOINT_URL") or f"https://sts.{self.options['region']}.amazonaws.com"
+        request = urllib.request.Request(address, headers={"User-Agent": "slm-ft-serving"})  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310
+                told = answer.headers.get("Date", "")
+        except urllib.error.HTTPError as error:
+            told = error.headers.get("Date", "")
+        except OSError as error:
+            yield (
+                f"The instance does not reach AWS ({address}: {error}): check its route to the internet or its VPC"
+                " endpoints, and its security group."
+            )
+            return
+        if not told:
+            return
+        off = time.time() - email.utils.parsedate_to_datetime(told).timestamp()
+        self.facts["clock_off_seconds"] = round(off, 1)
+        if abs(off) > self.options["clock_tolerance"]:
+            way = "ahead of" if off > 0 else "behind"
+            yield (
+                f"The instance's clock is {abs(off):.0f} s {way} AWS's, which then refuses what it signs"
+                " (SignatureDoesNotMatch, RequestExpired): run `timedatectl set-ntp true` on it, or restart chronyd."
+            )
+
+    def secrets(self):
+        """Every secret can be read with the instance profile."""
+        for secret in self.options["secrets"]:
+            label = f"the secret {secret['name']} (named by the parameter {secret['parameter']})"
+            try:
+                text = json.loads(
+                    self._aws("secretsmanager", "get-secret-value", "--secret-id", secret["name"], "--output", "json")
+                ).get("SecretString")
+            except AwsError as error:
+                if error.denied:
+                    action = (
+                        "kms:Decrypt on its key" if "kms" in error.said.lower() else "secretsmanager:GetSecretValue"
+                    )
+                    yield sentence(f"{role_in(error.said)} may not read {label}: allow it {action}")
+                elif "ResourceNotFound" in error.said or "marked for deletion" in error.said:
+                    yield sentence(f"{label} does not exist: create it, or correct the parameter")
+                else:
+                    yield sentence(f"{label} cannot be read by the instance: {error}")
+                continue
+            if not text:
+                yield sentence(f"{label} has no text value: put one")
+            elif secret["path"] == "hf-token":
+                self._token = text.strip()
+
+    def registry(self):
+        """ECR gives a token, and the registry takes connections."""
+        try:
+            self._aws("ecr", "get-authorization-token", "--query", "authorizationData[0].expiresAt", "--output", "text")
+        except AwsError as error:
+            what = f"{role_in(error.said)} may not log in to ECR: allow it ecr:GetAuthorizationToken on *"
+            yield sentence(what if error.denied else str(error))
+        hosts = {image["reference"].partition("/")[0] for image in self.options["images"].values() if image}
+        for host in sorted(hosts):
+            name, _, port = host.partition(":")
+            try:
+                socket.create_connection((name, int(port or 443)), timeout=10).close()
+            except OSError as error:
+                yield (
+                    f"The instance does not reach the registry {host} ({error}): check its route to the internet or the"
+                    " VPC endpoints ecr.api, ecr.dkr and s3."
+                )
+
+    def models(self):
+        """Every model can be read, and has what an engine loads; notes how many bytes are still to come."""
+        needed = 0
+        for name, address in self.options["models"].items():
+            if not address:
+                continue
+            try:
+                source = open_source(name, address, {**self.options, "hub_token": self._token})
+                directory = locate(Path(self.options["root"]), name, source)
+                files = source.listing()
+            except (ModelError, OSError) as error:
+                yield f"The {name} model cannot be fetched: {error}."
+                continue
+            weights = sum(about["size"] for file, about in files.items() if file.endswith(".safetensors"))
+            self._weights += weights
+            if not weights or not {"config.json", "adapter_config.json"} & set(files):
+                yield (
+                    f"The {name} model at {address} is none: it lacks *.safetensors or its config.json"
+                    " (adapter_config.json). Upload the whole folder as the training or Hugging Face lays it out."
+                )
+            if not is_whole(directory):
+                needed += missing_bytes(staging_of(directory), files)
+        self._model_bytes = needed
+
+    def disk(self):
+        """Each disk has room for what comes to it: images and models may share one."""
+        docker_root = (
+            run(["docker", "info", "--format", "{{.DockerRootDir}}"]).stdout.strip() if self._has_docker() else ""
+        )
+        wanted = {
+            "new images": (Path(docker_root) if docker_root else DOCKER_ROOT, self._image_bytes()),
+            "new models": (Path(self.options["root"]), self._model_bytes or 0),
+        }
+        disks: dict[int, dict] = {}
+        for what, (path, size) in wanted.items():
+            there = next(parent for parent in [path, *path.parents] if parent.exists())
+            disk = disks.setdefault(there.stat().st_dev, {"path": str(there), "parts": [], "need": 0})
+            disk["need"] += size
+            if size:
+                disk["parts"].append(f"{gigabytes(size)} for {what}")
+        for disk in disks.values():
+            free = shutil.disk_usage(disk["path"]).free
+            self.facts[f"free_bytes:{disk['path']}"] = free
+            if disk["need"] and disk["need"] + self.options["reserve"] > free:
+                yield (
+                    f"The disk of {disk['path']} has {gigabytes(free)} free, and needed are"
+                    f" {' and '.join(disk['parts'])}, with {gigabytes(self.options['reserve'])} to stay free: enlarge"
+                    " the volume, or remove what is old (`docker system prune`, old models)."
+                )
+
+    def _has_docker(self) -> bool:
+        return shutil.which("docker") is not None
+
+    def _image_bytes(self) -> int:
+        """Return what the images that are not there yet take, unpacked and with their layers on the way."""
+        images = [image for image in self.options["images"].values() if image]
+        if self._has_docker():
+            look = ["docker", "image", "inspect", "--format", "{{.Id}}"]
+            images = [image for image in images if run([*look, image["reference"]]).returncode != 0]
+        return int(sum(image.get("size") or 0 for image in images) * self.options["unpacked"])
+
+    def memory(self):
+        """GPU and memory can hold the model."""
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        total = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal"))
+        self.facts["memory_bytes"] = total
+        if self.options["accelerator"] == "gpu":
+            yield from self._gpu()
+            need, why = self.options["memory_reserve"], "for engine and gateway"
+        else:
+            need, why = self._weights + self.options["memory_reserve"], "for the model on the CPU, engine and gateway"
+        if need > total:
+            have = gigabytes(total)
+            yield f"The instance has {have} of memory, and {gigabytes(need)} are needed {why}: take a larger one."
+
+    def _gpu(self):
+        vendors = PCI_DEVICES.glob("*/vendor")
+        if not any(vendor.read_text(encoding="ascii").strip() == NVIDIA_VENDOR for vendor in vendors):
+            yield (
+                "The instance has no NVIDIA GPU: take a type that has one, such as g6.2xlarge, or set the parameter"
+                " engine/accelerator to cpu."
+            )
+            return
+        if not shutil.which("nvidia-smi"):
+            return  # The role nvidia_runtime installs the driver.
+        asked = run(["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"], timeout=30)
+        sizes = [int(line) for line in asked.stdout.split() if line.isdigit()]
+        if asked.returncode != 0 or not sizes:
+            yield f"The GPU does not answer ({last_line(asked.stdout + asked.stderr)}): reboot the instance."
+            return
+        total = max(sizes) * 1024**2
+        self.facts["gpu_memory_bytes"] = total
+        need = self._weights + self.options["memory_reserve"]
+        if need > total * GPU_SHARE:
+            yield (
+                f"The GPU has {gigabytes(total)} of memory, of which the engine takes {GPU_SHARE:.0%}, and the model's"
+                f" weights need {gigabytes(self._weights)} and {gigabytes(self.options['memory_reserve'])} beside them:"
+                " take a larger GPU or a smaller model."
+            )
+
+    def port(self):
+        """The gateway's port is free, or the gateway's own."""
+        port = self.options["port"]
+        if self._has_docker():
+            listed = run(["docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}} {{.Labels}}"]).stdout
+            for line in listed.splitlines():
+                if f"{PROJECT_LABEL}={self.options['project']}" in line:
+                    return
+                yield f"The container {line.split()[0]} has the gateway's port {port}: stop it, or choose another port."
+                return
+        for inode in listening(port):
+            yield f"{owner(inode)} has the gateway's port {port}: stop it, or choose another port."
+            return
+
+
+def listening(port: int) -> list[str]:
+    """Return the sockets (inodes) that listen on a TCP port, from /proc/net; see proc_pid_net(5)."""
+    found = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            rows = [line.split() for line in Path(table).read_text(encoding="ascii").splitlines()[1:]]
+        except OSError:
+            continue
+        found += [row[9] for row in rows if row[3] == LISTEN and int(row[1].rpartition(":")[2], 16) == port]
+    return found
+
+
+def owner(inode: str) -> str:
+    """Return the process that has a socket, in words."""
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if str(link.readlink()) == f"socket:[{inode}]":
+                process = link.parents[1]
+                return f"The process {process.name} ({(process / 'comm').read_text(encoding='utf-8').strip()})"
+        except OSError:
+            continue
+    return "Another process"
+
+
+def look(instance: Instance, patience: float) -> list[str]:
+    """Run the looks, those that wait for AWS side by side; return the problems in a fixed order."""
+    found: dict[str, list[str]] = {}
+
+    def run_all(*names: str) -> None:
+        for name in names:
+            problems: list[str] = []
+            try:
+                problems.extend(getattr(instance, name)())
+            except (StackError, OSError, ValueError, subprocess.SubprocessError) as error:
+                problems.append(f"The instance could not be looked at ({name}): {error}.")
+            found[name] = problems
+
+    # What needs another's findings comes after it: disk and memory need the models, those of the Hub a secret.
+    from_hub = any(source.startswith("hf://") for source in instance.options["models"].values())
+    models = ("models", "disk", "memory")
+    lanes = [("systemd", "training", "docker", "port"), ("clock",), ("registry",)]
+    lanes += [("secrets", *models)] if from_hub else [("secrets",), models]
+    if not shutil.which("aws"):
+        found["aws"] = [
+            "The aws command is not installed on the instance: use AWS's Deep Learning AMI, which has it, or install"
+            " it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)."
+        ]
+        lanes = [("systemd", "training", "docker", "port"), ("clock",), ("disk", "memory")]
+    deadline = time.monotonic() + patience
+    # Daemons, so that one that hangs does not keep the module from ending.
+    threads = [threading.Thread(target=run_all, args=lane, daemon=True) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    order = ["aws", *(name for lane in lanes for name in lane)]
+    problems = [problem for name in order for problem in found.get(name, [])]
+    late = [name for name in order[1:] if name not in found]
+    if late:
+        problems.append(
+            f"The instance did not come to an end with {', '.join(late)} within {patience:.0f} s: AWS, Docker or its"
+            " disk does not answer. Look at it with `aws ssm start-session`, or reboot it."
+        )
+    return problems
+
+
+def main() -> None:
+    """Look and tell; the role fails when there is a problem, together with those found elsewhere."""
+    module = AnsibleModule(
+        argument_spec={
+            "region": {"type": "str", "required": True},
+            "images": {"type": "dict", "default": {}},
+            "models": {"type": "dict", "default": {}},
+            "secrets": {"type": "list", "elements": "dict", "default": [], "no_log": False},
+            "root": {"type": "path", "required": True},
+            "hub": {"type": "str", "default": "https://huggingface.co"},
+            "hub_token_file": {"type": "path", "default": "", "no_log": False},
+            "accelerator": {"type": "str", "choices": ["gpu", "cpu"], "default": "gpu"},
+            "port": {"type": "int", "default": 8080},
+            "project": {"type": "str", "default": "slm-ft-serving"},
+            "reserve": {"type": "int", "default": 2 * 1024**3},
+            "unpacked": {"type": "float", "default": 3.5},
+            "memory_reserve": {"type": "int", "default": 3 * 1024**3},
+            "clock_tolerance": {"type": "int", "default": 120},
+            "patience": {"type": "int", "default": 300},
+        },
+        supports_check_mode=True,
+    )
+    instance = Instance(module.params)
+    problems = look(instance, module.params["patience"])
+    module.exit_json(changed=False, problems=problems, facts=instance.facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+#!/usr/bin/python
+"""Verify the release that serves: containers, adapter, moving tokens, gateway, and golden notes extracted right.
+
+An own module, because the gateway's key is on the instance only, and because it is one session instead of six.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils.containers import containers, describe, logs
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, journal, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
+from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
+
+DOCUMENTATION = r"""
+module: stack_verification
+short_description: Verify the release that serves
+description:
+  - Reads what to expect from the current release's own C(verification.json), so that a release brought back is judged
+    by its own golden notes.
+  - Changes nothing.
+options:
+  root:
+    description: The directory that holds C(current).
+    type: path
+    default: /opt/slm-ft-serving
+  project:
+    description: The compose project.
+    type: str
+    default: slm-ft-serving
+  unit:
+    description: The systemd unit of the stack.
+    type: str
+    default: slm-ft-serving.service
+  secrets_directory:
+    description: Where the verification key lies.
+    type: path
+    default: /run/slm-ft-serving/secrets
+  wait:
+    description: Seconds that containers which are still starting get to become healthy.
+    type: int
+    default: 30
+  token_timeout:
+    description: Seconds for the engine's first token; a cold engine compiles for it.
+    type: int
+    default: 60
+  request_timeout:
+    description: Seconds for one golden note.
+    type: int
+    default: 120
+"""
+
+RETURN = r"""
+checks:
+  description: What was checked, each with C(check) and C(detail).
+  type: list
+"""
+
+LOG_LINES = 15
+SETTLE = 15  # seconds for a gateway to notice its new keys file or an engine that is just there
+ENGINE_TIMEOUT = 20  # seconds for what the engine answers without computing
+ASK_ENGINE = """\
+import sys, urllib.request
+path, timeout, *body = sys.argv[1:]
+data = body[0].encode() if body else None
+request = urllib.request.Request("http://127.0.0.1:8000" + path, data, {"Content-Type": "application/json"})
+sys.stdout.write(urllib.request.urlopen(request, timeout=float(timeout)).read().decode())
+"""
+
+
+class Verification:
+    """One verification of the current release."""
+
+    def __init__(self, options: dict) -> None:
+        """Take the module's options; raises StackError when there is no release to verify."""
+        self.options, self.project = options, options["project"]
+        releases = Releases(options["root"])
+        self.release = releases.current()
+        if not self.release:
+            raise StackError("there is no release on the instance: run playbooks/deploy.yml")
+        damage = releases.damage(self.release)
+        if damage:
+            raise StackError(
+                f"the release {self.release} is damaged: {damage}. Run playbooks/deploy.yml, which makes a new one"
+            )
+        path = releases.path(self.release) / "verification.json"
+        self.expected = json.loads(path.read_text(encoding="utf-8"))
+        self.key = ""
+        self.checks: list[dict] = []
+
+    def passed(self, check: str, detail: str) -> None:
+        """Note a check that passed."""
+        self.checks.append({"check": check, "detail": detail})
+
+    def broken_container(self, service: str, container: dict) -> StackError:
+        """Return the error for a container that is not well, with the end of its log."""
+        return StackError(f"{describe(service, container)}; the end of its log:\n{logs(container, LOG_LINES).rstrip()}")
+
+    def check_containers(self) -> None:
+        """Engine and gateway run and are healthy; those that start, or are too busy to say so, get their time."""
+        deadline = time.monotonic() + self.options["wait"]
+        while True:
+            found = containers(self.project)
+            missing = [service for service in ("engine", "gateway") if service not in found]
+            unwell = {
+                service: container
+                for service, container in found.items()
+                if container["status"] != "running" or container["health"] != "healthy"
+            }
+            if not missing and not unwell:
+                break
+            coming = run(["systemctl", "is-active", self.options["unit"]]).stdout.strip() == "activating"
+            hopeful = coming or any(container["status"] == "running" for container in unwell.values())
+            if time.monotonic() > deadline or not hopeful:
+                if missing:
+                    said = redact(journal(self.options["unit"]))
+                    raise StackError(f"there is no container of {' and '.join(missing)}. The unit said last: {said}")
+                raise self.broken_container(*sorted(unwell.items())[0])
+            time.sleep(2)
+        self.engine, self.gateway = found["engine"], found["gateway"]
+        self.passed("containers", ", ".join(describe(*item) for item in sorted(found.items())))
+
+    def ask_engine(self, path: str, *body: str, timeout: int = ENGINE_TIMEOUT) -> str:
+        """Return what the engine answers to a GET, or a POST with a body.
+
+        Asked from inside its container: it has no port outside.
+        """
+        command = ["docker", "exec", self.engine["id"], "python3", "-c", ASK_ENGINE, path, str(timeout), *body]
+        answer = run(command, timeout=timeout + 20)
+        if answer.returncode != 0:
+            raise StackError(f"the engine does not answer {path}: {redact(last_line(answer.stderr))}")
+        return answer.stdout
+
+    def check_adapter(self) -> None:
+        """The engine lists the adapter."""
+        models = [model["id"] for model in json.loads(self.ask_engine("/v1/models"))["data"]]
+        for adapter in self.expected["adapters"]:
+            if adapter not in models:
+                served = ", ".join(models) or "nothing"
+                raise StackError(f"the engine does not serve the adapter {adapter!r}; it serves: {served}")
+        self.model = [*self.expected["adapters"], *models][0]
+        self.passed("adapter", ", ".join(models))
+
+    def check_token(self) -> None:
+        """The engine makes a token: its own /health says 200 even while it hangs (vllm#39863)."""
+        body = json.dumps({"model": self.model, "prompt": "A", "max_tokens": 1})
+        started = time.monotonic()
+        try:
+            self.ask_engine("/v1/completions", body, timeout=self.options["token_timeout"])
+        except StackError as error:
+            raise StackError(f"the engine calls itself healthy but makes no token: {error}") from error
+        self.passed("first token", f"after {time.monotonic() - started:.2f} s")
+
+    def generated_tokens(self) -> float:
+        """Return how many tokens the engine has made since its start."""
+        lines = self.ask_engine("/metrics").splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("vllm:generation_tokens_total"))
+
+    def ask_gateway(self, path: str, body: dict | None = None) -> tuple[int, dict]:
+        """Return status and JSON of a request to the gateway."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.expected['gateway_port']}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=self.options["request_timeout"]) as answer:  # noqa: S310
+                status, text = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            status, text = error.code, error.read()
+        except OSError as error:
+            raise StackError(f"the gateway does not answer {path}: {error}") from error
+        try:
+            content = json.loads(text)
+        except ValueError:
+            content = {}
+        return status, content if isinstance(content, dict) else {}
+
+    def settled(self, path: str, body: dict | None, passing: set[int]) -> tuple[int, dict]:
+        """Ask the gateway; an answer with a `passing` status may pass and is asked for again for a while."""
+        deadline = time.monotonic() + SETTLE
+        while True:
+            status, content = self.ask_gateway(path, body)
+            if status not in passing or time.monotonic() > deadline:
+                return status, content
+            time.sleep(1)
+
+    def check_gateway(self) -> None:
+        """The gateway says that it is ready."""
+        status, content = self.settled("/health", None, {503})
+        if status != 200:
+            raise StackError(f"the gateway is not ready: /health answers {status} {redact(json.dumps(content))}")
+        self.passed("gateway", f"/health says {content.get('status')}")
+
+    def check_golden_notes(self) -> None:
+        """Every golden note comes back right."""
+        path = Path(self.options["secrets_directory"]) / "verification-key"
+        if not path.is_file():
+            raise StackError(f"{path} is not there: the unit slm-ft-serving-secrets has not run")
+        self.key = path.read_text(encoding="utf-8").strip()
+        for note in self.expected["golden"]:
+            started = time.monotonic()
+            status, content = self.settled(note.get("path", "/api/v1/extract"), {"text": note["text"]}, {401, 503})
+            if status != 200:
+                detail = redact(str(content.get("detail", "no detail")))
+                raise StackError(f"the golden note {note['name']!r} was answered with {status}: {detail}")
+            wrong = [
+                f"  {field}: expected {value!r}, got {content.get(field)!r}"
+                for field, value in note["expected"].items()
+                if content.get(field) != value
+            ]
+            if wrong:
+                raise StackError(f"the golden note {note['name']!r} was extracted wrong:\n" + "\n".join(wrong))
+            self.passed(f"golden note {note['name']}", f"right in {time.monotonic() - started:.2f} s")
+
+    def run(self) -> None:
+        """Run all the checks in order; raises StackError at the first that fails."""
+        self.check_containers()
+        self.check_adapter()
+        self.check_token()
+        self.check_gateway()
+        before = self.generated_tokens()
+        self.check_golden_notes()
+        made = self.generated_tokens() - before
+        if self.expected["golden"] and made <= 0:
+            raise StackError("the engine made no tokens while the golden notes were answered")
+        self.passed("tokens", f"{made:.0f} made meanwhile")
+
+
+def main() -> None:
+    """Verify and report."""
+    module = AnsibleModule(
+        argument_spec={
+            "root": {"type": "path", "default": "/opt/slm-ft-serving"},
+            "project": {"type": "str", "default": "slm-ft-serving"},
+            "unit": {"type": "str", "default": "slm-ft-serving.service"},
+            "secrets_directory": {"type": "path", "default": "/run/slm-ft-serving/secrets", "no_log": False},
+            "wait": {"type": "int", "default": 30},
+            "token_timeout": {"type": "int", "default": 60},
+            "request_timeout": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    verification = None
+    try:
+        verification = Verification(module.params)
+        verification.run()
+    except StackError as error:
+        module.fail_json(
+            msg=f"verification failed: {error}",
+            checks=verification.checks if verification else [],
+            release=verification.release if verification else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        module.fail_json(msg=f"verification failed: an answer was not of the form that was expected: {error!r}")
+    module.exit_json(changed=False, checks=verification.checks, release=verification.release)
+
+
+if __name__ == "__main__":
+    main()

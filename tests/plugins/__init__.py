@@ -1,0 +1,1 @@
+"""Tests of the collection's Python, in the folders of plugins/."""

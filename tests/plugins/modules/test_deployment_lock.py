@@ -1,0 +1,232 @@
+"""The lock against two deployments at once, with moto's S3: who gets it, who is refused, who may take it over."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pytest
+from ansible_collections.slm.serving.plugins.modules import deployment_lock as lock_module
+from moto.server import ThreadedMotoServer
+
+from tests.plugins.run import run_module
+from tests.roles.variables import defaults
+
+BUCKET, KEY = "transfer", "lock/deployment.json"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """URL of an S3 of this module's own."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(endpoint: str) -> Iterator[Any]:
+    """A client of that S3, with the empty transfer bucket."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    client.delete_object(Bucket=BUCKET, Key=KEY)
+    client.delete_bucket(Bucket=BUCKET)
+
+
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that lives, as the ansible-playbook of another deployment does."""
+    process = subprocess.Popen(["sleep", "600"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+CALLER = "arn:aws:iam::123456789012:user/someone"
+OPTIONS = {
+    "bucket": BUCKET,
+    "key": KEY,
+    "playbook": "deploy.yml",
+    "caller": CALLER,
+    "lifetime": 21600,
+    "force": False,
+    "pid": 0,
+}
+
+
+def take(s3: Any, **options: Any) -> str:
+    """Take the lock; return the note."""
+    note: str = lock_module.Lock(s3, OPTIONS | options).take()[0]
+    return note
+
+
+def release(s3: Any) -> str:
+    """Release the lock; return the note."""
+    note: str = lock_module.Lock(s3, OPTIONS).release()[0]
+    return note
+
+
+def refusal(s3: Any, **options: Any) -> str:
+    """Try to take the lock; return why it is refused."""
+    with pytest.raises(lock_module.LockError) as raised:
+        take(s3, **options)
+    return str(raised.value)
+
+
+def run(endpoint: str, state: str = "taken", **options: Any) -> dict[str, Any]:
+    """Run the module as Ansible does; return what it answers."""
+    access = {"region": "us-east-1", "endpoint_url": endpoint, "access_key": "test", "secret_key": "test"}
+    return run_module("deployment_lock", OPTIONS | access | {"state": state} | options)
+
+
+def holder(s3: Any) -> dict[str, Any]:
+    """Return what the lock says."""
+    content: dict[str, Any] = json.loads(s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read())
+    return content
+
+
+def rewrite(s3: Any, **changes: Any) -> None:
+    """Change what the lock says."""
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=json.dumps(holder(s3) | changes).encode())
+
+
+def is_free(s3: Any) -> bool:
+    """Say whether nobody holds the lock."""
+    return "Contents" not in s3.list_objects_v2(Bucket=BUCKET)
+
+
+def test_taken_and_released_by_the_module(endpoint: str, s3: Any) -> None:
+    taken = run(endpoint)
+    assert (taken["changed"], taken["note"]) == (False, "")
+    assert holder(s3)["caller"] == CALLER
+    assert run(endpoint, "released")["note"] == ""
+    assert is_free(s3)
+
+
+def test_release_of_what_is_free_is_no_error(s3: Any) -> None:
+    assert release(s3) == ""
+
+
+def test_second_is_refused_and_told_whom_it_waits_for(s3: Any, other: subprocess.Popen[bytes]) -> None:
+    take(s3, playbook="finetune.yml", pid=other.pid)
+    said = refusal(s3)
+    for word in ("finetune.yml", "user/someone", f"process {other.pid}", "expires at", "deployment_lock_break=true"):
+        assert word in said
+    assert holder(s3)["pid"] == other.pid
+
+
+def test_of_many_at_once_one_gets_it(s3: Any) -> None:
+    """Each has looked and found the lock free before any of them writes."""
+    sleepers = [subprocess.Popen(["sleep", "600"]) for _ in range(4)]
+    try:
+        locks = [lock_module.Lock(s3, OPTIONS | {"pid": each.pid}) for each in sleepers]
+        assert [lock.look() for lock in locks] == [None] * len(locks)
+        with ThreadPoolExecutor(len(locks)) as pool:
+            written = list(pool.map(lambda lock: lock._write(IfNoneMatch="*"), locks))
+    finally:
+        for each in sleepers:
+            each.kill()
+            each.wait()
+    assert written.count(True) == 1
+
+
+def test_same_playbook_takes_it_again(s3: Any) -> None:
+    take(s3)
+    rewrite(s3, lifetime=0)
+    assert take(s3) == ""
+    assert holder(s3)["lifetime"] > 0
+
+
+def test_lock_of_a_dead_process_on_this_machine_is_taken_over(s3: Any, other: subprocess.Popen[bytes]) -> None:
+    take(s3, pid=other.pid)
+    other.kill()
+    other.wait()
+    assert f"process {other.pid} no longer runs on this machine" in take(s3)
+    assert holder(s3)["pid"] != other.pid
+
+
+def test_process_number_used_again_is_not_the_holder(s3: Any, other: subprocess.Popen[bytes]) -> None:
+    take(s3, pid=other.pid)
+    rewrite(s3, started="1")
+    assert "no longer runs" in take(s3)
+
+
+def test_lock_from_before_the_machine_started_anew_is_taken_over(s3: Any, other: subprocess.Popen[bytes]) -> None:
+    take(s3, pid=other.pid)
+    rewrite(s3, boot="another")
+    assert "started anew" in take(s3)
+
+
+@pytest.mark.parametrize("where", ["host", "machine", "processes"])
+def test_nobody_can_say_that_a_process_elsewhere_is_dead(s3: Any, where: str) -> None:
+    take(s3)
+    rewrite(s3, **{where: "elsewhere"}, pid=1, started="never")
+    assert "Another deployment is under way" in refusal(s3)
+
+
+def test_expired_lock_is_taken_over(s3: Any) -> None:
+    take(s3)
+    rewrite(s3, host="elsewhere", lifetime=0)
+    assert "had expired" in take(s3)
+
+
+def test_lock_is_broken_by_force(s3: Any) -> None:
+    take(s3)
+    rewrite(s3, host="elsewhere")
+    note = take(s3, force=True)
+    assert "broken by deployment_lock_break" in note
+    assert "elsewhere" in note
+
+
+def test_unreadable_lock_says_how_to_break_it(s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"not JSON")
+    said = refusal(s3)
+    assert "cannot be read" in said
+    assert "deployment_lock_break=true" in said
+
+
+def test_release_leaves_the_lock_of_another_alone(s3: Any) -> None:
+    take(s3)
+    rewrite(s3, host="elsewhere")
+    assert "elsewhere" in release(s3)
+    assert holder(s3)["host"] == "elsewhere"
+
+
+def test_check_mode_looks_only(endpoint: str, s3: Any, other: subprocess.Popen[bytes]) -> None:
+    assert run(endpoint, _ansible_check_mode=True)["note"] == ""
+    assert is_free(s3)
+    take(s3, pid=other.pid)
+    assert f"process {other.pid}" in run(endpoint, _ansible_check_mode=True)["note"]
+    assert holder(s3)["pid"] == other.pid
+
+
+def test_missing_bucket_says_what_is_needed(endpoint: str) -> None:
+    answer = run(endpoint, bucket="no-such-bucket")
+    assert answer["failed"] is True
+    assert "s3://no-such-bucket/" in answer["msg"]
+    assert "s3:PutObject" in answer["msg"]
+
+
+def test_lifetime_is_longer_than_all_time_limits_of_a_deployment() -> None:
+    longest = (
+        defaults("ec2_instance")["ec2_instance_timeout"]
+        + defaults("ec2_instance")["ec2_instance_online_timeout"]
+        + defaults("model_store")["model_store_timeout"]
+        + 2 * defaults("images")["images_timeout"]
+        + 2 * defaults("inference_stack")["inference_stack_start_timeout"]
+        + defaults("rollback")["rollback_timeout"]
+        + 2 * 630  # two verifications
+    )
+    assert longest < defaults("deployment_lock")["deployment_lock_lifetime"]

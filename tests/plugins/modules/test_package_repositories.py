@@ -1,0 +1,212 @@
+"""Signed package repositories: whose key is taken, and what is written for apt and dnf."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.slm.serving.plugins.module_utils import openpgp, os_release
+from ansible_collections.slm.serving.plugins.modules import package_repositories as module
+
+# Throw-away keys made for this test with GnuPG 2.2.40, which gives these fingerprints; the private halves are gone.
+ONE, TWO = "8FE71C9544DC22A02015B9BD806B771ABFA7C432", "6803A018C9619700D46A3C005EDCBFA7C0A90E95"
+KEY_ONE = b"""-----BEGIN PGP PUBLIC KEY BLOCK-----
+
+mDMEawBRBxYJKwYBBAHaRw8BAQdAYk86FKgyehZwU4zN4JZPRaCBRQ6jqTA3KkLd
+OW44t1O0E2Ega2V5IG9mIGEgdGVzdCBvbmWIkAQTFggAOBYhBI/nHJVE3CKgIBW5
+vYBrdxq/p8QyBQJrAFEHAhsDBQsJCAcCBhUKCQgLAgQWAgMBAh4BAheAAAoJEIBr
+dxq/p8Qye70BAMBftyFKFe+fplQ5BW8ID8QIFWAurnV0CzylFtCnmbz1AP4mx91L
+3f6wEyCPXfW98v2qtEsas+yJ/M8IWJzTXUqEBw==
+=OX+e
+-----END PGP PUBLIC KEY BLOCK-----
+"""
+KEY_TWO = b"""-----BEGIN PGP PUBLIC KEY BLOCK-----
+
+mDMEawBRBxYJKwYBBAHaRw8BAQdAKKf6gsmUXyTbJzn781MtavMaoHklldIJNkzt
+VXkHPzq0E2Ega2V5IG9mIGEgdGVzdCB0d2+IkAQTFggAOBYhBGgDoBjJYZcA1Go8
+AF7cv6fAqQ6VBQJrAFEHAhsDBQsJCAcCBhUKCQgLAgQWAgMBAh4BAheAAAoJEF7c
+v6fAqQ6VEnEA/2ODON1r0NTJYy5Ffum+6xNFW/b11owe1Nd/d57zAz+2AQCJUkPt
+LLCF88SpCot7LMpqZg8poAr3EH5QvMK0rGKYCg==
+=kC3w
+-----END PGP PUBLIC KEY BLOCK-----
+"""
+
+
+def binary(armoured: bytes) -> bytes:
+    body = armoured.decode().partition("\n\n")[2].partition("\n=")[0]
+    return base64.b64decode(body)
+
+
+def repository(**settings: Any) -> dict[str, Any]:
+    """Return a repository as the module gets it."""
+    given = {
+        "name": "vendor",
+        "uri": "https://packages.example/deb/",
+        "key": "https://packages.example/key",
+        "suite": "/",
+    }
+    return {**given, "fingerprint": ONE, "components": [], "pins": {}, "signed": "packages", "packages": [], **settings}
+
+
+@pytest.mark.parametrize("data", [KEY_ONE, binary(KEY_ONE), KEY_ONE.replace(b"\n", b"\r\n")])
+def test_fingerprint_is_gnupgs(data: bytes) -> None:
+    assert openpgp.fingerprints(data) == [ONE]
+
+
+def test_every_primary_key_of_a_file_is_seen() -> None:
+    assert openpgp.fingerprints(KEY_ONE + KEY_TWO) == [ONE, TWO]
+    assert openpgp.fingerprints(binary(KEY_ONE) + binary(KEY_TWO)) == [ONE, TWO]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"<html>404</html>",
+        KEY_ONE[:120],
+        binary(KEY_ONE)[:20],
+        binary(KEY_ONE)[60:],
+        KEY_ONE.replace(b"mDME", b"mDM!"),
+    ],
+)
+def test_what_is_no_key_is_said_to_be_none(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"it |its "):
+        openpgp.fingerprints(data)
+
+
+@pytest.mark.parametrize("fingerprint", [ONE, ONE.lower(), " ".join([ONE[:20], ONE[20:]])])
+def test_the_pinned_key_is_taken(fingerprint: str) -> None:
+    assert module.checked_key(KEY_ONE, fingerprint, "there") == KEY_ONE
+
+
+@pytest.mark.parametrize("data", [KEY_TWO, KEY_ONE + KEY_TWO])
+def test_another_key_is_refused_also_beside_the_pinned_one(data: bytes) -> None:
+    with pytest.raises(module.RepositoryError, match=f"{TWO}.*{ONE}"):
+        module.checked_key(data, ONE, "there")
+
+
+def test_an_apt_repository_trusts_its_own_key_only_and_holds_its_versions() -> None:
+    written = module.files("apt", repository(pins={"*driver*": "595.91.07-*"}), armoured=True)
+    assert written[Path("/etc/apt/sources.list.d/vendor.sources")] == (
+        "Types: deb\nURIs: https://packages.example/deb/\nSuites: /\nSigned-By: /etc/apt/keyrings/vendor.asc\n"
+    )
+    assert written[Path("/etc/apt/preferences.d/vendor")] == (
+        "Package: *driver*\nPin: version 595.91.07-*\nPin-Priority: 1001\n"
+    )
+
+
+def test_an_apt_repository_with_a_suite_names_its_components() -> None:
+    written = module.files("apt", repository(suite="jammy", components=["stable"]), armoured=False)
+    assert list(written) == [Path("/etc/apt/sources.list.d/vendor.sources")]
+    assert "Suites: jammy\nComponents: stable\nSigned-By: /etc/apt/keyrings/vendor.gpg\n" in next(
+        iter(written.values())
+    )
+
+
+@pytest.mark.parametrize(("signed", "packages", "metadata"), [("packages", 1, 0), ("metadata", 0, 1)])
+def test_a_dnf_repository_checks_what_is_signed(signed: str, packages: int, metadata: int) -> None:
+    (text,) = module.files("dnf", repository(signed=signed, packages=["compose"]), armoured=True).values()
+    lines = text.splitlines()
+    assert f"gpgcheck={packages}" in lines
+    assert f"repo_gpgcheck={metadata}" in lines
+    assert "gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-vendor" in lines
+    assert "includepkgs=compose" in lines
+    assert "enabled=0" in lines
+
+
+def test_an_address_that_is_configured_elsewhere_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "APT_SOURCES", tmp_path)
+    (tmp_path / "ami.list").write_text("deb [signed-by=/k] https://packages.example/deb/$(ARCH) /\n")
+    (tmp_path / "old.list").write_text("# deb https://other.example/deb /\n")
+    own = tmp_path / "vendor.sources"
+    own.write_text("URIs: https://packages.example/deb/\n")
+    assert module.configured_elsewhere("https://packages.example/deb/amd64/", own) is None
+    assert module.configured_elsewhere("https://packages.example/deb/$(ARCH)", own) == tmp_path / "ami.list"
+    assert module.configured_elsewhere("https://other.example/deb/", own) is None
+
+
+@pytest.fixture
+def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of the instance's, that the module writes to."""
+    for name in ("APT_SOURCES", "APT_PREFERENCES", "APT_KEYS", "DNF_REPOSITORIES", "DNF_KEYS"):
+        monkeypatch.setattr(module, name, tmp_path / getattr(module, name).relative_to("/"))
+    return tmp_path
+
+
+@pytest.fixture
+def key(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a file with the pinned key."""
+    path = tmp_path_factory.mktemp("vendor") / "key"
+    path.write_bytes(KEY_ONE)
+    return path.as_uri()
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*") if path.is_file()}
+
+
+def answer(capsys: pytest.CaptureFixture[str], *repositories: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+    """Run the module, for apt unless told otherwise, and return what it answers."""
+    given = {"installer": "apt", **arguments, "repositories": list(repositories)}
+    with patch_module_args(given), pytest.raises(SystemExit):
+        module.main()
+    answered: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answered
+
+
+@pytest.mark.parametrize("installer", ["apt", "dnf"])
+def test_what_was_set_up_is_removed_whole_and_nothing_else(
+    installer: str, etc: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = repository(name="other", uri="https://other.example/", key=key, pins={"*": "1"})
+    answer(capsys, other, installer=installer)
+    others = files_in(etc)
+    vendor = repository(key=key, pins={"*driver*": "595.91.07-*"})
+    written = answer(capsys, vendor, installer=installer)["changed_paths"]
+    looked = answer(capsys, vendor, installer=installer, state="absent", _ansible_check_mode=True)
+    assert sorted(looked["changed_paths"]) == sorted(written)
+    assert files_in(etc) > others
+    assert sorted(answer(capsys, vendor, installer=installer, state="absent")["changed_paths"]) == sorted(written)
+    assert files_in(etc) == others
+    assert not answer(capsys, vendor, installer=installer, state="absent")["changed"]
+
+
+@pytest.mark.parametrize("armoured", [True, False])
+@pytest.mark.parametrize("installer", ["apt", "dnf"])
+def test_every_file_of_a_repository_is_known_to_its_removal(installer: str, armoured: bool) -> None:
+    written = module.files(installer, repository(pins={"*": "1"}), armoured=armoured)
+    paths = {*written, module.key_path(installer, "vendor", armoured)}
+    assert paths <= set(module.own_paths(installer, "vendor"))
+
+
+def test_where_one_key_is_refused_no_repository_is_written(
+    etc: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = repository(name="other", uri="https://other.example/", key=key, fingerprint=TWO)
+    said = answer(capsys, repository(key=key), refused)
+    assert said["failed"]
+    assert f"{ONE}, not {TWO}" in said["msg"]
+    assert files_in(etc) == set()
+
+
+UBUNTU = 'NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="22.04"\nVERSION_CODENAME=jammy\n# ID=other\n'
+AMAZON = 'NAME="Amazon Linux"\nVERSION="2023"\nID="amzn"\nID_LIKE="fedora"\nVERSION_ID="2023"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "installer", "codename"),
+    [
+        (UBUNTU, "ubuntu-22.04", "apt", "jammy"),
+        (AMAZON, "amzn-2023", "dnf", ""),
+        ("ID=debian\nVERSION_ID='12'\nVERSION_CODENAME=bookworm\n", "debian-12", "apt", "bookworm"),
+        ("ID=arch\n", "arch", "", ""),
+        ("", "", "", ""),
+    ],
+)
+def test_the_distribution_is_known_by_its_os_release(text: str, name: str, installer: str, codename: str) -> None:
+    found = os_release.describe(os_release.parse(text))
+    assert (found["name"], found["installer"], found["codename"]) == (name, installer, codename)

@@ -1,0 +1,309 @@
+"""What preflight tells of an account and of an instance: each look by itself, with fakes of the answers."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+from pathlib import Path
+from subprocess import CompletedProcess
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.slm.serving.plugins.modules import preflight_account as account_module
+from ansible_collections.slm.serving.plugins.modules import preflight_instance as instance_module
+from botocore.exceptions import ClientError
+
+INSTANCE = "i-0123456789abcdef0"
+CALLER = "arn:aws:iam::123456789012:user/someone"
+
+
+def refused(code: str) -> ClientError:
+    """Return AWS's refusal with a code."""
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, "SomeCall")
+
+
+class FakePaginator:
+    """Gives one page."""
+
+    def __init__(self, page: dict[str, Any]) -> None:
+        self._page = page
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [self._page]
+
+
+class FakeAws:
+    """A fake of every client at once: `answers` by call, an exception being raised; `calls` as they came."""
+
+    def __init__(self, **answers: Any) -> None:
+        self._answers = answers
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**_: Any) -> Any:
+            self.calls.append(name)
+            answer = self._answers[name]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
+
+    def get_paginator(self, name: str) -> FakePaginator:
+        return FakePaginator(self._answers[f"every_{name}"])
+
+
+def instance(state: str = "running", kind: str = "g6.2xlarge", **more: Any) -> dict[str, Any]:
+    """Return DescribeInstances' answer with one instance."""
+    about = {
+        "InstanceId": INSTANCE,
+        "InstanceType": kind,
+        "State": {"Name": state},
+        "IamInstanceProfile": {"Arn": "arn:aws:iam::123456789012:instance-profile/some"},
+        "CpuOptions": {"CoreCount": 4, "ThreadsPerCore": 2},
+        **more,
+    }
+    return {"Reservations": [{"Instances": [about]}]}
+
+
+def account(**answers: Any) -> tuple[Any, FakeAws]:
+    """Return an account whose instance is stopped and could be started, but for `answers`."""
+    usual: dict[str, Any] = {
+        "describe_instances": instance("stopped"),
+        "describe_instance_types": {"InstanceTypes": [{"GpuInfo": {}, "VCpuInfo": {"DefaultVCpus": 8}}]},
+        "start_instances": refused("DryRunOperation"),
+        "simulate_principal_policy": {"EvaluationResults": [{"EvalDecision": "allowed"}]},
+        "get_service_quota": {"Quota": {"Value": 8.0}},
+        "every_describe_instances": {"Reservations": []},
+        "describe_instance_information": {"InstanceInformationList": [{"PingStatus": "Online"}]},
+    }
+    fake = FakeAws(**(usual | answers))
+    options = {
+        "instance_id": INSTANCE,
+        "caller": CALLER,
+        "region": "us-east-1",
+        "accelerator": "gpu",
+        "bucket": "transfer",
+        "secrets": [{"name": "some/secret", "parameter": "/slm/secrets/some"}],
+        "models": {"base": "s3://models/base", "adapter": "hf://some/adapter@x"},
+    }
+    return account_module.Account(lambda _service: fake, options), fake
+
+
+def test_instance_that_can_be_started_has_no_problem() -> None:
+    looked, fake = account()
+    assert list(looked.instance()) == []
+    assert (looked.state, looked.reachable, looked.unseen) == ("stopped", False, [])
+    assert "start_instances" in fake.calls
+
+
+def test_running_instance_is_reachable_and_no_start_is_asked_for() -> None:
+    looked, fake = account(describe_instances=instance("running"))
+    assert list(looked.instance()) == []
+    assert looked.reachable
+    assert "start_instances" not in fake.calls
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"start_instances": refused("UnauthorizedOperation")}, "ec2:StartInstances"),
+        ({"describe_instances": instance("terminated")}, "is terminated"),
+        ({"describe_instances": instance("stopped", IamInstanceProfile=None)}, "no instance profile"),
+        (
+            {"describe_instance_types": {"InstanceTypes": [{"VCpuInfo": {"DefaultVCpus": 2}}]}},
+            "has no GPU",
+        ),
+        (
+            {"simulate_principal_policy": {"EvaluationResults": [{"EvalDecision": "implicitDeny"}]}},
+            "ssm:StartSession",
+        ),
+        ({"get_service_quota": {"Quota": {"Value": 4.0}}}, "L-DB2E81BA"),
+        ({"every_describe_instances": instance("running")}, "8 run and this g6.2xlarge needs 8 more"),
+    ],
+)
+def test_what_keeps_the_instance_from_starting_is_told(answers: dict[str, Any], words: str) -> None:
+    looked, _ = account(**answers)
+    told = list(looked.instance())
+    assert [line for line in told if words in line], told
+
+
+def test_right_that_hangs_on_a_tag_is_not_judged() -> None:
+    result = {"EvalDecision": "implicitDeny", "MissingContextValues": ["aws:ResourceTag/x"]}
+    looked, _ = account(simulate_principal_policy={"EvaluationResults": [result]})
+    assert list(looked.instance()) == []
+
+
+def test_other_instances_do_not_count_for_the_quota() -> None:
+    spot = instance("running", InstanceLifecycle="spot")["Reservations"]
+    small = instance("running", kind="t3.micro")["Reservations"]
+    looked, _ = account(every_describe_instances={"Reservations": spot + small})
+    assert list(looked.instance()) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "right"),
+    [
+        ("get_service_quota", "servicequotas:GetServiceQuota"),
+        ("simulate_principal_policy", "iam:SimulatePrincipalPolicy"),
+        ("describe_instance_types", "ec2:DescribeInstanceTypes"),
+    ],
+)
+def test_what_may_not_be_looked_at_is_no_problem(call: str, right: str) -> None:
+    looked, _ = account(**{call: refused("AccessDenied")})
+    assert list(looked.instance()) == []
+    assert right in looked.unseen[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"VersionIdsToStages": {"1": ["AWSCURRENT"]}}, ""),
+        (refused("ResourceNotFoundException"), "does not exist"),
+        ({"DeletedDate": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}, "marked for deletion"),
+        ({"VersionIdsToStages": {}}, "has no value"),
+        (refused("AccessDeniedException"), ""),
+    ],
+)
+def test_secrets(answer: Any, words: str) -> None:
+    looked, _ = account(describe_secret=answer)
+    told = list(looked.secrets())
+    assert bool(told) == bool(words)
+    assert all(words in line and "some/secret" in line and "/slm/secrets/some" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"KeyCount": 1}, ""),
+        ({"KeyCount": 0}, "There is nothing at s3://models/base"),
+        (refused("NoSuchBucket"), "The bucket models of the base model"),
+        (refused("AccessDenied"), ""),
+    ],
+)
+def test_models(answer: Any, words: str) -> None:
+    looked, _ = account(list_objects_v2=answer)
+    told = list(looked.models())
+    assert bool(told) == bool(words)
+    assert all(words in line for line in told)
+
+
+BLOCKED = {"PublicAccessBlockConfiguration": dict.fromkeys(("BlockPublicAcls", "BlockPublicPolicy"), True)}
+ONE_DAY = {"Rules": [{"Status": "Enabled", "Expiration": {"Days": 1}, "Filter": {"Prefix": ""}}]}
+SAFE: dict[str, Any] = {
+    "head_bucket": {},
+    "get_public_access_block": BLOCKED,
+    "get_bucket_versioning": {},
+    "get_bucket_lifecycle_configuration": ONE_DAY,
+}
+EVERYBODY = {"Grants": [{"Grantee": {"URI": "http://acs.amazonaws.com/groups/global/AllUsers"}}]}
+NOT_BLOCKED: dict[str, Any] = {"get_public_access_block": refused("NoSuchPublicAccessBlockConfiguration")}
+PRIVATE: dict[str, Any] = {
+    "get_bucket_acl": {"Grants": []},
+    "get_bucket_policy_status": refused("NoSuchBucketPolicy"),
+}
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem", "warning"),
+    [
+        ({}, "", ""),
+        ({"head_bucket": refused("404")}, "does not exist", ""),
+        ({"head_bucket": refused("403")}, "s3:ListBucket", ""),
+        (NOT_BLOCKED | PRIVATE | {"get_bucket_acl": EVERYBODY}, "is public", "not blocked"),
+        (
+            NOT_BLOCKED | PRIVATE | {"get_bucket_policy_status": {"PolicyStatus": {"IsPublic": True}}},
+            "is public",
+            "not blocked",
+        ),
+        (NOT_BLOCKED | PRIVATE, "", "not blocked"),
+        ({"get_bucket_versioning": {"Status": "Enabled"}}, "", "old versions"),
+        ({"get_bucket_lifecycle_configuration": refused("NoSuchLifecycleConfiguration")}, "", "do not expire"),
+    ],
+)
+def test_transfer_bucket(answers: dict[str, Any], problem: str, warning: str) -> None:
+    looked, _ = account(**(SAFE | answers))
+    told = list(looked.bucket())
+    assert [bool(told), bool(looked.warnings)] == [bool(problem), bool(warning)]
+    assert all(problem in line for line in told)
+    assert all(warning in line for line in looked.warnings)
+
+
+def on_instance(**options: Any) -> Any:
+    """Return the looks at an instance."""
+    usual = {
+        "region": "us-east-1",
+        "images": {},
+        "models": {},
+        "secrets": [],
+        "root": "/does/not/exist",
+        "accelerator": "gpu",
+        "port": 8080,
+        "project": "slm-ft-serving",
+        "reserve": 0,
+        "unpacked": 3.5,
+        "memory_reserve": 3 * 1024**3,
+        "clock_tolerance": 120,
+        "patience": 150,
+    }
+    return instance_module.Instance(usual | options)
+
+
+@pytest.fixture
+def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance with one L4, as nvidia-smi tells of it."""
+    device = tmp_path / "0000:31:00.0"
+    device.mkdir()
+    (device / "vendor").write_text("0x10de\n")
+    monkeypatch.setattr(instance_module, "PCI_DEVICES", tmp_path)
+    monkeypatch.setattr(instance_module.shutil, "which", lambda _name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(instance_module, "run", lambda *_args, **_more: CompletedProcess([], 0, "23034\n", ""))
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(("gigabytes", "fits"), [(16.1, True), (20, False)])
+def test_model_is_compared_with_the_memory_of_the_gpu(gigabytes: float, fits: bool) -> None:
+    looked = on_instance()
+    looked._weights = int(gigabytes * 1e9)
+    told = [line for line in looked.memory() if "GPU" in line]
+    assert bool(told) != fits
+    assert looked.facts["gpu_memory_bytes"] == 23034 * 1024**2
+
+
+def test_instance_without_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance_module, "PCI_DEVICES", tmp_path)
+    assert [line for line in on_instance().memory() if "no NVIDIA GPU" in line]
+
+
+@pytest.mark.parametrize("free", [40, 10])
+def test_images_and_models_share_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    """9 GB compressed, 3.5 times that unpacked, would fit alone, and so would the model."""
+    monkeypatch.setattr(instance_module.shutil, "which", lambda _name: None)
+    monkeypatch.setattr(instance_module.shutil, "disk_usage", lambda _path: SimpleNamespace(free=int(free * 1e9)))
+    monkeypatch.setattr(instance_module, "DOCKER_ROOT", tmp_path)
+    looked = on_instance(images={"engine": {"reference": "r", "size": int(2e9)}}, root=str(tmp_path / "models"))
+    looked._model_bytes = int(6e9)
+    told = list(looked.disk())
+    assert bool(told) == (free == 10)
+    assert all("7.0 GB for new images and 6.0 GB for new models" in line for line in told)
+
+
+def test_who_has_the_port_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (inode,) = instance_module.listening(server.getsockname()[1])
+        assert instance_module.owner(inode).startswith("The process ")
+    assert instance_module.listening(1) == []
+
+
+def test_look_that_hangs_is_a_problem_and_keeps_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = on_instance()
+    never = instance_module.threading.Event()
+    for name in ("systemd", "training", "docker", "port", "registry", "secrets", "models", "disk", "memory"):
+        monkeypatch.setattr(looked, name, list)
+    monkeypatch.setattr(looked, "clock", lambda: [never.wait()])
+    monkeypatch.setattr(instance_module.shutil, "which", lambda _name: "/usr/bin/aws")
+    told = instance_module.look(looked, patience=0.2)
+    never.set()
+    assert len(told) == 1
+    assert "did not come to an end with clock" in told[0]
