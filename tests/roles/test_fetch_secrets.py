@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.roles.variables import ROLES
+from tests.support.role_variables import ROLES
 
 SECRET = {"name": "some/keys", "parameter": "/slm/secrets/keys", "path": "gateway/api-keys", "verification": True}
 LINE = f"someone:{hashlib.sha256(b'a key').hexdigest()}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.roles.variables import ROLES
+from tests.support.role_variables import ROLES
 
 SCRIPT = ROLES / "finetune/files/finetune_job.py"
 FAKE = Path(__file__).parents[1] / "fakes/trainer.py"

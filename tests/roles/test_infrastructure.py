@@ -12,8 +12,8 @@ from ansible_collections.slm.serving.plugins.filter import instance_differences,
 from ansible_collections.slm.serving.plugins.modules import instance_placement_info, instance_price_info
 
 from tests.local_region.names import REPOSITORY_ROOT
-from tests.roles.rendering import value
-from tests.roles.variables import ROLES
+from tests.support.rendering import value
+from tests.support.role_variables import ROLES
 
 
 def test_named_networks_are_no_problem() -> None:

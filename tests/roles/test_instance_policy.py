@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
-from tests.roles.rendering import value
-from tests.roles.variables import ROLES
+from tests.support.rendering import value
+from tests.support.role_variables import ROLES
 
 HERE = "us-east-1:123456789012"
 SECRET = f"arn:aws:secretsmanager:{HERE}:secret"

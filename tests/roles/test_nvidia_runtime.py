@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.slm.serving.plugins.module_utils import nvidia, process
 
-from tests.roles.rendering import value
+from tests.support.rendering import value
 
 PATH = "/etc/docker/daemon.json"
 

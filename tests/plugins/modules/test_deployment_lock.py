@@ -14,7 +14,7 @@ from ansible_collections.slm.serving.plugins.modules import deployment_lock as l
 from moto.server import ThreadedMotoServer
 
 from tests.plugins.run import run_module
-from tests.roles.variables import defaults
+from tests.support.role_variables import defaults
 
 BUCKET, KEY = "transfer", "lock/deployment.json"
 

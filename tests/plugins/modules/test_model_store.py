@@ -17,7 +17,7 @@ from ansible_collections.slm.serving.plugins.modules import model_store
 
 from tests.fakes.hub import COMMIT, REPOSITORY, FakeHub
 from tests.plugins.run import run_module
-from tests.roles.variables import ROLES
+from tests.support.role_variables import ROLES
 
 WEIGHTS = bytes(range(256)) * 400
 FILES = {

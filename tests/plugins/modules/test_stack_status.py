@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.slm.serving.plugins.module_utils.releases import Releases, checksums
 from ansible_collections.slm.serving.plugins.modules import stack_status
 
-from tests.roles.rendering import value
+from tests.support.rendering import value
 
 GOOD, FAILED = "20260101T000001Z", "20260101T000002Z"
 FILES = {"compose.yml": "services: {}\n", "verification.json": '{"gateway_port": 1}'}

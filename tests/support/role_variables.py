@@ -1,6 +1,6 @@
-"""A role's variables as its argument_specs.yml and defaults tell them, and the table of them in its README.
+"""A role's variables by its argument_specs.yml and defaults, and the table of them in its README.
 
-`python -m tests.roles.variables` writes the tables anew.
+`python -m tests.support.role_variables` writes the tables.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def load(path: Path) -> Any:
 
 def defaults(role: str) -> dict[str, Any]:
     """Return the variables that a role has defaults for."""
-    found: dict[str, Any] = load(ROLES / role / "defaults/main.yml")
-    return found
+    values: dict[str, Any] = load(ROLES / role / "defaults/main.yml")
+    return values
 
 
 def entry_points(role: str) -> dict[str, dict[str, Any]]:
@@ -69,7 +69,11 @@ def table(role: str) -> str:
 
 
 def with_table(role: str, readme: str) -> str:
-    """Return a README's text with the table between its marks made anew. Raises ValueError when it has no marks."""
+    """Return a README's text with the table between its marks made anew.
+
+    Raises:
+        ValueError: It has no marks.
+    """
     head, begin, rest = readme.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
