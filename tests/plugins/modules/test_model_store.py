@@ -36,7 +36,7 @@ def run(root: Path, source: str, **options: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A directory with a model."""
+    """Make a directory with a model."""
     folder = tmp_path / "source"
     (folder / "sub").mkdir(parents=True)
     (folder / "config.json").write_text("{}")
@@ -46,7 +46,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub() -> Iterator[FakeHub]:
-    """A Hub with a model."""
+    """Serve a Hub with a model."""
     with FakeHub(dict(FILES)) as hub:
         yield hub
 

@@ -39,7 +39,7 @@ def answers(commands: list[list[str]]) -> Any:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """An instance with a good release that serves and a newer one that failed."""
+    """Make an instance with a good release that serves and a newer one that failed."""
     releases = Releases(str(tmp_path))
     for stamp, record in ((GOOD, {"result": "good"}), (FAILED, {"result": "failed", "reason": "it crashed\nmore"})):
         releases.path(stamp).mkdir(parents=True)
