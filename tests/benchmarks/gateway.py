@@ -198,7 +198,7 @@ def start(stack: contextlib.ExitStack, folder: Path, litellm: Path | None) -> li
     bodies = write_bodies(folder)
     engine_port, gateway_port, litellm_port = free_port(), free_port(), free_port()
     engine = stack.enter_context(
-        running([sys.executable, "-m", "tests.benchmarks.fake_engine", str(engine_port)], folder / "engine.log")
+        running([sys.executable, "-m", "tests.fakes.engine.instant", str(engine_port)], folder / "engine.log")
     )
     key, line = create_key("benchmark")
     (folder / "keys").write_text(line)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from tests.roles.variables import ROLES, ROOT, entry_points, load, role_names
 
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))

@@ -12,8 +12,8 @@ from ansible_collections.slm.serving.plugins.filter import instance_differences,
 from ansible_collections.slm.serving.plugins.modules import instance_placement_info, instance_price_info
 
 from tests.local_region.names import REPOSITORY_ROOT
-from tests.roles.rendering import value
-from tests.roles.variables import ROLES
+from tests.support.rendering import value
+from tests.support.role_variables import ROLES
 
 
 def test_named_networks_are_no_problem() -> None:
@@ -33,12 +33,12 @@ def test_named_networks_are_no_problem() -> None:
         ("10.0.0.1", "write 10.0.0.1/32"),
     ],
 )
-def test_a_network_that_cannot_be_meant_is_refused(network: str, word: str) -> None:
+def test_network_that_is_a_likely_mistake_is_refused(network: str, word: str) -> None:
     (problem,) = network_problems.network_problems([network], allow_everyone=False)
     assert word in problem
 
 
-def test_everyone_may_call_when_that_is_said() -> None:
+def test_everyone_may_call_when_the_operator_asks_for_it() -> None:
     assert network_problems.network_problems(["0.0.0.0/0", "::/0"], allow_everyone=True) == []
 
 
@@ -57,7 +57,7 @@ AS_WANTED = {
 }
 
 
-def test_an_instance_as_wanted_has_no_differences() -> None:
+def test_instance_with_the_required_properties_has_no_differences() -> None:
     assert instance_differences.instance_differences(AS_WANTED, WANTED) == []
 
 
@@ -73,7 +73,7 @@ def test_an_instance_as_wanted_has_no_differences() -> None:
         ({"volumes": [{"size": 80, "volume_type": "gp2", "encrypted": True}]}, "gp2"),
     ],
 )
-def test_each_difference_is_told(change: dict[str, Any], word: str) -> None:
+def test_each_difference_of_an_instance_is_reported(change: dict[str, Any], word: str) -> None:
     (difference,) = instance_differences.instance_differences(AS_WANTED | change, WANTED)
     assert word in difference
 
@@ -150,7 +150,7 @@ class FakeAws:
 
 
 def placed(aws: FakeAws, subnet: str = "") -> tuple[str, list[str]]:
-    """The subnet that is found, and the problems."""
+    """Return the subnet that is found, and the problems."""
     parameters = {"instance_type": "g6.2xlarge", "subnet_id": subnet, "ami_parameter": "/ami", "volume_gib": 80}
     module = SimpleNamespace(params=parameters, region="us-east-1", client=lambda *_, **__: aws)
     placement = instance_placement_info.Placement(module)
@@ -176,13 +176,13 @@ def test_a_default_subnet_of_a_zone_that_has_the_type_is_taken() -> None:
         (FakeAws(vcpus=0), "", "request-service-quota-increase"),
     ],
 )
-def test_what_stands_in_the_way_of_an_instance_is_told(aws: FakeAws, subnet: str, word: str) -> None:
+def test_obstacles_to_an_instance_are_reported(aws: FakeAws, subnet: str, word: str) -> None:
     (problem,) = placed(aws, subnet)[1]
     assert word in problem
 
 
 def kept_and_removed(**variables: Any) -> tuple[set[str], set[str]]:
-    """What teardown keeps and what it removes, of two buckets and a repository that hold something, and a role."""
+    """Return what teardown keeps and removes, of two buckets and a repository that hold something, and a role."""
     things: list[dict[str, Any]] = [
         {"kind": "bucket", "name": "transfer", "holds_data": True},
         {"kind": "bucket", "name": "models", "holds_data": True},
@@ -206,7 +206,7 @@ def test_data_is_kept_and_leftovers_of_a_transfer_are_not() -> None:
     assert kept_and_removed() == ({"models", "engine"}, {"transfer", "role"})
 
 
-def test_data_that_is_named_goes_too() -> None:
+def test_data_goes_when_it_is_named() -> None:
     assert kept_and_removed(infrastructure_delete_data=["images"]) == ({"models"}, {"transfer", "role", "engine"})
 
 

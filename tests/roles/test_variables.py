@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.roles.variables import ROLES, defaults, entry_points, load, role_names, with_table
+from tests.support.role_variables import ROLES, defaults, entry_points, load, role_names, with_table
 
 
 @pytest.mark.parametrize("role", role_names())
@@ -41,7 +41,7 @@ def test_every_variable_is_used(role: str) -> None:
 @pytest.mark.parametrize("role", role_names())
 def test_readme_has_the_table_of_the_specification(role: str) -> None:
     readme = (ROLES / role / "README.md").read_text(encoding="utf-8")
-    assert readme == with_table(role, readme), "run `python -m tests.roles.variables`"
+    assert readme == with_table(role, readme), "run `python -m tests.support.role_variables`"
 
 
 @pytest.mark.parametrize("role", role_names())

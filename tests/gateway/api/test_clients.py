@@ -9,9 +9,9 @@ import openai
 import pytest
 from langextract.providers.openai import OpenAILanguageModel
 
+from tests.fakes.engine.scripted import FakeEngine
 from tests.gateway.access.test_keys import line
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
-from tests.gateway.fake_engine import FakeEngine
 
 ANSWER = "two  words, \n and spaces "
 MESSAGES: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "content": NOTE}]

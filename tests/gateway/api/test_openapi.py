@@ -22,7 +22,7 @@ from gateway.access.keys import create_key
 from gateway.app import create_app
 from gateway.observability.logs import configure_logging
 from gateway.settings import Settings
-from tests.gateway.fake_engine import fake_engine
+from tests.fakes.engine.scripted import fake_engine
 
 # More can be asked for when the faces change; the same ones come each time, so that a failure can be seen again.
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "10"))

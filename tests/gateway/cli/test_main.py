@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 
 from gateway.cli.main import main
+from tests.fakes.engine.scripted import GOLD, FakeEngine
 from tests.gateway.access.test_keys import line
 from tests.gateway.conftest import NOTE, Gateway, StartGateway, free_port
-from tests.gateway.fake_engine import GOLD, FakeEngine
 
 
 async def start(*arguments: str, **environment: str) -> Process:

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from gateway.engine.gate import Gate, RateLimiter, RefusedError
+from tests.fakes.engine.scripted import FakeEngine
 from tests.gateway.conftest import NOTE, StartGateway, until
-from tests.gateway.fake_engine import FakeEngine
 
 
 async def test_no_more_run_than_may_and_all_are_served(start_gateway: StartGateway, engine: FakeEngine) -> None:

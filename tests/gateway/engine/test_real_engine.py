@@ -18,8 +18,10 @@ import pytest
 from gateway.tasks import load_task
 from tests.gateway.api.routes.test_stream import events
 from tests.gateway.conftest import NOTE, Gateway, StartGateway, free_port
-from tests.local_region import docker_engine, images, names
-from tests.local_region.docker_engine import DockerEngine
+from tests.local_region import names
+from tests.local_region.docker import engine as docker_engine
+from tests.local_region.docker import images
+from tests.local_region.docker.engine import DockerEngine
 from tests.local_region.state import docker_locked
 
 pytestmark = pytest.mark.region

@@ -15,10 +15,10 @@ from aiohttp import web
 
 from gateway.cli.main import _EVALUATION_PACKAGES
 from gateway.evaluation.scores import columns
+from tests.fakes.engine.scripted import GOLD, FakeEngine, completion
 from tests.gateway.access.test_keys import line
 from tests.gateway.cli.test_main import run, start
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
-from tests.gateway.fake_engine import GOLD, FakeEngine, completion
 
 FIELDS = list(GOLD)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.extraction.decoding import Decoded, DecodingError, confidence, decode, grammar
 from gateway.tasks import Task, load_tasks
-from tests.gateway.fake_engine import GOLD
+from tests.fakes.engine.scripted import GOLD
 
 TASKS = load_tasks(Path("gateway/tasks"))
 TASK = TASKS["medical_ie"]

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from gateway.observability.logs import describe
+from tests.fakes.engine.scripted import FakeEngine, completion
 from tests.gateway.conftest import Gateway, StartGateway
-from tests.gateway.fake_engine import FakeEngine, completion
 
 MARKER = "MARKERJaneDoe"
 KEY = "key-that-must-not-show"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gateway.services import build
 from gateway.settings import Settings
+from tests.fakes.engine.scripted import GOLD, FakeEngine
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
-from tests.gateway.fake_engine import GOLD, FakeEngine
 
 MARKER = "MARKERJaneDoe"
 README = Path("gateway/README.md")

@@ -24,7 +24,7 @@ FOLDER, REPOSITORIES = "/opt/package-repository", "/srv/packages"
 
 
 def variables(region: LocalRegion, instance_id: str, keys: Mapping[str, str]) -> dict[str, object]:
-    """Gives the variables of the session's connection, the keys' fingerprints and an environment for AWS calls."""
+    """Return the variables of the session's connection, the keys' fingerprints and an environment for AWS calls."""
     exports = region.exports({})
     return {
         "ansible_connection": "amazon.aws.aws_ssm",

@@ -58,7 +58,7 @@ def test_named_device_is_taken_where_serial_numbers_are_not_shown(tmp_path: Path
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """An image of 16 MiB that is empty, as a new volume is."""
+    """Make an image of 16 MiB that is empty, as a new volume is."""
     path = tmp_path / "image"
     with path.open("wb") as stream:
         stream.truncate(16 * MIB)
@@ -66,7 +66,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def decision(image: Path, *, may_format: bool = True, **device: Any) -> str:
-    """What would be done with a device that holds what an image holds."""
+    """Return what would be done with a device that holds what an image holds."""
     found = volumes.signature(str(image))
     empty = volumes.is_empty(str(image), image.stat().st_size)
     about = nvme("nvme2n1", None) | device

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.fakes.engine.scripted import GOLD, FakeEngine, completion
 from tests.gateway.conftest import NOTE, Gateway, StartGateway, until
-from tests.gateway.fake_engine import GOLD, FakeEngine, completion
 
 PATH = "/api/v1/extract/batch"
 

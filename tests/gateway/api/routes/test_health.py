@@ -8,8 +8,8 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.engine import readiness
+from tests.fakes.engine.scripted import FakeEngine
 from tests.gateway.conftest import Gateway, until
-from tests.gateway.fake_engine import FakeEngine
 
 
 async def test_healthy(gateway: Gateway) -> None:

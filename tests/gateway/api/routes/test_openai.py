@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.fakes.engine.scripted import FakeEngine
 from tests.gateway.conftest import Gateway, StartGateway, until
-from tests.gateway.fake_engine import FakeEngine
 
 CHAT = "/v1/chat/completions"
 MESSAGES = [

@@ -6,8 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.fakes.engine.scripted import GOLD, FakeEngine
 from tests.gateway.conftest import NOTE, Gateway, Reply, StartGateway, until
-from tests.gateway.fake_engine import GOLD, FakeEngine
 
 PATH = "/api/v1/extract/stream"
 

@@ -8,8 +8,8 @@ import pytest
 from gateway.app import create_app
 from gateway.services import DefaultTaskError
 from gateway.settings import Settings
+from tests.fakes.engine.scripted import GOLD, FakeEngine
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
-from tests.gateway.fake_engine import GOLD, FakeEngine
 
 INTENT = {"intent": "get_weather", "location": "Bergen", "datetime": None}
 
