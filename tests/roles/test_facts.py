@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.roles.variables import ROLES, ROOT, entry_points, load, role_names
+
+from tests.support.role_variables import ROLES, ROOT, entry_points, load, role_names
 
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 OWN_COLLECTION = "slm.serving."
