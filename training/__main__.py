@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training.config import ConfigError
-from training.dataset import DatasetError
-from training.interruption import Interrupted, exit_status, signals_as_requests
-from training.prompt import TaskFileError
+from training.data.dataset import DatasetError
+from training.data.prompt import TaskFileError
+from training.run.interruption import Interrupted, exit_status, signals_as_requests
 
 _FOLDER = Path(__file__).resolve().parent
 _OUT_OF_DISK = {errno.ENOSPC, errno.EDQUOT}

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from training.config import ConfigError, RunConfig, TrainingConfig, load_config, load_run_config
-from training.dataset import DatasetError, Note, load_notes
-from training.leaks import check_no_leak
-from training.progress import write_json
-from training.prompt import Prompt, load_prompt
+from training.data.dataset import DatasetError, Note, load_notes
+from training.data.leaks import check_no_leak
+from training.data.prompt import Prompt, load_prompt
+from training.run.progress import write_json
 
 if TYPE_CHECKING:
-    from training.base_model import Base
+    from training.model.base import Base
 
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
 _BASE_FILES = ("model.safetensors", "tokenizer.json")
@@ -50,8 +50,8 @@ class _Run:
         return load_config(self.options.config)
 
     def base(self) -> Base:
-        from training.base_model import find_base
-        from training.lora import SMALL_BASE
+        from training.model.base import find_base
+        from training.model.lora import SMALL_BASE
 
         source = getattr(self.options, "base", None) or self.config.base or str(self.out / "base")
         return find_base(source, SMALL_BASE if isinstance(self.config, TrainingConfig) else Path(source).name)
@@ -132,7 +132,7 @@ def check_data(options: argparse.Namespace) -> None:
     Raises:
         DatasetError: the data cannot be used for training.
     """
-    from training.check_data import as_text, examine
+    from training.data.report import as_text, examine
 
     report = examine(options.data, load_prompt())
     sys.stdout.write(as_text(report, options.groups))
@@ -148,8 +148,8 @@ def card(options: argparse.Namespace) -> None:
 
 
 def _pretrain(chosen: _Run) -> None:
-    from training import pretrain as stage
-    from training.adapter import split
+    from training.trainers import pretrain as stage
+    from training.trainers.adapter import split
 
     config, record = chosen.pretraining(), _Record(chosen.out)
     learnt, judged = split(chosen.training, chosen.validation, config.adapter)
@@ -165,8 +165,8 @@ def _pretrain(chosen: _Run) -> None:
 
 
 def _adapter(chosen: _Run) -> None:
-    from training.adapter import train_adapter
-    from training.checkpoints import fingerprint
+    from training.run.checkpoints import fingerprint
+    from training.trainers.adapter import train_adapter
 
     config, record, base = chosen.config.adapter, _Record(chosen.out), chosen.base()
     prompt = chosen.prompt.render("")
@@ -191,10 +191,10 @@ def _adapter(chosen: _Run) -> None:
 
 
 def _evaluate(chosen: _Run) -> None:
-    from training.evaluate import answer_notes
-    from training.evaluate import evaluate as answer_and_score
-    from training.generated import as_text, score_generated
-    from training.scoring import report, save
+    from training.evaluation.evaluate import answer_notes
+    from training.evaluation.evaluate import evaluate as answer_and_score
+    from training.evaluation.generated import as_text, score_generated
+    from training.evaluation.scoring import report, save
 
     options, base = chosen.options, chosen.base()
     folder = None if options.base_only else chosen.out / "adapter"
@@ -217,9 +217,9 @@ def _evaluate(chosen: _Run) -> None:
 
 
 def _write_card(out: Path) -> None:
-    from training.card import write_card
-    from training.curves import draw_curves
-    from training.metrics import read_metrics
+    from training.evaluation.card import write_card
+    from training.evaluation.curves import draw_curves
+    from training.run.metrics import read_metrics
 
     metrics = read_metrics(out / "metrics.jsonl")
     try:

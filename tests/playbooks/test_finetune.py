@@ -19,8 +19,8 @@ from tests.playbooks.gateway_client import is_serving
 from tests.playbooks.runner import PlaybookRun, RunningPlaybook, run_playbook
 from tests.playbooks.test_stop_and_start import instance_state
 from tests.roles.evaluations import evaluation
-from training.notes import make_notes
-from training.prompt import load_prompt
+from training.data.prompt import load_prompt
+from training.notes.generator import make_notes
 
 pytestmark = pytest.mark.region
 

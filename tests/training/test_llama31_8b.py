@@ -19,11 +19,11 @@ from safetensors.torch import load_file
 
 from tests.training import tiny
 from training.__main__ import main
-from training.answer_trainer import training_arguments
-from training.base_model import find_base, quantisation
 from training.config import AdapterConfig, ConfigError, load_run_config
-from training.lora import lora_config
-from training.metrics import read_metrics
+from training.model.base import find_base, quantisation
+from training.model.lora import lora_config
+from training.run.metrics import read_metrics
+from training.trainers.answer_trainer import training_arguments
 
 FILE = tiny.ROOT / "training" / "llama31_8b.yaml"
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")

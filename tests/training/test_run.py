@@ -15,11 +15,11 @@ import yaml
 
 from tests.training import tiny
 from training.__main__ import main
-from training.adapter import split
 from training.config import AdapterConfig, ConfigError
-from training.dataset import Note
-from training.metrics import read_metrics
-from training.model import answer_loss
+from training.data.dataset import Note
+from training.model.llama import answer_loss
+from training.run.metrics import read_metrics
+from training.trainers.adapter import split
 
 # Transformers and PEFT warn about each other's coming versions.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 
 @pytest.fixture
 def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr("training.pretrain._SYNTHETIC_NOTES", 50)
-    monkeypatch.setattr("training.pretrain._POOL", 64)
+    monkeypatch.setattr("training.trainers.pretrain._SYNTHETIC_NOTES", 50)
+    monkeypatch.setattr("training.trainers.pretrain._POOL", 64)
     content: dict[str, Any] = yaml.safe_load((tiny.ROOT / "training" / "small.yaml").read_text(encoding="utf-8"))
     content["tokenizer"] = {"vocabulary": 600, "whole_pieces": 200}
     content["model"] |= {"hidden": 32, "intermediate": 48, "layers": 4, "heads": 4, "kv_heads": 2, "head_size": 8}
@@ -92,8 +92,8 @@ def test_the_notes_that_choose_the_best_adapter_are_unknown_to_the_base(
         chosen.extend(note.text for note in split(training, validation, config)[1])
         raise ConfigError("seen enough")
 
-    monkeypatch.setattr("training.pretrain.pretrain", pretrain)
-    monkeypatch.setattr("training.adapter.train_adapter", train_adapter)
+    monkeypatch.setattr("training.trainers.pretrain.pretrain", pretrain)
+    monkeypatch.setattr("training.trainers.adapter.train_adapter", train_adapter)
     tiny.write_base(tmp_path / "out" / "base")
     monkeypatch.setattr("sys.argv", ["training", "run", *arguments])
     assert main() == 1
@@ -104,7 +104,7 @@ def test_the_notes_that_choose_the_best_adapter_are_unknown_to_the_base(
 def test_checkpoints_of_another_configuration_are_not_gone_on_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from training.checkpoints import Checkpoints
+    from training.run.checkpoints import Checkpoints
 
     Checkpoints(tmp_path / "out" / "checkpoints", "another run")
     arguments = ["--config", str(tiny.write_config(tmp_path / "config.yaml")), "--out", str(tmp_path / "out")]
@@ -137,7 +137,7 @@ def test_a_training_that_diverges_ends_there(tmp_path: Path, monkeypatch: pytest
     arguments += ["--data", str(tiny.write_data(tmp_path / "data")), "--base", str(tiny.write_base(tmp_path / "base"))]
     monkeypatch.setattr("sys.argv", ["training", "adapter", *arguments])
     monkeypatch.setattr(
-        "training.answer_trainer.answer_loss",
+        "training.trainers.answer_trainer.answer_loss",
         lambda *given: tuple(float("nan") * part for part in answer_loss(*given)),
     )
     assert main() == 1
@@ -145,7 +145,7 @@ def test_a_training_that_diverges_ends_there(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_checkpoint_that_a_kill_cut_off_is_left_out_and_removed(tmp_path: Path) -> None:
-    from training.checkpoints import Checkpoints
+    from training.run.checkpoints import Checkpoints
 
     checkpoints = Checkpoints(tmp_path, "run")
     assert checkpoints.latest() is None
@@ -158,7 +158,7 @@ def test_a_checkpoint_that_a_kill_cut_off_is_left_out_and_removed(tmp_path: Path
 
 
 def test_the_best_adapter_is_the_first_with_the_highest_f1(tmp_path: Path) -> None:
-    from training.checkpoints import Checkpoints
+    from training.run.checkpoints import Checkpoints
 
     checkpoints = Checkpoints(tmp_path, "run")
     for step, f1 in ((1, 0.2), (2, 0.5), (3, 0.5), (4, 0.4)):
