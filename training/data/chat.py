@@ -16,10 +16,10 @@ CHAT_TEMPLATE = (
 
 
 def header(role: str) -> str:
-    """What stands before a message of `role`."""
+    """Return what stands before a message of `role`."""
     return f"{HEADER_START}{role}{HEADER_END}\n\n"
 
 
 def turn(role: str, content: str) -> str:
-    """A whole message."""
+    """Return a whole message."""
     return f"{header(role)}{content}{TURN_END}"

@@ -1,4 +1,4 @@
-"""Labels that say one thing in several ways: no model can learn what the note does not tell."""
+"""Inconsistent labels: the same value in several spellings, which the note does not predict and no model can learn."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _WORD = re.compile(r"[\w<>~]+[+-]?")  # with the sign that tells ER+ from ER-
 
 @dataclass(frozen=True)
 class Group:
-    """Several spellings that mean the same.
+    """Several spellings of one value.
 
     Attributes:
         rule: `spelling`: equal after the evaluation's normalisation (case, dashes, separators); `items`: the same items
-            in another order or joined by other words; `words`: the same words, endings and fillers apart
-            ("progression", "progressive disease"), which is a guess to look at.
-        counts: how often each spelling stands in the data, the commonest first.
+            in another order or joined by other words; `words`: the same words but for endings and filler words
+            ("progression", "progressive disease"), a guess that a person has to check.
+        counts: how often each spelling occurs, the most frequent first.
     """
 
     rule: str
@@ -35,7 +35,7 @@ class Group:
 
     @property
     def minority(self) -> int:
-        """How many labels are not in the commonest spelling."""
+        """How many labels are not in the most frequent spelling."""
         return sum(self.counts.values()) - max(self.counts.values())
 
 
@@ -44,11 +44,11 @@ class FieldReport:
     """The labels of one field.
 
     Attributes:
-        values: labels that are not null.
-        distinct: different ones among them.
-        groups: values that are spelt in several ways, the largest minority first.
-        separators: how many labels hold each way to join items.
-        harmonised: labels not in the commonest spelling that are left when `training/labels.py` has been over them.
+        values: number of labels that are not null.
+        distinct: number of different ones among them.
+        groups: values with several spellings, the largest minority first.
+        separators: number of labels with each separator of items.
+        harmonised: number of labels not in the most frequent spelling after `data/labels.py` has harmonised them.
     """
 
     values: int
@@ -59,13 +59,13 @@ class FieldReport:
 
     @property
     def minority(self) -> int:
-        """How many labels are not in their commonest spelling, guesses apart."""
+        """How many labels are not in their most frequent spelling, without the guesses."""
         return sum(group.minority for group in self.groups if group.rule != "words")
 
 
 @dataclass(frozen=True)
 class Oddity:
-    """One label that looks like a slip."""
+    """One label that looks like a mistake."""
 
     line: int
     field: str
@@ -75,12 +75,12 @@ class Oddity:
 
 @dataclass(frozen=True)
 class Consistency:
-    """What is inconsistent in a data set's labels.
+    """The inconsistencies of a data set's labels.
 
     Attributes:
-        fields: by name.
-        oddities: single labels that look like slips.
-        contradictions: lines of notes with one text and different labels.
+        fields: reports by field name.
+        oddities: single labels that look like mistakes.
+        contradictions: line numbers of notes that have one text and different labels.
     """
 
     fields: dict[str, FieldReport]
@@ -88,12 +88,12 @@ class Consistency:
     contradictions: list[list[int]]
 
 
-def check_consistency(notes: Mapping[int, Note], most_chars: Mapping[str, int]) -> Consistency:
-    """Look for labels that say one thing in several ways.
+def check_consistency(notes: Mapping[int, Note], max_chars: Mapping[str, int]) -> Consistency:
+    """Find inconsistent labels.
 
     Args:
-        notes: by their line.
-        most_chars: by field, the longest value that the task allows: an engine held to it can never give a longer one.
+        notes: notes by line number.
+        max_chars: by field, the length of the longest value that the task allows: the engine's grammar enforces it.
     """
     harmonised = [harmonise(note) for note in notes.values()]
     return Consistency(
@@ -104,7 +104,7 @@ def check_consistency(notes: Mapping[int, Note], most_chars: Mapping[str, int]) 
             )
             for field in FIELDS
         },
-        oddities=[oddity for line, note in notes.items() for oddity in _oddities(line, note, most_chars)],
+        oddities=[oddity for line, note in notes.items() for oddity in _oddities(line, note, max_chars)],
         contradictions=_contradictions(notes),
     )
 
@@ -125,27 +125,30 @@ def _field_report(labels: Counter[str], harmonised: Counter[str]) -> FieldReport
 
 
 def _groups(labels: Counter[str]) -> list[Group]:
-    """Every spelling is in one group at most of the sure rules; the guess stands for those that these did not join."""
-    sure = [
-        Group("spelling" if len({normalise(spelling) for spelling in group}) == 1 else "items", _ordered(group, labels))
-        for group in _joined(labels, items)
+    """Group the spellings: each is in at most one certain group; guesses are made only where that left them apart."""
+    certain = [
+        Group(
+            "spelling" if len({normalise(spelling) for spelling in group}) == 1 else "items",
+            _by_frequency(group, labels),
+        )
+        for group in _group_by(labels, items)
     ]
-    guessed = [
-        Group("words", _ordered(group, labels))
-        for group in _joined(labels, _stems)
+    guesses = [
+        Group("words", _by_frequency(group, labels))
+        for group in _group_by(labels, _stems)
         if len({items(spelling) for spelling in group}) > 1
     ]
-    return sorted([*sure, *guessed], key=lambda group: (-group.minority, next(iter(group.counts))))
+    return sorted([*certain, *guesses], key=lambda group: (-group.minority, next(iter(group.counts))))
 
 
-def _joined(labels: Iterable[str], key: Callable[[str], Hashable]) -> list[list[str]]:
+def _group_by(labels: Iterable[str], key: Callable[[str], Hashable]) -> list[list[str]]:
     by_key: defaultdict[Hashable, list[str]] = defaultdict(list)
     for label in labels:
         by_key[key(label)].append(label)
     return [group for group in by_key.values() if len(group) > 1]
 
 
-def _ordered(group: Iterable[str], labels: Counter[str]) -> dict[str, int]:
+def _by_frequency(group: Iterable[str], labels: Counter[str]) -> dict[str, int]:
     return {label: labels[label] for label in sorted(group, key=lambda label: (-labels[label], label))}
 
 
@@ -155,18 +158,18 @@ def _stems(label: str) -> frozenset[str]:
     return frozenset(stem for word, stem in zip(words, stems, strict=True) if word not in _FILLERS) or frozenset(words)
 
 
-def _oddities(line: int, note: Note, most_chars: Mapping[str, int]) -> Iterable[Oddity]:
+def _oddities(line: int, note: Note, max_chars: Mapping[str, int]) -> Iterable[Oddity]:
     for field, value in note.answer.items():
         if value is None:
             continue
         if value != value.strip():
-            yield Oddity(line, field, value, "white space at an end")
+            yield Oddity(line, field, value, "white space at the start or end")
         if value.strip().casefold() in _WORDS_FOR_NULL:
-            yield Oddity(line, field, value, "a word in the place of null")
+            yield Oddity(line, field, value, "a word instead of null")
         if any(ord(character) < 32 for character in value):
             yield Oddity(line, field, value, "a control character")
-        if len(value) > most_chars[field]:
-            yield Oddity(line, field, value, f"longer than the {most_chars[field]} characters that the task allows")
+        if len(value) > max_chars[field]:
+            yield Oddity(line, field, value, f"longer than the {max_chars[field]} characters that the task allows")
 
 
 def _contradictions(notes: Mapping[int, Note]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""The extraction data set: JSON lines of `instruction`, `input` and `output`, checked line by line."""
+"""The data set for extraction: JSON lines with `instruction`, `input` and `output`, checked line by line."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FIELDS: tuple[str, ...] = (
 """The fields of the task, in the order in which the answer lists them."""
 
 Answer = dict[str, str | None]
-_MEMBERS = {"instruction", "input", "output"}
-_MOST_SHOWN = 20
+_KEYS = {"instruction", "input", "output"}
+_MAX_SHOWN = 20
 
 
 class DatasetError(ValueError):
@@ -37,24 +37,24 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a file holds.
+class ParsedFile:
+    """The content of a data file.
 
     Attributes:
-        notes: by the number of their line, counted from 1, in the file's order.
-        problems: every one, with its line.
+        notes: by line number, from 1, in the order of the file.
+        problems: one message each, which begins with the line number.
     """
 
     notes: dict[int, Note]
     problems: list[str]
 
 
-def read_notes(path: Path, instruction: str) -> Reading:
-    """Read a JSON-lines data set and find all that is wrong with it.
+def read_notes(path: Path, instruction: str) -> ParsedFile:
+    """Read a JSON-lines data set and collect every problem in it.
 
     Args:
         path: the file.
-        instruction: the one instruction that every record must carry (the prompt is built with it).
+        instruction: what every record must have as its `instruction`; the prompt is built with it.
 
     Raises:
         DatasetError: the file cannot be read.
@@ -68,29 +68,29 @@ def read_notes(path: Path, instruction: str) -> Reading:
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if not line.strip():
             continue
-        note, found = _check_line(line, instruction)
-        problems += [f"line {number}: {problem}" for problem in found]
+        note, line_problems = _check_line(line, instruction)
+        problems += [f"line {number}: {problem}" for problem in line_problems]
         if note is not None:
             notes[number] = note
-    return Reading(notes, problems)
+    return ParsedFile(notes, problems)
 
 
 def load_notes(path: Path, instruction: str) -> list[Note]:
     """Read a JSON-lines data set, in its order.
 
     Raises:
-        DatasetError: the file cannot be read, is empty, or has lines that are not valid; all of them are counted, the
-            first ones shown.
+        DatasetError: the file cannot be read, is empty, or has invalid lines; the message counts all of them and shows
+            the first ones.
     """
-    reading = read_notes(path, instruction)
-    if reading.problems:
-        shown = reading.problems[:_MOST_SHOWN]
-        if len(reading.problems) > len(shown):
+    content = read_notes(path, instruction)
+    if content.problems:
+        shown = content.problems[:_MAX_SHOWN]
+        if len(content.problems) > len(shown):
             shown.append(f"and more: `python -m training check-data --data {path.parent}` lists all")
-        raise DatasetError(f"{path} has {len(reading.problems)} problem(s):\n  " + "\n  ".join(shown))
-    if not reading.notes:
+        raise DatasetError(f"{path} has {len(content.problems)} problem(s):\n  " + "\n  ".join(shown))
+    if not content.notes:
         raise DatasetError(f"{path} holds no records")
-    return list(reading.notes.values())
+    return list(content.notes.values())
 
 
 def _check_line(line: bytes, instruction: str) -> tuple[Note | None, list[str]]:
@@ -110,7 +110,7 @@ class _RepeatedKeyError(Exception):
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python would keep the last of two equal keys in silence.
+    # json.loads would silently keep the last of two equal keys.
     repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
     if repeated:
         raise _RepeatedKeyError(f"has a key twice: {', '.join(repeated)}")
@@ -121,11 +121,11 @@ def _check_record(record: object, instruction: str) -> tuple[Note | None, list[s
     if not isinstance(record, dict):
         return None, ["is not a JSON object"]
     problems = []
-    if unknown := sorted(record.keys() - _MEMBERS):
-        problems.append(f"has unknown members: {', '.join(unknown)}")
+    if unknown := sorted(record.keys() - _KEYS):
+        problems.append(f"has unknown keys: {', '.join(unknown)}")
     text, output = record.get("input"), record.get("output")
     if not isinstance(text, str) or not text.strip():
-        problems.append("`input` must be a text that is not empty")
+        problems.append("`input` must be a non-empty string")
     if record.get("instruction") != instruction:
         problems.append(f"`instruction` must be {instruction!r}")
     if not isinstance(output, dict):
@@ -143,5 +143,5 @@ def _check_answer(output: dict[str, Any]) -> list[str]:
         problems.append(f"`output` must have the keys {', '.join(FIELDS)}, in this order")
     wrong = [key for key, value in output.items() if value is not None and (not isinstance(value, str) or not value)]
     if wrong:
-        problems.append(f"`output` must hold a text or null in: {', '.join(wrong)}")
+        problems.append(f"`output` must have a non-empty string or null for: {', '.join(wrong)}")
     return problems

@@ -1,4 +1,4 @@
-"""Validation notes that the training data gives away."""
+"""Leaks: validation notes that are among the training notes, or nearly so."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _WORD = re.compile(r"[^\W\d_]+|\d+")
 
 @dataclass(frozen=True)
 class Leak:
-    """A validation note that is a training note, or nearly so.
+    """A validation note that is also a training note, or shares more than half of its text with one.
 
     Attributes:
-        line: of the validation note.
-        training_line: of the training note that is most like it.
-        overlap: share of the validation note's runs of eight words that the training note has too, numbers apart; 1.0
-            where the texts are the same, case and white space apart.
+        line: line number of the validation note.
+        training_line: line number of the most similar training note.
+        overlap: share, 0 to 1, of the validation note's sequences of eight words that the training note has too,
+            whatever the numbers in them; 1.0 only where the texts are equal but for case and white space.
     """
 
     line: int
@@ -36,11 +36,11 @@ class Leak:
 
 
 def find_leaks(training: Mapping[int, Note], validation: Mapping[int, Note]) -> list[Leak]:
-    """The validation notes that are among the training notes, and those of which a training note shares over half.
+    """Find the validation notes that are training notes, and those that share more than half of their text with one.
 
     Args:
-        training: notes by their line.
-        validation: likewise.
+        training: notes by line number.
+        validation: notes by line number.
     """
     texts = {_plain(note.text): line for line, note in training.items()}
     holders: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
@@ -49,24 +49,24 @@ def find_leaks(training: Mapping[int, Note], validation: Mapping[int, Note]) -> 
             holders[shingle].append(line)
     leaks = []
     for line, note in validation.items():
-        if (same := texts.get(_plain(note.text))) is not None:
-            leaks.append(Leak(line, same, 1.0))
+        if (training_line := texts.get(_plain(note.text))) is not None:
+            leaks.append(Leak(line, training_line, 1.0))
             continue
         shingles = _shingles(note.text)
         shared = Counter(holder for shingle in shingles for holder in holders.get(shingle, ()))
         if shared:
             nearest, count = shared.most_common(1)[0]
             if count / len(shingles) > _NEAR:
-                # Never 1.0, which says that the texts are the same: here numbers or punctuation differ.
+                # Never 1.0, which stands for equal texts: here numbers or punctuation differ.
                 leaks.append(Leak(line, nearest, min(0.99, round(count / len(shingles), 2))))
     return leaks
 
 
 def check_no_leak(training: Mapping[int, Note], validation: Mapping[int, Note]) -> None:
-    """Make sure that no validation text is among the training texts, case and white space apart.
+    """Make sure that no validation text is a training text too, whatever its case and white space.
 
     Raises:
-        DatasetError: at least one text is in both.
+        DatasetError: at least one is.
     """
     texts = {_plain(note.text): line for line, note in training.items()}
     shared = [(line, texts[text]) for line, note in validation.items() if (text := _plain(note.text)) in texts]
@@ -81,6 +81,6 @@ def _plain(text: str) -> str:
 
 
 def _shingles(text: str) -> set[tuple[str, ...]]:
-    """Runs of words, with every number as one word: a copy with another age or dose is a copy."""
+    """Return all word sequences; every number counts as the same word, so that a copy with another age is found."""
     words = ["0" if word.isdigit() else word for word in _WORD.findall(text.casefold())]
     return {tuple(words[i : i + _SHINGLE]) for i in range(len(words) - _SHINGLE + 1)}

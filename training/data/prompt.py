@@ -20,7 +20,7 @@ class TaskFileError(ValueError):
 
 @dataclass(frozen=True)
 class Prompt:
-    """The words around a note, which are the gateway's task."""
+    """The prompt of a task of the gateway, to be rendered with a note."""
 
     task: tasks.Task
 
@@ -30,16 +30,16 @@ class Prompt:
         return self.task.prompt.instruction
 
     def render(self, text: str) -> str:
-        """The conversation up to the place where the assistant answers, with one BOS.
+        """Render the conversation up to the start of the assistant's answer, with one BOS token.
 
-        The messages are built by the gateway's code, which also takes the power from chat-control tokens in the text.
+        The messages are built by the gateway's code, which also neutralises chat-control tokens in the text.
         """
         turns = (turn(message["role"], message["content"]) for message in build_messages(self.task, text))
         return BEGIN + "".join(turns) + header("assistant")
 
 
 def render_answer(answer: Answer) -> str:
-    """The assistant's turn: json.dumps as it is by default, then the end of the turn."""
+    """Render the assistant's turn: json.dumps with its defaults, then the end of the turn."""
     return json.dumps(answer) + TURN_END
 
 
@@ -47,7 +47,7 @@ def load_prompt(path: Path = TASK_FILE) -> Prompt:
     """Read the prompt from a task file of the gateway.
 
     Raises:
-        TaskFileError: the gateway would refuse the file, or it lists other fields than the data set.
+        TaskFileError: the file is not valid for the gateway, or its fields are not those of the data set.
     """
     try:
         task = tasks.load_task(path)
@@ -55,5 +55,5 @@ def load_prompt(path: Path = TASK_FILE) -> Prompt:
         raise TaskFileError(str(error)) from error
     fields = tuple(field.name for field in task.fields)
     if fields != FIELDS:
-        raise TaskFileError(f"{path} lists the fields {', '.join(fields)}; the data set has {', '.join(FIELDS)}")
+        raise TaskFileError(f"{path} has the fields {', '.join(fields)}; the data set has {', '.join(FIELDS)}")
     return Prompt(task)

@@ -1,4 +1,4 @@
-"""The data set is checked line by line, and every problem is named with its line."""
+"""The data set is checked line by line, and every problem is reported with its line number."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ def test_valid_lines_become_notes_in_their_order(tmp_path: Path) -> None:
         ("{not json", "not valid JSON"),
         ([1], "is not a JSON object"),
         ('{"input": "a", "input": "b"}', "has a key twice: input"),
-        (RECORD | {"output_": OUTPUT}, "has unknown members: output_"),
-        (RECORD | {"input": "  "}, "`input` must be a text"),
+        (RECORD | {"output_": OUTPUT}, "has unknown keys: output_"),
+        (RECORD | {"input": "  "}, "`input` must be a non-empty string"),
         (RECORD | {"instruction": "Do something else."}, "`instruction` must be 'Extract all.'"),
         (RECORD | {"output": "melanoma"}, "`output` must be an object"),
         (RECORD | {"output": {"stage": "IV"}}, "must have the keys cancer_type, stage"),
         (RECORD | {"output": dict(reversed(OUTPUT.items()))}, "in this order"),
-        (RECORD | {"output": OUTPUT | {"stage": 4}}, "a text or null in: stage"),
-        (RECORD | {"output": OUTPUT | {"stage": ""}}, "a text or null in: stage"),
+        (RECORD | {"output": OUTPUT | {"stage": 4}}, "a non-empty string or null for: stage"),
+        (RECORD | {"output": OUTPUT | {"stage": ""}}, "a non-empty string or null for: stage"),
     ],
 )
-def test_a_problem_is_named_with_its_line(tmp_path: Path, line: object, problem: str) -> None:
+def test_every_kind_of_problem_is_reported_with_its_line_number(tmp_path: Path, line: object, problem: str) -> None:
     with pytest.raises(DatasetError) as raised:
         load_notes(write(tmp_path / "a.jsonl", RECORD, line), INSTRUCTION)
     assert "line 2: " in str(raised.value)
     assert problem in str(raised.value)
 
 
-def test_all_problems_are_counted_at_once(tmp_path: Path) -> None:
+def test_the_message_counts_the_problems_of_all_lines(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"3 problem\(s\)"):
         load_notes(write(tmp_path / "a.jsonl", "x", RECORD, "y", RECORD | {"input": 1}), INSTRUCTION)
 
 
-def test_every_problem_is_listed_with_the_line_that_it_is_on(tmp_path: Path) -> None:
+def test_read_notes_reports_all_problems_and_load_notes_the_first_ones(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", *["x"] * 30, RECORD, RECORD | {"input": 1, "instruction": ""})
     reading = read_notes(path, INSTRUCTION)
     assert list(reading.notes) == [31]
@@ -66,7 +66,7 @@ def test_every_problem_is_listed_with_the_line_that_it_is_on(tmp_path: Path) -> 
         load_notes(path, INSTRUCTION)
 
 
-def test_a_line_that_is_not_utf_8_spoils_no_other(tmp_path: Path) -> None:
+def test_a_line_that_is_not_utf_8_leaves_the_other_lines_readable(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", RECORD)
     path.write_bytes(path.read_bytes() + b'{"input": "\xff"}\n')
     reading = read_notes(path, INSTRUCTION)

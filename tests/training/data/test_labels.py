@@ -1,4 +1,4 @@
-"""Training answers in one spelling."""
+"""Training answers are brought to one spelling."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from training.data.labels import harmonise
         ("response", "mixed response and progression", "mixed response and progression"),
     ],
 )
-def test_a_value_follows_the_majority(name: str, given: str, expected: str) -> None:
+def test_a_value_is_brought_to_the_most_frequent_form(name: str, given: str, expected: str) -> None:
     note = Note("A note.", dict.fromkeys(FIELDS) | {name: given})
     assert harmonise(note).answer == note.answer | {name: expected}
 
 
-def test_a_plus_sign_in_the_note_stays_in_the_answer() -> None:
+def test_drugs_stay_joined_by_plus_where_the_note_joins_them_so() -> None:
     note = Note("On dabrafenib + trametinib.", dict.fromkeys(FIELDS) | {"treatment": "dabrafenib + trametinib"})
     assert harmonise(note) == note

@@ -1,4 +1,4 @@
-"""Validation notes that stand among the training notes, as they are or nearly, are found."""
+"""Validation notes that are among the training notes, or nearly so, are found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def notes(*texts: str) -> dict[int, Note]:
     return {line: Note(text, dict.fromkeys(FIELDS)) for line, text in enumerate(texts, start=1)}
 
 
-def test_the_same_text_leaks_whatever_its_case_and_white_space() -> None:
+def test_a_text_in_both_files_is_a_leak_whatever_its_case_and_white_space() -> None:
     training, validation = notes("One  note.", "Another note."), notes("A third note.", "one note.")
     check_no_leak(training, notes("A third note."))
     with pytest.raises(DatasetError, match=r"line 2 \(training line 1\)"):
@@ -35,5 +35,5 @@ def test_a_copy_with_other_numbers_is_a_near_leak() -> None:
     assert leak.overlap > 0.9
 
 
-def test_a_note_that_shares_a_phrase_is_none() -> None:
+def test_a_note_that_shares_one_phrase_with_a_training_note_is_no_leak() -> None:
     assert find_leaks(notes(LONG), notes(OTHER + " A scan of the chest showed a mass of 4 cm in the left lung.")) == []

@@ -1,4 +1,4 @@
-"""The report on a data set says which labels differ without a reason, and whether the data can be used at all."""
+"""The report on a data set lists inconsistent labels and tells whether the data can be used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def labelled(field: str, *values: str) -> dict[int, Note]:
         ("words", ["progression", "progressive disease"]),
     ],
 )
-def test_a_value_in_several_spellings_is_one_group(rule: str, values: list[str]) -> None:
+def test_several_spellings_of_a_value_form_one_group(rule: str, values: list[str]) -> None:
     report = check_consistency(labelled("metastasis_site", values[0], *values), LIMITS).fields["metastasis_site"]
     (group,) = report.groups
     assert (group.rule, set(group.counts)) == (rule, set(values))
@@ -42,11 +42,11 @@ def test_a_value_in_several_spellings_is_one_group(rule: str, values: list[str])
 
 
 @pytest.mark.parametrize("values", [["ER+; PR+", "ER-; PR-"], ["EGFR L858R", "EGFR T790M"], ["stage II", "stage III"]])
-def test_different_values_are_no_group(values: list[str]) -> None:
+def test_different_values_form_no_group(values: list[str]) -> None:
     assert check_consistency(labelled("biomarker", *values), LIMITS).fields["biomarker"].groups == []
 
 
-def test_the_separators_are_counted_and_what_labels_py_leaves_too() -> None:
+def test_separators_and_spellings_left_after_harmonising_are_counted() -> None:
     sites = labelled("metastasis_site", "brain, bone", "brain, bone", "brain; bone", "lung and liver", "bone, brain")
     report = check_consistency(sites, LIMITS).fields["metastasis_site"]
     assert report.separators == {", ": 3, "; ": 1, " and ": 1}
@@ -56,13 +56,13 @@ def test_the_separators_are_counted_and_what_labels_py_leaves_too() -> None:
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        ("none", "in the place of null"),
+        ("none", "a word instead of null"),
         ("brain ", "white space"),
         ("a\tb", "control"),
         ("x" * 161, "longer than the 160"),
     ],
 )
-def test_a_slip_is_named_with_its_line(value: str, why: str) -> None:
+def test_a_label_that_looks_like_a_mistake_is_reported_with_its_line(value: str, why: str) -> None:
     (odd,) = check_consistency(labelled("stage", "IV", value), LIMITS).oddities
     assert (odd.line, odd.field) == (2, "stage")
     assert why in odd.why
@@ -92,7 +92,7 @@ def check(monkeypatch: pytest.MonkeyPatch, data: Path) -> int:
     return main()
 
 
-def test_good_data_is_reported_and_no_error(
+def test_check_data_succeeds_on_usable_data_and_writes_the_report(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert check(monkeypatch, data) == 0
@@ -102,7 +102,7 @@ def test_good_data_is_reported_and_no_error(
     assert report["labels"]["train.jsonl"]["fields"]["metastasis_site"]["separators"] == {", ": 2}
 
 
-def test_problems_and_leaks_are_listed_and_an_error(
+def test_check_data_fails_on_problems_and_leaks_and_lists_them(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with (data / "train.jsonl").open("a", encoding="utf-8") as file:
