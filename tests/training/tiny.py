@@ -35,7 +35,7 @@ ADAPTER: dict[str, Any] = {
 
 
 def write_base(folder: Path) -> Path:
-    """Write the base."""
+    """Write the base into the folder and return it."""
     from training.config import ModelConfig
     from training.model.llama import build_model, save_model
     from training.model.tokenizer import load_tokenizer
@@ -50,7 +50,7 @@ def write_base(folder: Path) -> Path:
 
 
 def notes(count: int, seed: int) -> list[Note]:
-    """Generated notes, some of them without cancer."""
+    """Generate notes, some of them without cancer."""
     return list(make_notes(count, 0.2, seed))
 
 

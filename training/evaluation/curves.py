@@ -1,4 +1,4 @@
-"""Loss and F1 of a run by step, as a picture."""
+"""The curves of a run: loss and F1 by step, as a picture."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from training.run.files import write_atomically
 from training.run.metrics import Record
-from training.run.progress import write_beside
 
-_SMOOTHED = 25  # steps that a point of the smoothed loss is the mean of
+_WINDOW = 25  # steps of the moving average of the loss
 
 
 def draw_curves(metrics: Sequence[Record], path: Path) -> None:
-    """Draw the training loss, the evaluations' loss and their F1, and write them as a PNG.
-
-    Args:
-        metrics: the records of a run.
-        path: of the picture.
+    """Plot the training loss, and the loss and F1 of the evaluations, and write the figure as a PNG.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
@@ -28,30 +24,28 @@ def draw_curves(metrics: Sequence[Record], path: Path) -> None:
     evaluations = [record for record in metrics if "eval_f1" in record]
     figure = Figure(figsize=(11, 4), layout="constrained")
     loss, f1 = figure.subplots(1, 2)
-    _draw(loss, steps, "loss", "each step", color="0.8", linewidth=0.8)
-    loss.plot([record["step"] for record in steps], _means([record["loss"] for record in steps]), label=_MEAN)
-    _draw(loss, evaluations, "eval_loss", "notes of the evaluation", marker="o")
+    _plot(loss, steps, "loss", "each step", color="0.8", linewidth=0.8)
+    means = _means([record["loss"] for record in steps])
+    loss.plot([record["step"] for record in steps], means, label=f"mean of {_WINDOW} steps")
+    _plot(loss, evaluations, "eval_loss", "notes of the evaluation", marker="o")
     loss.set(title="Loss over the answers' tokens", xlabel="step", ylabel="cross entropy (nats)")
     loss.set_ylim(bottom=0)
-    _draw(f1, evaluations, "eval_f1", "micro-F1, exact", marker="o")
-    _draw(f1, evaluations, "eval_valid", "share of valid answers", marker="o", linestyle="--")
+    _plot(f1, evaluations, "eval_f1", "micro-F1, exact", marker="o")
+    _plot(f1, evaluations, "eval_valid", "share of valid answers", marker="o", linestyle="--")
     f1.set(title="Answers to the notes of the evaluation", xlabel="step", ylim=(0, 1.02))
     f1.set_xlim(left=0)
     for axes in (loss, f1):
         axes.grid(alpha=0.3)
         axes.legend()
-    # Without the metadata the same run gives the same bytes.
-    write_beside(path, lambda beside: figure.savefig(beside, format="png", dpi=100, metadata={"Software": None}))
+    metadata = {"Software": None}  # so that the same run gives the same bytes
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=100, metadata=metadata))
 
 
-_MEAN = f"mean of {_SMOOTHED} steps"
-
-
-def _draw(axes: Any, records: Sequence[Record], name: str, label: str, **style: Any) -> None:
+def _plot(axes: Any, records: Sequence[Record], name: str, label: str, **style: Any) -> None:
     axes.plot([record["step"] for record in records], [record[name] for record in records], label=label, **style)
 
 
 def _means(values: Sequence[float]) -> list[float]:
-    """Of each value and those just before it."""
-    windows = (values[max(0, end - _SMOOTHED) : end] for end in range(1, len(values) + 1))
+    """Return the moving average, over each value and those just before it."""
+    windows = (values[max(0, end - _WINDOW) : end] for end in range(1, len(values) + 1))
     return [sum(window) / len(window) for window in windows]

@@ -1,4 +1,4 @@
-"""How the model does on generated notes unlike those it learnt from: other phrasings, other values, or no cancer."""
+"""Scores on generated notes unlike the training notes: with other phrasings, other values, or no cancer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from training.data.dataset import Note
 from training.evaluation.scoring import micro_f1, read_answer
-from training.notes.generator import Split, make_notes
+from training.notes.generator import make_notes
+from training.notes.grammar import Split
 
-_SEED = 99  # no seed of a training run
+_SEED = 99  # of no training run
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,9 @@ class NoteSet:
     """Generated notes of one kind.
 
     Attributes:
-        name: in a report.
-        split: phrasings and values of the training notes, or held-out ones.
-        no_cancer: notes without cancer, to be answered with null in every field, or notes with one.
+        name: name in a report.
+        split: where phrasings and values come from: those of the training notes, or held-out ones.
+        no_cancer: whether the notes are without cancer, so that every field of the answer is null.
     """
 
     name: str
@@ -27,7 +28,7 @@ class NoteSet:
     no_cancer: bool = False
 
     def notes(self, count: int) -> list[Note]:
-        """The same `count` notes every time."""
+        """Generate `count` notes, the same ones every time."""
         return list(make_notes(count, float(self.no_cancer), _SEED, self.split))
 
 
@@ -40,27 +41,27 @@ SETS = (
 )
 
 Ask = Callable[[Sequence[str]], Sequence[str]]
-"""Gives the model's answer to each text."""
+"""A function that returns the model's answer to each text."""
 
 
 def score_generated(ask: Ask, count: int) -> dict[str, dict[str, float]]:
-    """Answer `count` notes of every set.
+    """Have `count` notes of every set answered, and score the answers.
 
     Returns:
-        By the set's name: `notes`, and `micro_f1` (exact) or, of notes without cancer, `all_null`, the share of them
-        that is answered with null in every field.
+        By name of the set: `notes`, their number, and `micro_f1` (exact) or, for notes without cancer, `all_null`, the
+        share of answers with null in every field.
     """
     scores: dict[str, dict[str, float]] = {}
-    for chosen in SETS if count else ():
-        notes = chosen.notes(count)
+    for note_set in SETS if count else ():
+        notes = note_set.notes(count)
         answers = ask([note.text for note in notes])
-        figure = {"all_null": _all_null(answers)} if chosen.no_cancer else {"micro_f1": micro_f1(notes, answers)}
-        scores[chosen.name] = {"notes": count, **figure}
+        figure = {"all_null": _all_null(answers)} if note_set.no_cancer else {"micro_f1": micro_f1(notes, answers)}
+        scores[note_set.name] = {"notes": count, **figure}
     return scores
 
 
 def as_text(scores: dict[str, dict[str, float]]) -> str:
-    """One line for every set."""
+    """Render the scores as text, a line for every set."""
     lines = []
     for name, score in scores.items():
         figure = f"all null {score['all_null']:.3f}" if "all_null" in score else f"micro-F1 {score['micro_f1']:.3f}"

@@ -18,15 +18,15 @@ from training.run.interruption import Interrupted, stop_requested
 def generate_answers(
     model: Any, tokenizer: Tokenizer, prompt: Prompt, texts: Sequence[str], max_new_tokens: int, batch: int = 50
 ) -> list[str]:
-    """What the model says about each text, greedily and without a constraint on the answer, in the texts' order.
+    """Generate the model's answer to each text greedily and without a grammar, in the texts' order.
 
     Args:
-        model: a model of Transformers, or a PEFT adapter on one; its mode (training or not) is kept.
-        tokenizer: the base's.
+        model: a model of Transformers, or a PEFT adapter on one; it is left in its mode, training or evaluation.
+        tokenizer: the tokenizer of the base.
         prompt: the prompt that the gateway sends.
         texts: clinical notes.
-        max_new_tokens: longest answer.
-        batch: texts that are answered together.
+        max_new_tokens: length of the longest answer.
+        batch: number of texts that are answered together.
 
     Raises:
         Interrupted: the process was asked to stop.
@@ -34,20 +34,20 @@ def generate_answers(
     prompts = [encode(tokenizer, prompt.render(text)) for text in texts]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     answers = [""] * len(prompts)
-    with _ready_to_generate(model):
+    with _generation_mode(model):
         for start in range(0, len(order), batch):
             if stop_requested():
                 raise Interrupted
-            chosen = order[start : start + batch]
-            written = _generate(model, tokenizer, [prompts[i] for i in chosen], max_new_tokens)
-            for i, text in zip(chosen, written, strict=True):
+            indices = order[start : start + batch]
+            generated = _generate(model, tokenizer, [prompts[i] for i in indices], max_new_tokens)
+            for i, text in zip(indices, generated, strict=True):
                 answers[i] = text
     return answers
 
 
 @contextmanager
-def _ready_to_generate(model: Any) -> Iterator[None]:
-    """Evaluation mode, and an attention that reads masks and caches, which the one for training does not."""
+def _generation_mode(model: Any) -> Iterator[None]:
+    """Switch to evaluation mode and to an attention with masks and caches, which that for training does not support."""
     was_training = model.training
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     attention = inner.config._attn_implementation
@@ -66,7 +66,7 @@ def _generate(model: Any, tokenizer: Tokenizer, prompts: Sequence[Sequence[int]]
     longest = max(map(len, prompts))
     tokens = torch.full((len(prompts), longest), padding)
     mask = torch.zeros((len(prompts), longest), dtype=torch.long)
-    for row, ids in enumerate(prompts):  # padded on the left: what is written goes on from the right end
+    for row, ids in enumerate(prompts):  # padded on the left: generation continues at the right end
         tokens[row, longest - len(ids) :] = torch.tensor(ids)
         mask[row, longest - len(ids) :] = 1
     out = model.generate(
@@ -74,7 +74,7 @@ def _generate(model: Any, tokenizer: Tokenizer, prompts: Sequence[Sequence[int]]
         attention_mask=mask.to(model.device),
         max_new_tokens=max_new_tokens,
         do_sample=False,
-        # A base may bring other habits along, such as Llama's own temperature.
+        # A base may come with other defaults, such as Llama's own temperature.
         temperature=None,
         top_p=None,
         eos_token_id=end,

@@ -1,4 +1,4 @@
-"""How right the model's texts are, by the gateway's own rules (`gateway.evaluation`); no torch is needed."""
+"""Scores of the model's answers, by the gateway's own rules (`gateway.evaluation`); no torch is needed."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def _schema() -> Schema:
 
 
 def read_answer(raw: str) -> Answer:
-    """The model's text as an answer: one JSON object with exactly the task's fields, or an error that says what it is.
+    """Parse the model's text as one JSON object with exactly the task's fields; the answer has an error if it is not.
 
-    A value that breaks the schema, such as one that is too long, makes the answer invalid but is scored as it stands.
+    A value that violates the schema, such as one that is too long, makes the answer invalid but is still scored.
     """
     return from_text(raw, _schema())
 
@@ -44,14 +44,14 @@ def score(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
-    """Compare the model's texts with the expected answers; an answer that cannot be read counts as null in every field.
+    """Compare the model's texts with the expected answers; one that cannot be parsed counts as null in every field.
 
     Args:
-        notes: the notes, in their order.
-        raw_answers: the model's text for each.
-        name: of the data set, for the report.
-        resamples: draws for the intervals; 0 leaves them out, which is quick.
-        seed: of the draws.
+        notes: the notes with their expected answers.
+        raw_answers: the model's text for each note.
+        name: name of the data set in the report.
+        resamples: number of bootstrap resamples for the intervals; 0 for no intervals, which is quick.
+        seed: seed of the resampling.
     """
     examples = [Example(line, note.text, note.answer) for line, note in enumerate(notes, start=1)]
     answers = [read_answer(raw) for raw in raw_answers]
@@ -59,19 +59,19 @@ def score(
 
 
 def micro_f1(notes: Sequence[Note], raw_answers: Sequence[str]) -> float:
-    """The exact micro-F1 alone, which a checkpoint is chosen by; 0 where there is nothing to be right about."""
+    """Return the exact micro-F1 alone, by which the best checkpoint is selected; 0 where it is undefined."""
     total = Counts()
     for note, raw in zip(notes, raw_answers, strict=True):
-        given = read_answer(raw).fields or {}
+        fields = read_answer(raw).fields or {}
         for field in FIELDS:
-            total += count("exact", note.answer[field], given.get(field))
+            total += count("exact", note.answer[field], fields.get(field))
     return total.f1 or 0.0
 
 
 def save(evaluation: Evaluation, path: Path, *, about: Mapping[str, Any]) -> None:
-    """Write the evaluation's JSON document, which holds no text of a note.
+    """Write the evaluation's JSON document, which contains no text of a note.
 
-    `python -m gateway compare` tells whether two of them really differ. `about` says what was evaluated, in plain JSON.
+    `python -m gateway compare` tests whether two of them differ. `about` describes what was evaluated, in plain JSON.
 
     Raises:
         OSError: it cannot be written.

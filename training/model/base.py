@@ -1,4 +1,4 @@
-"""The base that an adapter is trained on: a folder, or a pinned revision on the Hugging Face Hub."""
+"""The base that an adapter is trained on: a folder, or a pinned commit on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from training.model.llama import load_model
 
 _HUB = re.compile(r"(?:hf://)?(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# No pickled weights, and not the copy in another format that Llama's repository carries under original/.
-_WANTED_FILES = ["*.json", "*.safetensors"]
+# No pickled weights, and not the copy in another format that Llama's repository has under original/.
+_FILES = ["*.json", "*.safetensors"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Base:
     """A base on this machine.
 
     Attributes:
-        folder: its weights, configuration and `tokenizer.json`.
-        name: what `adapter_config.json` calls it; no path of this machine.
+        folder: folder of its weights, configuration and `tokenizer.json`.
+        name: its name in `adapter_config.json`; no path of this machine.
         revision: its commit on the Hub, or the SHA-256 of its weights.
     """
 
@@ -38,20 +38,20 @@ class Base:
 
 
 def find_base(source: str, name: str) -> Base:
-    """The base that a command line or a configuration names; one on the Hub is downloaded into its cache.
+    """Find a base by its source; one on the Hub is downloaded into the Hub's cache.
 
     Args:
         source: a folder, or hf://owner/repository@commit (hf:// may be left out).
-        name: what to call a base in a folder.
+        name: name of a base in a folder.
 
     Raises:
-        ConfigError: there is no such folder, it lacks files, the commit is not given, or the Hub refuses.
+        ConfigError: there is no such folder, files are missing, the commit is not given, or the Hub denies access.
     """
     folder = Path(source)
     if folder.is_dir():
         missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
         if missing:
-            raise ConfigError(f"{folder} is no base: it lacks {', '.join(missing)}")
+            raise ConfigError(f"{folder} is not a base: {', '.join(missing)} missing")
         return Base(folder, name, _weights_digest(folder))
     hub = _HUB.fullmatch(source)
     if hub is None or (not source.startswith("hf://") and source.startswith((".", "/", "~"))):
@@ -59,7 +59,7 @@ def find_base(source: str, name: str) -> Base:
     if hub["revision"] is None or _COMMIT.fullmatch(hub["revision"]) is None:
         raise ConfigError(
             f"{source} is neither a folder nor a pinned base: write hf://{hub['repository']}@COMMIT, with the 40 "
-            "digits of the commit that the model's page lists under Files"
+            "digits of a commit, which the model's page lists under Files"
         )
     return Base(_download(hub["repository"], hub["revision"]), hub["repository"], hub["revision"])
 
@@ -75,29 +75,29 @@ def _weights_digest(folder: Path) -> str:
 def _download(repository: str, revision: str) -> Path:
     from huggingface_hub import errors, snapshot_download  # type: ignore[import-not-found, unused-ignore]
 
-    logger.info(f"fetching {repository} at {revision} from the Hub, unless it is in the cache")
+    logger.info(f"downloading {repository} at {revision} from the Hub, unless it is in the cache")
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=_WANTED_FILES))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=_FILES))
     except (errors.GatedRepoError, errors.RepositoryNotFoundError) as error:
         raise ConfigError(
-            f"the Hub refuses {repository} at {revision}: accept its licence on its page, and give a token of that "
-            "account in the variable HF_TOKEN"
+            f"the Hub denies access to {repository} at {revision}: accept the licence on its page, and set "
+            "HF_TOKEN to a token of that account"
         ) from error
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
-        raise ConfigError(f"cannot fetch {repository} at {revision} from the Hub: {error}") from error
+        raise ConfigError(f"cannot download {repository} at {revision} from the Hub: {error}") from error
 
 
 def quantisation(config: AdapterConfig) -> BitsAndBytesConfig | None:
-    """How the base's weights are held: QLoRA's 4-bit NormalFloat with double quantisation, or as they are.
+    """Return the quantisation of the base's weights: QLoRA's 4-bit NormalFloat with double quantisation, or none.
 
     Source: Dettmers et al. 2023, QLoRA, https://arxiv.org/abs/2305.14314.
 
     Raises:
-        ModuleNotFoundError: 4 bits are wanted and bitsandbytes is not installed.
+        ModuleNotFoundError: the configuration has 4 bits and bitsandbytes is not installed.
     """
     if config.quantisation == "none":
         return None
-    importlib.import_module("bitsandbytes")  # fails here, with its name, and not inside of Transformers
+    importlib.import_module("bitsandbytes")  # fails here, with its name, and not inside Transformers
 
     return BitsAndBytesConfig(
         load_in_4bit=True,
@@ -108,7 +108,7 @@ def quantisation(config: AdapterConfig) -> BitsAndBytesConfig | None:
 
 
 def load_base(base: Base, config: AdapterConfig) -> Any:
-    """The base's model on the configured device: float32 on a CPU (autocast computes in bfloat16), bfloat16 on a GPU.
+    """Load the base on the configured device: in float32 on a CPU (autocast computes in bfloat16), bfloat16 on a GPU.
 
     Raises:
         ConfigError: the device is a GPU and there is none.

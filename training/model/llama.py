@@ -27,7 +27,7 @@ def _causal_products(
     attention_mask: torch.Tensor | None,
     **_options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention as two matrix products, without a mask for padding.
+    """Compute causal attention as two matrix products, without a mask for padding.
 
     PyTorch's own attention takes twice the time on CPUs for short sequences; and batches are padded on the right, where
     a causal model needs no mask.
@@ -44,7 +44,7 @@ AttentionInterface.register(_ATTENTION, _causal_products)
 
 
 def build_model(config: ModelConfig, tokenizer: Tokenizer, seed: int) -> LlamaForCausalLM:
-    """A new base with random weights in float32; the same seed gives the same weights."""
+    """Build a base with random weights in float32; the same seed gives the same weights."""
     torch.manual_seed(seed)
     llama = LlamaConfig(
         vocab_size=tokenizer.get_vocab_size(),
@@ -68,12 +68,16 @@ def build_model(config: ModelConfig, tokenizer: Tokenizer, seed: int) -> LlamaFo
 
 
 def add_dropout(model: LlamaForCausalLM, share: float) -> Callable[[], None]:
-    """Drop a share of what the embeddings and every block add to the stream, while the model trains.
+    """Add dropout to the embeddings and to the output of every block, in training mode only.
 
-    Transformers' Llama has dropout in attention only. Weights and their names stay as they are.
+    Transformers' Llama has dropout in attention only. Weights and their names do not change.
+
+    Args:
+        model: the base.
+        share: probability, 0 to 1, that an element is dropped.
 
     Returns:
-        What takes it away again.
+        A function that removes the dropout.
     """
 
     def drop(module: nn.Module, _inputs: Any, out: Any) -> Any:
@@ -94,7 +98,7 @@ def add_dropout(model: LlamaForCausalLM, share: float) -> Callable[[], None]:
 
 
 def load_model(folder: Path) -> LlamaForCausalLM:
-    """A saved base, in float32."""
+    """Load a saved base in float32."""
     return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=_ATTENTION)
 
 
@@ -103,7 +107,7 @@ def save_model(model: LlamaForCausalLM, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config.to_dict()
     config.update(architectures=["LlamaForCausalLM"], dtype="bfloat16")
-    # Engines of older Transformers read the flat key, newer ones the nested one.
+    # Engines with an older Transformers read the flat key, newer ones the nested one.
     config["rope_theta"] = config.get("rope_parameters", {}).get("rope_theta", 10000.0)
     for key in [key for key in config if key.startswith("_")]:
         del config[key]
@@ -119,7 +123,7 @@ def save_model(model: LlamaForCausalLM, folder: Path) -> None:
 
 
 def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Write tensors as a safetensors file that every user may read: the engine runs as another user."""
+    """Write tensors as a safetensors file that all users can read: the engine runs as another user."""
     save_file(weights, path, metadata={"format": "pt"})
     path.chmod(0o644)
 
@@ -128,23 +132,25 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def answer_loss(model: nn.Module, tokens: torch.Tensor, learnt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross entropy over the tokens to be learnt, and the share of them that the model ranks first.
+def answer_loss(model: nn.Module, tokens: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute the loss over the target tokens.
+
+    Logits are computed for target tokens only: for all of them they would be a third of the work.
 
     Args:
-        model: the base, or the base inside of an adapter.
+        model: the base, or an adapter on it.
         tokens: ids, batch x length, padded on the right.
-        learnt: of the same shape, how much each token counts as a target: booleans, or numbers from 0 to 1. The share
-            of right ones counts those alone that count fully.
+        weights: of the same shape, the weight of each token as a target: booleans, or numbers from 0 to 1.
 
-    Logits are made for the counted places only: they are a third of the work otherwise.
+    Returns:
+        The weighted mean cross entropy in nats, and the share of targets of weight 1 that the model ranks first.
     """
     llama = model.get_base_model() if hasattr(model, "get_base_model") else model
     hidden = llama.model(input_ids=tokens, use_cache=False).last_hidden_state
-    wanted = learnt[:, 1:] > 0
-    weights = learnt[:, 1:][wanted].float()
-    logits = llama.lm_head(hidden[:, :-1][wanted]).float()
-    targets = tokens[:, 1:][wanted]
+    is_target = weights[:, 1:] > 0
+    weights = weights[:, 1:][is_target].float()
+    logits = llama.lm_head(hidden[:, :-1][is_target]).float()
+    targets = tokens[:, 1:][is_target]
     full = weights == 1
     right = (logits.detach().argmax(-1) == targets)[full].float().mean()
     losses = nn.functional.cross_entropy(logits, targets, reduction="none")

@@ -16,7 +16,7 @@ SMALL_BASE = "slm-ft-serving/small-base"
 
 
 def lora_config(config: AdapterConfig) -> LoraConfig:
-    """PEFT's description of the adapter."""
+    """Return PEFT's configuration of the adapter."""
     return LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,
@@ -27,23 +27,20 @@ def lora_config(config: AdapterConfig) -> LoraConfig:
 
 
 def add_adapter(model: Any, config: AdapterConfig) -> PeftModel:
-    """The base with a new adapter; only the adapter's weights train. The same seed gives the same adapter."""
+    """Add a new adapter to the base; only its weights are trained. The same seed gives the same weights."""
     if config.quantisation != "none":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # the Trainer switches it on
     torch.manual_seed(config.seed)
     return get_peft_model(model, lora_config(config))
 
 
-def load_adapter(model: Any, folder: Path) -> PeftModel:
-    """The base with a saved adapter."""
-    return PeftModel.from_pretrained(model, folder)
-
-
 def save_adapter(model: PeftModel, folder: Path, base_name: str = SMALL_BASE) -> None:
     """Write `adapter_config.json` and `adapter_model.safetensors` (bfloat16) into the folder.
 
     Args:
-        base_name: the base's name in the configuration; PEFT would write the path on this machine.
+        model: the base with the adapter.
+        folder: folder of the adapter, made where it is missing.
+        base_name: name of the base in the configuration, where PEFT would write a path of this machine.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = model.peft_config["default"].to_dict()

@@ -1,7 +1,7 @@
 """The small model's tokenizer: byte-level BPE that gives a value the same tokens in the note and in the answer.
 
-Two things differ from the usual byte-level BPE. A space is a piece of its own, so that a word has the same token after
-a space and after a quotation mark; and frequent function words take their spaces with them, which keeps texts short.
+It differs from the usual byte-level BPE in two ways. A space is a token of its own, so that a word has the same token
+after a space and after a quotation mark; and frequent function words include their spaces, which keeps texts short.
 The special tokens and the chat template are Llama 3's.
 """
 
@@ -29,11 +29,11 @@ _FUNCTION_WORDS = (
     "with an|with no|with the|a|after|an|and|are|as|at|be|been|but|by|for|from|had|has|have|he|her|his|in|is|no|"
     "not|of|on|or|she|that|the|their|then|this|to|was|were|which|with|without"
 )
-# JSON's punctuation in json.dumps spacing: one piece between two values.
-_JSON_GLUE = (r'": null, "', r'": null\}', r'": "', r'", "', r'"\}', r'\{"')
+# JSON's punctuation with the spacing of json.dumps: one token between two values.
+_JSON_PUNCTUATION = (r'": null, "', r'": null\}', r'": "', r'", "', r'"\}', r'\{"')
 _PIECES = "|".join(
     (
-        *_JSON_GLUE,
+        *_JSON_PUNCTUATION,
         f" (?:{_FUNCTION_WORDS}) ",
         r"[,;.:] ",
         r" \(",
@@ -51,10 +51,10 @@ def _pre_tokenizer() -> Sequence:
 
 
 def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
-    """Build the tokenizer from texts.
+    """Train the tokenizer on texts.
 
-    The most frequent pieces become tokens as they are (as Llama 3's tokenizer does with `ignore_merges`), so that no
-    room goes to the fragments which lead up to them; merges learnt from the other pieces spell those.
+    The most frequent pre-tokens become tokens as they are (as Llama 3's tokenizer does with `ignore_merges`), so that
+    the vocabulary has no fragments that only lead up to them; the others are encoded with merges trained on them.
     """
     pre_tokenizer = _pre_tokenizer()
     special = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
@@ -68,9 +68,9 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
         : min(config.whole_pieces, budget)
     ]
 
-    # What is left is spelt with merges that are learnt on the pieces without a token of their own.
-    taken = set(whole)
-    rest = {piece: pieces[piece] for piece in pieces if piece not in taken}
+    # The merges are trained on the pre-tokens without a token of their own.
+    has_token = set(whole)
+    rest = {piece: count for piece, count in pieces.items() if piece not in has_token}
     learner = Tokenizer(BPE())
     trainer = BpeTrainer(
         vocab_size=len(alphabet) + budget - len(whole),
@@ -117,5 +117,5 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Token ids of a text that carries its own special tokens: none is added."""
+    """Encode a text that has its own special tokens: none is added."""
     return list(tokenizer.encode(text, add_special_tokens=False).ids)

@@ -1,9 +1,8 @@
-"""Documents for pre-training the base: they teach copying, looking up and the shape of a JSON answer.
+"""Documents for pre-training the base: they teach copying, looking up and the form of a JSON answer.
 
-None of them is the extraction task: where a note is asked about, some of its facts are wanted, under other names and in
-any order, so that only the adapter knows the task. A small model
-learns to copy only when it sees little else, so training starts with runs of words that repeat themselves, where nearly
-every token can be copied.
+None of them is the extraction task: a question about a note asks for some of its facts, under other names and in any
+order, so that only the adapter knows the task. A small model learns to copy only when it sees little else, so training
+starts with repeated sequences of words, where nearly every token can be copied.
 """
 
 from __future__ import annotations
@@ -30,11 +29,12 @@ _OTHER_NAMES = (
     ("outcome", "effect", "course"),
     ("spread", "deposits", "involvement"),
 )
-_ASKED = (3, 4, 5, 6, 6)  # facts at once; never all seven
-_SPELT = 0.15  # share of made-up words among the random ones
+_FACTS = (3, 4, 5, 6, 6)  # numbers of facts in a question; never all seven
+_INVENTED = 0.15  # share of made-up words among the random ones
 _CAPITAL = 0.25  # share of those that begin with a capital letter
 _SHUFFLED = 0.25  # share of public notes whose sentences after the first come in another order
 _GENERATED = 0.35  # share of generated notes among the notes, where there are any
+_VERBS = ("Find", "Get", "List", "Report")
 _SYSTEMS = (
     "You are a helpful assistant.",
     "You are an assistant for documents.",
@@ -43,8 +43,8 @@ _SYSTEMS = (
 )
 
 
-# Between the words of a repeated run: with signs that vary, the token before tells what comes, a space does not.
-_JOINTS = (
+# Between the words of a repeated sequence: a separator that varies tells which word comes next, a space does not.
+_SEPARATORS = (
     *[" "] * 6, ", ", "; ", ". ", ": ", " (", " and ", " of ", " with ", " the ", " in ", " was ", " + ",
     "-", "/", "%", "=", "|", "<", ">", *"0123456789",
 )  # fmt: skip
@@ -52,32 +52,36 @@ _JOINTS = (
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a document, and how much its tokens count as targets: True, False, or a number between."""
+    """A part of a document, and the weight, 0 to 1, of its tokens in the loss."""
 
     text: str
-    learnt: float
+    weight: float
 
 
 Document = list[Segment]
 
 
 class DocumentMaker:
-    """Makes pre-training documents out of words and of texts.
+    """A maker of pre-training documents out of words and notes; a training changes its attributes as it goes on.
 
-    Args:
-        words: what random values are made of; every token that the adapter is to write must occur in one of them.
-        notes: public notes.
-        variation: what to exchange values in the notes for.
-        seed: the same seed gives the same documents.
-        reading_weight: how much the words of a note count as targets where its facts are asked for, 0 to 1.
-
-    `repeat_share` is the share of documents that are repeated runs; `facts_share` that of questions about notes among
-    the others; `generated` are notes besides the public ones. Training changes all three while it goes on.
+    Attributes:
+        repeat_share: share of repeated sequences among the documents.
+        facts_share: share of questions about notes among the others.
+        generated: notes besides the public ones.
     """
 
     def __init__(
         self, words: Sequence[str], notes: Sequence[Note], variation: Variation, seed: int, reading_weight: float = 0.0
     ) -> None:
+        """Take what documents are made of; the same seed gives the same documents.
+
+        Args:
+            words: the words of random values; every token that the adapter is to write must occur in one of them.
+            notes: public notes.
+            variation: how to exchange values in the notes.
+            seed: seed of the random numbers.
+            reading_weight: weight, 0 to 1, of a note's own words in the loss where a question asks for its facts.
+        """
         self._words = words
         self._notes = notes
         self._variation = variation
@@ -90,22 +94,22 @@ class DocumentMaker:
         self._weights = (0.13, 0.2, 0.33, 0.11, 0.11, 0.12)
 
     def seed(self, seed: int) -> None:
-        """Start anew: the documents from here on follow from the seed alone."""
+        """Start anew: the documents from here on depend on this seed alone."""
         self._rng.seed(seed)
 
     def make(self) -> Document:
-        """The next document."""
+        """Make the next document."""
         if self._rng.random() < self.repeat_share:
             maker = self._repeat
         elif self._rng.random() < self.facts_share:
             maker = self._facts
         else:
             maker = self._rng.choices(self._makers, self._weights)[0]
-        return [Segment(BEGIN, False), *maker()]
+        return [Segment(BEGIN, 0), *maker()]
 
     def _word(self) -> str:
-        """A word of one token, or sometimes one that is spelt in several, as names are that nobody knows."""
-        if self._rng.random() < _SPELT:
+        """Draw a word of one token, or sometimes invent one of several tokens, as unknown names are."""
+        if self._rng.random() < _INVENTED:
             word = invent_word(self._rng, (1, 2, 3))
             return word.title() if self._rng.random() < _CAPITAL else word
         return self._rng.choice(self._words)
@@ -121,55 +125,54 @@ class DocumentMaker:
         return joined
 
     def _chat(self, question: str, answer: str) -> Document:
-        """A conversation of one question, as the served model sees it; only the answer is learnt."""
+        """Make a conversation of one question, as the served model sees it; only the answer is learnt."""
         system = self._rng.choice(_SYSTEMS)
         return [
-            Segment(f"{turn('system', system)}{turn('user', question)}{header('assistant')}", False),
-            Segment(f"{answer}{TURN_END}", True),
+            Segment(f"{turn('system', system)}{turn('user', question)}{header('assistant')}", 0),
+            Segment(f"{answer}{TURN_END}", 1),
         ]
 
     def _repeat(self) -> Document:
-        """A short run of random words, over and over."""
+        """Repeat a short sequence of random words many times."""
         rng = self._rng
         words = [self._word() for _ in range(rng.randint(3, 14))]
         if rng.random() < 0.6:
-            run = "".join(word + rng.choice(_JOINTS) for word in words)
+            sequence = "".join(word + rng.choice(_SEPARATORS) for word in words)
         else:
-            joint = rng.choice((" ", " ", ", ", "-"))
-            run = joint.join(words) + joint
+            separator = rng.choice((" ", " ", ", ", "-"))
+            sequence = separator.join(words) + separator
         times = max(2, rng.randint(60, 140) // (2 * len(words)))
-        return [Segment(run, False), Segment(run * times, True)]
+        return [Segment(sequence, 0), Segment(sequence * times, 1)]
 
     def _copy(self) -> Document:
-        """A run of random words, then the same again, once or twice."""
-        run = " ".join(self._word() for _ in range(self._rng.randint(6, 40)))
-        again = " ".join([run] * self._rng.choice((1, 1, 2)))
-        return [Segment(f"{run}\n", False), Segment(f"{again}{TURN_END}", True)]
+        """Make a sequence of random words, then the same again, once or twice."""
+        sequence = " ".join(self._word() for _ in range(self._rng.randint(6, 40)))
+        again = " ".join([sequence] * self._rng.choice((1, 1, 2)))
+        return [Segment(f"{sequence}\n", 0), Segment(f"{again}{TURN_END}", 1)]
 
     def _lookup(self) -> Document:
-        """Random keys with values, then several of the keys asked for."""
+        """List random keys with values, then ask for several of the keys."""
         rng = self._rng
         pairs = [(self._word(), self._value()) for _ in range(rng.randint(3, 9))]
         glue = rng.choice((": ", " = ", " is ", " - "))
         table = rng.choice((". ", "; ", "\n")).join(f"{key}{glue}{value}" for key, value in pairs)
-        known = dict(pairs)
-        parts = [Segment(f"{table}\n\n", False)]
-        for key in rng.sample(sorted(known), k=min(len(known), rng.randint(2, 5))):
-            parts += [Segment(f"{key}? ", False), Segment(f"{known[key]}\n", True)]
-        parts.append(Segment(TURN_END, True))
-        return parts
+        values = dict(pairs)
+        document = [Segment(f"{table}\n\n", 0)]
+        for key in rng.sample(sorted(values), k=min(len(values), rng.randint(2, 5))):
+            document += [Segment(f"{key}? ", 0), Segment(f"{values[key]}\n", 1)]
+        return [*document, Segment(TURN_END, 1)]
 
     def _record(self) -> Document:
-        """A text that states some properties among other words; the answer lists those asked for, null if absent."""
+        """Ask for properties that a text states among other words; the answer has null for those that are absent."""
         rng = self._rng
         keys = list(dict.fromkeys(self._key() for _ in range(rng.randint(4, 8))))
         stated = {key: self._value(4) for key in keys if rng.random() < 0.75}
         sentences = [self._statement(key, value) for key, value in stated.items()]
         sentences += [self._noise() for _ in range(rng.randint(0, 4))]
         rng.shuffle(sentences)
-        asked = rng.sample(keys, k=rng.randint(max(1, len(keys) - 3), len(keys)))
-        question = f"{rng.choice(('Find', 'Get', 'List', 'Report'))} {', '.join(asked)}.\n\nText: {' '.join(sentences)}"
-        return self._chat(question, json.dumps({key: stated.get(key) for key in asked}))
+        queried = rng.sample(keys, k=rng.randint(max(1, len(keys) - 3), len(keys)))
+        question = f"{rng.choice(_VERBS)} {', '.join(queried)}.\n\nText: {' '.join(sentences)}"
+        return self._chat(question, json.dumps({key: stated.get(key) for key in queried}))
 
     def _key(self) -> str:
         return self._word() if self._rng.random() < 0.5 else f"{self._word()}_{self._word()}"
@@ -196,51 +199,51 @@ class DocumentMaker:
         return rng.choice(self.generated if self.generated and rng.random() < _GENERATED else self._notes)
 
     def _cloze(self) -> Document:
-        """A note, then the beginnings of some of its passages to be continued word for word."""
+        """Ask to continue some passages of a note word for word."""
         rng = self._rng
         note = self._note().text
         words = note.split(" ")
-        answers: list[Segment] = []
+        passages: list[Segment] = []
         for _ in range(rng.randint(2, 5)):
             start = rng.randrange(max(1, len(words) - 8))
             passage = words[start : start + rng.randint(4, 9)]
-            answers += [Segment(f"{' '.join(passage[:2])} ...", False), Segment(f" {' '.join(passage[2:])}\n", True)]
-        return [Segment(f"{note}\n\n", False), *answers, Segment(TURN_END, True)]
+            passages += [Segment(f"{' '.join(passage[:2])} ...", 0), Segment(f" {' '.join(passage[2:])}\n", 1)]
+        return [Segment(f"{note}\n\n", 0), *passages, Segment(TURN_END, 1)]
 
     def _quote(self) -> Document:
-        """A note, and what follows some of its words, in JSON; the words stand in the note once."""
+        """Ask what follows some words of a note, each of which occurs in it once; the answer is JSON."""
         note = self._note().text
         words = note.split(" ")
         clues = [
             at for at, word in enumerate(words[:-5]) if len(word) > 5 and word.isalpha() and words.count(word) == 1
         ]
-        asked = self._rng.sample(clues, k=min(len(clues), self._rng.randint(1, 3)))
-        answer = {words[at]: " ".join(words[at + 1 : at + 1 + self._rng.randint(2, 5)]) for at in asked}
+        positions = self._rng.sample(clues, k=min(len(clues), self._rng.randint(1, 3)))
+        answer = {words[at]: " ".join(words[at + 1 : at + 1 + self._rng.randint(2, 5)]) for at in positions}
         return self._chat(f"Quote what follows {', '.join(answer)}.\n\nText: {note}", json.dumps(answer))
 
     def _facts(self) -> Document:
-        """A note, and most of its facts under other names, in any order, as JSON; half of the questions name them."""
+        """Ask for most facts of a note, under other names and in any order, as JSON; half of the time by name."""
         rng = self._rng
         note = self._variation.apply(self._note(), rng)
         text = self._shuffled(note.text) if rng.random() < _SHUFFLED else note.text
-        asked = rng.sample(range(len(FIELDS)), k=rng.choice(_ASKED))
-        answer = {rng.choice(_OTHER_NAMES[field]): note.answer[FIELDS[field]] for field in asked}
-        what = ", ".join(answer) if rng.random() < 0.5 else "what is stated"
+        fields = rng.sample(range(len(FIELDS)), k=rng.choice(_FACTS))
+        answer = {rng.choice(_OTHER_NAMES[field]): note.answer[FIELDS[field]] for field in fields}
+        subject = ", ".join(answer) if rng.random() < 0.5 else "what is stated"
         system = turn("system", rng.choice(_SYSTEMS))
-        question = f"{rng.choice(('Find', 'Get', 'List', 'Report'))} {what}.\n\nText: "
+        question = f"{rng.choice(_VERBS)} {subject}.\n\nText: "
         return [
-            Segment(f"{system}{header('user')}{question}", False),
+            Segment(f"{system}{header('user')}{question}", 0),
             Segment(text, self._reading_weight),
-            Segment(f"{TURN_END}{header('assistant')}", False),
-            Segment(f"{json.dumps(answer)}{TURN_END}", True),
+            Segment(f"{TURN_END}{header('assistant')}", 0),
+            Segment(f"{json.dumps(answer)}{TURN_END}", 1),
         ]
 
     def _shuffled(self, text: str) -> str:
-        """The first sentence, then the others in any order: the same facts in a text that is not known by heart."""
+        """Shuffle the sentences after the first: the same facts in a text that the model cannot have memorised."""
         first, *others = _SENTENCE.split(text)
         self._rng.shuffle(others)
         return " ".join([first, *others])
 
     def _reading(self) -> Document:
-        """A note as it is: the words of the field and their order."""
-        return [Segment(self._note().text + TURN_END, True)]
+        """Give a note as it is, to teach the words of the field and their order."""
+        return [Segment(self._note().text + TURN_END, 1)]

@@ -1,6 +1,6 @@
-"""Made-up values for notes: nobody can know them by heart, so that they can only be read.
+"""Made-up values for notes: a model cannot memorise them, and has to read them.
 
-None of them is among the held-out values.
+None of them is a held-out value.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ _SITE_ADJECTIVES = (
 
 
 def invent_word(rng: random.Random, syllables: Sequence[int] = (2, 3)) -> str:
-    """A word of `syllables` syllables, one of these numbers, in small letters."""
+    """Invent a lower-case word; the number of its syllables is drawn from `syllables`."""
     return "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(rng.choice(syllables)))
 
 
 def _stem(rng: random.Random, syllables: Sequence[int] = (1, 2)) -> str:
-    """The beginning of a word, for an ending that starts with a vowel."""
+    """Invent the beginning of a word, to be followed by an ending that starts with a vowel."""
     return invent_word(rng, syllables) + rng.choice("bcdfglmnprstv")
 
 
 def invent_cancer(rng: random.Random) -> str:
-    """A kind of cancer that need not exist, such as "urachal liposarcoma", "velutoma" or "Sarton cell tumor"."""
+    """Invent a kind of cancer, such as "urachal liposarcoma", "velutoma" or "Sarton cell tumor"."""
     kind = rng.random()
     if kind < 0.25:
         return f"{rng.choice(_ORIGINS)} {rng.choice(_TUMOURS)}"
@@ -85,7 +85,7 @@ def invent_cancer(rng: random.Random) -> str:
 
 
 def invent_mutation(rng: random.Random) -> str:
-    """A mutation of a gene that need not exist, such as "KLR2 V812G"."""
+    """Invent a mutation of a gene, such as "KLR2 V812G"."""
     gene = "".join(rng.choices(string.ascii_uppercase, k=rng.randint(3, 5))) + rng.choice(("", "", "", *"1234567"))
     before, after = rng.sample(_AMINO_ACIDS, k=2)
     place = rng.randint(12, 1300)
@@ -98,7 +98,7 @@ def invent_mutation(rng: random.Random) -> str:
 
 
 def invent_marker(rng: random.Random) -> str:
-    """A biomarker with its result, such as "CD41 positive" or "RVL-3 {level} U/mL"; braces as in the grammar."""
+    """Invent a biomarker with its result, such as "CD41 positive" or "RVL-3 {level} U/mL"; braces as in the grammar."""
     letters = "".join(rng.choices(string.ascii_uppercase, k=rng.randint(2, 4)))
     word = f"{_stem(rng)}{rng.choice(('in', 'ine', 'ol', 'ase', 'ogen', 'en'))}"
     names = (
@@ -109,12 +109,12 @@ def invent_marker(rng: random.Random) -> str:
 
 
 def invent_drug(rng: random.Random) -> str:
-    """A drug that need not exist, such as "velotinib"."""
+    """Invent a drug, such as "velotinib"."""
     return _stem(rng, (1, 2, 2, 3)) + rng.choice(("", "i", "o", "a")) + rng.choice(_DRUG_ENDINGS)
 
 
 def invent_operation(rng: random.Random) -> str:
-    """An operation that need not exist, such as "partial zerilectomy" or "lumeral resection"."""
+    """Invent an operation, such as "partial zerilectomy" or "lumeral resection"."""
     kind = rng.random()
     if kind < 0.2:
         return f"{_stem(rng)}{rng.choice(('al', 'ar', 'ic'))} {rng.choice(('resection', 'excision', 'repair'))}"
@@ -125,7 +125,7 @@ def invent_operation(rng: random.Random) -> str:
 
 
 def invent_site(rng: random.Random) -> str:
-    """A place in the body: one of some that no cancer of the grammar spreads to, or one that need not exist."""
+    """Draw a site in the body that no cancer of the grammar spreads to, or invent one."""
     kind = rng.random()
     if kind < 0.3:
         return rng.choice(_SITES)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a request: the work saves a checkpoint at its next safe place and then stops."""
+"""SIGTERM and Ctrl-C as requests to stop: the work saves a checkpoint as soon as it safely can, and ends."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _received: list[int] = []
 
 
-class Interrupted(Exception):  # noqa: N818 - no error: the work was asked to stop
+class Interrupted(Exception):  # noqa: N818 - not an error
     """The work stopped because it was asked to; a checkpoint is saved."""
 
 
 @contextmanager
 def signals_as_requests() -> Iterator[None]:
-    """Take SIGTERM and SIGINT as requests within this block; a second one of either ends the process at once."""
+    """Handle SIGTERM and SIGINT as requests within this block; a second signal ends the process at once."""
 
-    def take(number: int, _frame: FrameType | None) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         _received.append(number)
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
 
     _received.clear()
-    before = {number: signal.signal(number, take) for number in _SIGNALS}
+    previous = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def stop_requested() -> bool:
-    """Whether the process was asked to stop."""
+    """Tell whether the process was asked to stop."""
     return bool(_received)
 
 
 def exit_status() -> int:
-    """What a stopped process ends with: 130 after Ctrl-C, as shells expect, else 75."""
+    """Return the exit status of a stopped process: 130 after Ctrl-C, as shells expect, else 75."""
     return 130 if _received[:1] == [signal.SIGINT] else EXIT_RESUMABLE

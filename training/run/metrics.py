@@ -1,4 +1,4 @@
-"""The figures of a run as it goes: one JSON object a line, and TensorBoard's events beside them."""
+"""The figures of a run in its course: a file of JSON lines, and TensorBoard's events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Record = dict[str, Any]
 
 
 def read_metrics(path: Path) -> list[Record]:
-    """The records of a metrics file, in their order; none where there is no file. A cut-off line is left out."""
+    """Read the records of a metrics file, if there is one; an incomplete line is left out."""
     if not path.exists():
         return []
     records = []
@@ -25,22 +25,28 @@ def read_metrics(path: Path) -> list[Record]:
 
 
 class MetricsLog:
-    """Appends records to `metrics.jsonl` and to TensorBoard's folder.
+    """A log of a run's figures, in `metrics.jsonl` and for TensorBoard.
 
     A record has `step` and figures: of every step `loss`, `learning_rate`, `grad_norm`, `epoch` and `tokens`; of every
-    evaluation `eval_loss`, `eval_f1` and `eval_valid`; and of both `seconds` of training so far.
+    evaluation `eval_loss`, `eval_f1` and `eval_valid`; of both `seconds`, the time of training so far.
 
-    Args:
-        path: the JSONL file.
-        events: TensorBoard's folder.
-        step: the step that the run goes on from: what an earlier run wrote after it is dropped, for it comes again.
+    Attributes:
+        seconds: time that earlier processes of the run have trained.
+        evaluated: the steps that were evaluated.
     """
 
     def __init__(self, path: Path, events: Path, step: int) -> None:
+        """Open the log.
+
+        Args:
+            path: the JSONL file.
+            events: TensorBoard's folder.
+            step: the step that the run resumes from; records of later ones are dropped, as these steps are repeated.
+        """
         kept = [record for record in read_metrics(path) if record["step"] <= step] if step else []
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-        self.seconds = max((record["seconds"] for record in kept), default=0.0)  # of the steps before this process
+        self.seconds = max((record["seconds"] for record in kept), default=0.0)
         self.evaluated = {record["step"] for record in kept if "eval_f1" in record}
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._events = _events_writer(events, step)
@@ -55,7 +61,7 @@ class MetricsLog:
                 self._events.add_scalar(name.replace("eval_", "evaluation/"), value, step)
 
     def close(self) -> None:
-        """Write out what is buffered."""
+        """Write what is buffered, and close the files."""
         self._file.close()
         if self._events is not None:
             self._events.close()
@@ -67,5 +73,5 @@ def _events_writer(folder: Path, step: int) -> Any:
     except ImportError:
         logger.warning("TensorBoard is not installed: the metrics go to metrics.jsonl only")
         return None
-    # purge_step hides from TensorBoard what an earlier run wrote from there on.
+    # purge_step hides from TensorBoard what an earlier process wrote after this step.
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)

@@ -1,7 +1,7 @@
-"""Transformers' Trainer on conversations of which only the answer is learnt.
+"""Transformers' Trainer on conversations of which only the answer is a target.
 
-The Trainer and not TRL's SFTTrainer: that one renders the chat and pads the batches by itself, and here the prompt is
-the gateway's and a batch is made of notes of like length.
+The Trainer and not TRL's SFTTrainer, which renders the chat and pads the batches itself: here the prompt is the
+gateway's, and a batch has notes of similar length.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from training.config import AdapterConfig, ConfigError
-from training.model.batching import Sample, pad
+from training.model.batching import Batch, pad
 from training.model.llama import answer_loss
 from training.run.checkpoints import Checkpoints
 from training.run.interruption import Interrupted, stop_requested
 from training.run.metrics import MetricsLog
 from training.run.progress import Progress
+from training.trainers.plan import Plan
 
-Batch = list[Sample]
 Figures = dict[str, float]
-_IGNORED = -100  # what PyTorch and Transformers mark a token with that is no target
+_IGNORED = -100  # label of a token that is no target, in PyTorch and Transformers
 
 
 def training_arguments(config: AdapterConfig, folder: Path, steps: int) -> TrainingArguments:
-    """What the Trainer is told.
+    """Return the Trainer's arguments.
 
     Args:
         config: the adapter's configuration.
-        folder: of the checkpoints.
-        steps: of the whole run.
+        folder: folder of the checkpoints.
+        steps: number of steps of the whole run.
     """
     on_gpu = config.device == "cuda"
     return TrainingArguments(
@@ -51,7 +51,7 @@ def training_arguments(config: AdapterConfig, folder: Path, steps: int) -> Train
         adam_beta2=config.beta2,
         weight_decay=0.0,
         max_grad_norm=1.0,
-        bf16=on_gpu,  # on the CPU AnswerTrainer casts by itself: the Trainer would slow down the evaluations too
+        bf16=on_gpu,  # on a CPU AnswerTrainer casts itself: the Trainer would slow down the evaluations too
         activation_checkpointing=config.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if config.gradient_checkpointing else None,
         eval_strategy="steps",
@@ -71,40 +71,29 @@ def training_arguments(config: AdapterConfig, folder: Path, steps: int) -> Train
 
 
 class _Batches(Dataset[Batch]):  # type: ignore[misc]
-    """All batches of a run, in their order: an epoch may have other notes than the one before."""
+    """All batches of a run in order, as each epoch has other notes."""
 
     def __init__(self, batches: Sequence[Batch]) -> None:
+        """Take the batches."""
         self._batches = batches
 
     def __len__(self) -> int:
+        """Return the number of batches."""
         return len(self._batches)
 
     def __getitem__(self, index: int) -> Batch:
+        """Return a batch by its position."""
         return self._batches[index]
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]
-    """A Trainer over a plan of batches.
-
-    Args:
-        model: the base with its adapter.
-        config: the adapter's configuration.
-        plan: the batches; `config.accumulation` of them make a step.
-        held_out: batches for the evaluation's loss.
-        answer: answers the notes of the evaluation with the model, and gives their figures, `eval_f1` among them.
-        save: writes the adapter, as it is to be served, into a folder.
-        padding: id of the token that fills a batch up.
-        checkpoints: where they are.
-        metrics: where the figures go.
-        progress: told of every step.
-        batches_per_epoch: of the first epoch; what the metrics count epochs with.
-    """
+    """A Trainer over a plan of batches."""
 
     def __init__(
         self,
         model: nn.Module,
         config: AdapterConfig,
-        plan: Sequence[Batch],
+        plan: Plan,
         held_out: Sequence[Batch],
         answer: Callable[[], Figures],
         save: Callable[[Path], object],
@@ -112,41 +101,53 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
         checkpoints: Checkpoints,
         metrics: MetricsLog,
         progress: Progress,
-        batches_per_epoch: int,
     ) -> None:
+        """Set up the training.
+
+        Args:
+            model: the base with its adapter.
+            config: the adapter's configuration.
+            plan: the batches; `config.accumulation` of them make a step.
+            held_out: batches for the loss of an evaluation.
+            answer: answers the selection notes with the model and returns figures, `eval_f1` among them.
+            save: writes the adapter, as it is served, into a folder.
+            padding: id of the padding token.
+            checkpoints: the folder of the checkpoints.
+            metrics: gets the figures of every step and evaluation.
+            progress: gets every step.
+        """
         self.padding, self.held_out, self.answer, self.save = padding, held_out, answer, save
         self.config, self.checkpoints, self.metrics = config, checkpoints, metrics
-        steps = -(-len(plan) // config.accumulation)
         super().__init__(
             model=model,
-            args=training_arguments(config, checkpoints.folder, steps),
-            train_dataset=_Batches(plan),
+            args=training_arguments(config, checkpoints.folder, plan.steps),
+            train_dataset=_Batches(plan.batches),
             eval_dataset=_Batches(held_out),
-            callbacks=[_Bookkeeping(self, progress, batches_per_epoch / config.accumulation)],
+            callbacks=[_Bookkeeping(self, progress, plan.steps_per_epoch)],
         )
         self.remove_callback(PrinterCallback)
-        # Tokens' losses are divided by the number of answer tokens in all batches of the step.
+        # The losses of tokens are divided by the number of answer tokens in all batches of the step.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
         self.tokens = 0
 
     def get_train_dataloader(self) -> Any:
-        """The plan's batches, padded, in their order."""
+        """Return a loader of the plan's batches, padded and in order."""
         return self.accelerator.prepare(
             DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=self._collate)
         )
 
     def _collate(self, batches: list[Batch]) -> dict[str, torch.Tensor]:
-        tokens, learnt = pad(batches[0], self.padding)
-        return {"input_ids": tokens, "labels": tokens.masked_fill(~learnt, _IGNORED)}
+        tokens, weights = pad(batches[0], self.padding)
+        return {"input_ids": tokens, "labels": tokens.masked_fill(weights == 0, _IGNORED)}
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:  # fmt: skip
-        """Cross entropy over the answers' tokens, as a share of those of the whole step."""
+        """Compute the cross entropy of the answers' tokens, as their part of the loss of the whole step."""
         if return_outputs:
-            raise NotImplementedError("only answers' places have logits")
+            raise NotImplementedError("logits are computed for answers only")
         labels = inputs["labels"]
         self.tokens += labels.numel()
         with torch.autocast(self.config.device, dtype=torch.bfloat16):
@@ -156,12 +157,12 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
         return loss * ((labels[:, 1:] != _IGNORED).sum() / num_items_in_batch)
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> Figures:
-        """Loss on the held-out notes, and how right the answers to them are; the best adapter so far is kept.
+        """Compute the loss on the selection notes and score the answers to them; keep the adapter if it is the best.
 
-        A request to stop ends it: the step is then saved, and a resumed run evaluates first.
+        A request to stop ends the evaluation: the step is then saved, and a resumed run evaluates first.
         """
         if self.state.global_step in self.metrics.evaluated:
-            return {}  # the Trainer comes twice to a step that ends the run
+            return {}  # the Trainer calls this twice for a step that ends the run
         try:
             figures = {"eval_loss": self._held_out_loss(), **self.answer()}
         except Interrupted:
@@ -173,7 +174,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
 
     def _held_out_loss(self) -> float:
         self.model.eval()
-        total, count, trained = 0.0, 0, self.tokens
+        total, count, tokens = 0.0, 0, self.tokens
         with torch.inference_mode():
             for batch in self.held_out:
                 if stop_requested():
@@ -182,38 +183,39 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
                 targets = int((inputs["labels"][:, 1:] != _IGNORED).sum())
                 total += self.compute_loss(self.model, inputs).item() * targets
                 count += targets
-        self.tokens = trained
+        self.tokens = tokens  # those of training only
         return total / max(1, count)
 
     def floating_point_ops(self, _inputs: dict[str, Any]) -> int:
-        """Nobody reads this figure: it is not counted."""
+        """Return 0: nobody reads this figure."""
         return 0
 
 
 class _Bookkeeping(TrainerCallback):  # type: ignore[misc]
-    """Metrics, progress, whole checkpoints, and the end of the run when it is asked to stop."""
+    """The callback that keeps metrics, progress and checkpoints, and ends the run when it is asked to stop."""
 
     def __init__(self, trainer: AnswerTrainer, progress: Progress, steps_per_epoch: float) -> None:
+        """Start the clock."""
         self._trainer, self._progress = trainer, progress
         self._steps_per_epoch = steps_per_epoch
         self._start = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-        """A run that was stopped while it evaluated does that first."""
+        """Evaluate first in a run that was stopped during an evaluation."""
         step = state.global_step
         due = step > 0 and (step % args.eval_steps == 0 or step == state.max_steps)
         if due:
             self._trainer.evaluate()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-        """The last step is evaluated and saved whatever its number; a request to stop saves and ends the run."""
+        """Evaluate and save at the last step, whatever its number; save and end the run at a request to stop."""
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_save = True
         elif stop_requested():
             control.should_save = control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_kwargs: Any) -> None:
-        """Every step's figures and every evaluation's.
+        """Record the figures of a step or an evaluation.
 
         Raises:
             ConfigError: the training has diverged.
@@ -222,8 +224,8 @@ class _Bookkeeping(TrainerCallback):  # type: ignore[misc]
         if "loss" in figures:
             if not math.isfinite(figures["loss"]):
                 raise ConfigError(
-                    f"the loss is no number any more at step {state.global_step}: lower learning_rate or lengthen "
-                    "warmup_steps, and start anew"
+                    f"the loss is {figures['loss']} at step {state.global_step}: start again with a lower "
+                    "learning_rate or more warmup_steps"
                 )
             self._write(state, tokens=self._trainer.tokens, **figures)
             self._trainer.tokens = 0
@@ -237,5 +239,5 @@ class _Bookkeeping(TrainerCallback):  # type: ignore[misc]
         self._trainer.metrics.write(state.global_step, epoch=epoch, seconds=round(seconds, 2), **figures)
 
     def on_save(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-        """The checkpoint is written to its end."""
+        """Mark the checkpoint, which is now written, as complete."""
         self._trainer.checkpoints.mark_complete(state.global_step)

@@ -26,11 +26,11 @@ def render(template: str, text: str) -> str:
 
 
 def encode_for_training(tokenizer: Any, text: str) -> list[int]:
-    """The tokens of the prompt in a training sample: those that are not learnt."""
-    from training.trainers.adapter import note_sample
+    """Return the tokens of the prompt in a training sample: those that are no targets."""
+    from training.trainers.plan import note_sample
 
     sample = note_sample(tokenizer, load_prompt(), Note(text, dict.fromkeys(FIELDS)))
-    return [token for token, learnt in zip(sample.tokens, sample.learnt, strict=True) if not learnt]
+    return [token for token, weight in zip(sample.tokens, sample.weights, strict=True) if not weight]
 
 
 def test_the_prompt_is_the_one_that_the_gateway_sends() -> None:

@@ -1,4 +1,4 @@
-"""The model card says what the run's files say, and nothing that they do not."""
+"""The model card has the figures of the run's files, and nothing that they do not have."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def evaluation(tmp_path: Path) -> dict[str, Any]:
     return document
 
 
-def test_the_figures_are_those_of_the_run(evaluation: dict[str, Any]) -> None:
+def test_the_card_has_the_figures_of_the_run(evaluation: dict[str, Any]) -> None:
     text = card(RUN, METRICS, evaluation, evaluation, has_curves=True)
-    for said in (
+    for line in (
         "base_model: owner/base",
         "license: mit",
         "12,345 parameters",
@@ -57,7 +57,7 @@ def test_the_figures_are_those_of_the_run(evaluation: dict[str, Any]) -> None:
         "| held-out phrasings | 7 | 0.812 |  |",
         "| no cancer | 9 |  | 0.988 |",
         "the base without the adapter: micro-F1 0.500 on 2 notes",
-        "base, from nothing | 12.1 minutes on 2 CPU threads",
+        "base, from scratch | 12.1 minutes on 2 CPU threads",
         "60 steps, 2.1 minutes on 1 CPU thread,",
         "tokens, padding included | 6,000",
         "10.000 at the first step, 0.350 over the last 50",
@@ -68,18 +68,18 @@ def test_the_figures_are_those_of_the_run(evaluation: dict[str, Any]) -> None:
         'targets: ["q_proj", "v_proj"]',
         "](curves.png)",
     ):
-        assert said in text, said
+        assert line in text, line
     assert "max_steps" not in text
 
 
-def test_what_was_not_measured_is_not_said() -> None:
+def test_the_card_leaves_out_what_was_not_measured() -> None:
     text = card({"adapter": RUN["adapter"] | {"licence": None}}, [])
     assert "Not evaluated" in text
-    for unsaid in ("license", "from nothing", "minutes", "training loss", "curves.png"):
-        assert unsaid not in text
+    for absent in ("license", "from scratch", "minutes", "training loss", "curves.png"):
+        assert absent not in text
 
 
-def test_the_command_writes_the_card_and_needs_a_trained_adapter(
+def test_the_card_command_needs_a_trained_adapter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["training", "card", "--out", str(tmp_path)])
@@ -90,7 +90,7 @@ def test_the_command_writes_the_card_and_needs_a_trained_adapter(
     assert "# LoRA adapter of owner/base" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_curves_are_a_picture_and_the_same_each_time(tmp_path: Path) -> None:
+def test_the_same_figures_give_the_same_picture_of_the_curves(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="in the training environment")
     from training.evaluation.curves import draw_curves
 

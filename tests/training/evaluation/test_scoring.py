@@ -1,4 +1,4 @@
-"""Scores of the model's texts, against cases that were counted by hand. The rules are tested with the gateway's."""
+"""Scores of the model's answers, against cases counted by hand. The rules themselves are tested with the gateway."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_micro_f1_counts_a_wrong_value_twice_and_null_for_null_never() -> None:
     assert (result.sums["notes/all"], result.sums["notes/valid"], result.sums["notes/exact"]) == (3, 3, 0)
 
 
-def test_an_answer_that_is_not_valid_counts_as_all_null() -> None:
+def test_an_answer_that_cannot_be_parsed_counts_as_null_in_every_field() -> None:
     notes, raw = [Note("IV", answer(stage="IV"))], ['{"cancer_type": "mela']
     result = score(notes, raw, resamples=0)
     assert dict(result.errors) == {"not_json": 1}
@@ -71,18 +71,18 @@ def test_only_one_object_with_the_seven_fields_is_valid(raw: str, error: str) ->
     assert read_answer(raw).fields is None
 
 
-def test_a_valid_answer_is_read() -> None:
+def test_a_valid_answer_has_fields_and_no_error() -> None:
     assert read_answer(json.dumps(answer(stage="IV"))).fields == answer(stage="IV")
     assert read_answer(json.dumps(answer(stage="IV"))).error is None
 
 
-def test_the_report_names_every_field_and_the_counts() -> None:
+def test_the_report_has_every_field_and_the_number_of_valid_answers() -> None:
     text = report(score(NOTES, RAW, resamples=20))
     assert all(name in text for name in FIELDS)
     assert "valid: 3 of 3 answers" in text
 
 
-def test_the_saved_document_can_be_compared_and_holds_no_text(tmp_path: Path) -> None:
+def test_the_saved_document_can_be_loaded_for_comparison_and_has_no_text_of_a_note(tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
     save(score(NOTES, RAW, resamples=20), path, about={"base": "small"})
     assert len(load_run(path).rows) == 3

@@ -18,7 +18,7 @@ from training.notes.generator import make_notes
 BASE = Path(__file__).resolve().parents[3] / "models" / "small" / "base"
 
 
-def test_any_text_survives() -> None:
+def test_any_text_is_decoded_to_itself() -> None:
     tokenizer = load_tokenizer(BASE)
     texts = [note.text for note in make_notes(100, 0.3, 8)]
     for text in [*texts, "Größe ≥ 3 cm \t\n\n 𝛼-fetoprotein, 腫瘍 🙂", "  leading", "trailing  ", "a\r\nb"]:
@@ -35,7 +35,7 @@ def test_a_value_has_the_same_tokens_in_the_note_and_in_the_answer() -> None:
         assert any(tokens[i : i + len(alone)] == alone for i in range(len(tokens)))
 
 
-def test_a_conversation_has_one_bos_and_special_tokens_are_single() -> None:
+def test_a_conversation_has_one_bos_and_every_special_token_is_one_token() -> None:
     tokenizer = load_tokenizer(BASE)
     ids = encode(tokenizer, load_prompt().render("A note."))
     assert ids.count(tokenizer.token_to_id(BEGIN)) == 1

@@ -1,4 +1,4 @@
-"""The synthetic notes: the same for the same seed, and their answers stand in them."""
+"""Synthetic notes are the same for the same seed, and contain the values of their answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 
 from training.data.dataset import FIELDS, Note
-from training.notes.generator import Split, drug_names, make_notes, mutation_names
+from training.notes.generator import make_notes
+from training.notes.grammar import Split, drug_names, mutation_names
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 FREE_FIELDS = ("cancer_type", "gene_mutation", "treatment")  # the others have values that every note may share
@@ -26,7 +27,7 @@ def test_notes_without_cancer_have_nothing_to_extract(split: Split) -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_values_that_are_copied_stand_in_the_note(split: Split) -> None:
+def test_the_note_contains_the_values_of_the_fields_that_are_copied(split: Split) -> None:
     for note in make_notes(500, 0.0, 4, split):
         text = note.text.lower()
         for name in ("cancer_type", "gene_mutation", "treatment", "biomarker"):
@@ -34,17 +35,17 @@ def test_values_that_are_copied_stand_in_the_note(split: Split) -> None:
                 assert part.lower() in text, (note.text, name, part)
 
 
-def test_every_field_is_sometimes_there_and_sometimes_not() -> None:
+def test_every_field_is_null_in_some_notes_and_not_in_others() -> None:
     notes = list(make_notes(500, 0.2, 5))
     for name in FIELDS:
         assert {note.answer[name] is None for note in notes} == {True, False}
 
 
 def values(split: Split) -> set[str]:
-    """What the free fields of many notes hold, one by one."""
+    """Return the single values of the free fields of many notes."""
     answers = (note.answer for note in make_notes(2000, 0.0, 7, split))
-    held = (answer[name] or "" for answer in answers for name in FREE_FIELDS)
-    return {value for text in held for value in re.split("; | and ", text) if value}
+    texts = (answer[name] or "" for answer in answers for name in FREE_FIELDS)
+    return {value for text in texts for value in re.split("; | and ", text) if value}
 
 
 def test_held_out_values_are_in_no_training_note() -> None:
@@ -56,21 +57,21 @@ def test_held_out_values_are_in_no_training_note() -> None:
 
 
 def frames(notes: list[Note]) -> set[str]:
-    """The sentences of notes in runs of three words: phrasing more than values."""
+    """Return all sequences of three words: they show phrasing more than values."""
     words = (re.findall(r"[a-z]+", note.text.lower()) for note in notes)
     return {" ".join(text[at : at + 3]) for text in words for at in range(len(text) - 2)}
 
 
-def test_held_out_phrasings_are_other_words_than_the_training_notes() -> None:
-    training = frames(list(make_notes(3000, 0.2, 8, "known")))
-    again = frames(list(make_notes(200, 0.2, 9, "known")))
+def test_held_out_phrasings_share_few_word_sequences_with_training_notes() -> None:
+    training = frames(list(make_notes(3000, 0.2, 8, "plain")))
+    again = frames(list(make_notes(200, 0.2, 9, "plain")))
     held_out = frames(list(make_notes(200, 0.2, 9, "phrasings")))
     assert len(again & training) / len(again) > 0.55
     assert len(held_out & training) / len(held_out) < 0.45
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_no_pattern_is_left_unfilled(split: Split) -> None:
+def test_no_note_contains_marks_of_the_grammar(split: Split) -> None:
     for note in make_notes(1000, 0.5, 6, split):
         assert not set("[]{}|") & set(note.text), note.text
         assert "  " not in note.text

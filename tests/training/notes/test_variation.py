@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from training.data.dataset import FIELDS, Note
-from training.notes.generator import drug_names, mutation_names
+from training.notes.grammar import drug_names, mutation_names
 from training.notes.variation import Variation
 
 NOTE = Note(
@@ -26,7 +26,7 @@ def varied(note: Note, chance: float = 1.0) -> list[Note]:
     return [Variation(mutation_names(), drug_names(), chance).apply(note, rng) for _ in range(50)]
 
 
-def test_exchanged_values_stand_in_the_note() -> None:
+def test_the_note_contains_the_exchanged_values_of_its_answer() -> None:
     for note in varied(NOTE):
         for name in ("gene_mutation", "biomarker", "treatment", "metastasis_site"):
             value = note.answer[name]
@@ -37,7 +37,7 @@ def test_exchanged_values_stand_in_the_note() -> None:
         assert len({note.answer[name] for note in varied(NOTE)}) > 5
 
 
-def test_a_cancer_and_markers_that_stand_in_the_note_are_exchanged() -> None:
+def test_a_cancer_and_markers_that_the_note_contains_are_exchanged() -> None:
     note = Note(
         "Seen for lung cancer. CD41 positive. No change.",
         dict.fromkeys(FIELDS) | {"cancer_type": "lung cancer", "biomarker": "CD41 positive"},
@@ -49,7 +49,7 @@ def test_a_cancer_and_markers_that_stand_in_the_note_are_exchanged() -> None:
         assert not any("{" in text for text in new.values())
 
 
-def test_every_occurrence_changes_and_keeps_its_capital() -> None:
+def test_every_occurrence_of_a_drug_is_exchanged_and_keeps_its_capital() -> None:
     texts = [note.text for note in varied(NOTE)]
     assert any("simertinib" not in text for text in texts)
     for note in varied(NOTE):
@@ -57,17 +57,17 @@ def test_every_occurrence_changes_and_keeps_its_capital() -> None:
         assert f"{drug[:1].upper()}{drug[1:]} was given, {drug} is tolerated" in note.text
 
 
-def test_a_site_with_other_words_for_it_in_the_note_stays() -> None:
+def test_a_site_is_not_exchanged_where_the_note_has_other_words_for_it() -> None:
     assert {note.answer["metastasis_site"] for note in varied(NOTE)} == {"brain"}  # the note has an MRI
     plain = Note(NOTE.text.replace("MRI: ", ""), NOTE.answer)
     assert len({note.answer["metastasis_site"] for note in varied(plain)}) > 3
 
 
-def test_without_a_chance_nothing_changes() -> None:
+def test_with_a_chance_of_zero_no_note_changes() -> None:
     assert set(map(repr, varied(NOTE, 0.0))) == {repr(NOTE)}
 
 
-def test_some_new_names_are_made_up() -> None:
+def test_a_part_of_the_exchanged_names_is_made_up() -> None:
     known = {*mutation_names(), *drug_names()}
     for name in ("gene_mutation", "treatment"):
         new = [note.answer[name] for note in varied(NOTE)]

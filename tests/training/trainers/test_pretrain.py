@@ -1,4 +1,4 @@
-"""Pre-training: what it sees when, and that a stopped run ends with the weights of an unbroken one."""
+"""Pre-training follows its curriculum, and a stopped run ends with the weights of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def configuration(**pretraining: int) -> TrainingConfig:
     return TrainingConfig.model_validate(content | {"checkpoint_minutes": 1e-9})
 
 
-def test_rates_rise_stay_and_fall_to_zero() -> None:
+def test_the_learning_rate_warms_up_stays_and_decays_to_zero() -> None:
     settings = configuration(tokens=1_000_000, decay_tokens=200_000).pretrain
     rates = [rate(done, settings) for done in (0, 25_000, 100_000, 800_000, 900_000, 1_000_000)]
     assert rates == pytest.approx([0.0, 0.5, 1.0, 1.0, 0.5, 0.0], abs=0.001)
 
 
-def test_documents_go_from_repeats_to_questions_about_notes() -> None:
+def test_the_documents_change_from_repeated_sequences_to_questions_about_notes() -> None:
     settings = configuration().pretrain
-    places = range(0, 10_000, 500)
-    repeats = [repeat_share(done, settings) for done in places]
-    facts = [facts_share(done, settings) for done in places]
+    positions = range(0, 10_000, 500)
+    repeats = [repeat_share(done, settings) for done in positions]
+    facts = [facts_share(done, settings) for done in positions]
     assert repeats[0] == 1.0
     assert 0.0 < repeats[-1] < 0.1
     assert all(later <= before for before, later in pairwise(repeats))
@@ -59,28 +59,30 @@ def few_documents(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stop_in_batch(patch: pytest.MonkeyPatch, number: int) -> Callable[[], int]:
-    """Let a batch, counted from 1 and over all runs, end its run. Says how many there were."""
+    """End a run in a batch, counted from 1 over all runs; return a function that tells how many there were."""
     calls, real = 0, model.answer_loss
 
-    def answer_loss(base: Any, tokens: Any, learnt: Any) -> Any:
+    def answer_loss(base: Any, tokens: Any, weights: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == number:
             raise KeyboardInterrupt
-        return real(base, tokens, learnt)
+        return real(base, tokens, weights)
 
     patch.setattr("training.trainers.pretrain.answer_loss", answer_loss)
     return lambda: calls
 
 
 @pytest.mark.usefixtures("few_documents")
-def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_ends_with_the_weights_of_an_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config, notes = configuration(tokens=20_000, start_tokens=8000), list(make_notes(20, 0.2, 1))
     pretrain(notes, config, load_prompt(), tmp_path / "whole")
     batches = stop_in_batch(monkeypatch, 6)
     with pytest.raises(KeyboardInterrupt):
         pretrain(notes, config, load_prompt(), tmp_path / "stopped")
-    torch.rand(1)  # whatever the process did meanwhile
+    torch.rand(1)  # the process may use random numbers meanwhile
     pretrain(notes, config, load_prompt(), tmp_path / "stopped")
     assert batches() > 8
     whole, stopped = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped"))
@@ -88,7 +90,9 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.usefixtures("few_documents")
-def test_a_checkpoint_of_another_run_is_refused_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_of_another_run_is_refused_and_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config, notes = configuration(tokens=20_000, start_tokens=8000), list(make_notes(20, 0.2, 1))
     other_seed = configuration(tokens=20_000, start_tokens=8000, seed=1)
     stop_in_batch(monkeypatch, 3)
@@ -101,7 +105,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_left(tmp_path: Path, monkeyp
     assert (tmp_path / "checkpoint.pt").read_bytes() == saved
 
 
-def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
+def test_two_processes_end_with_nearly_the_weights_of_one(tmp_path: Path) -> None:
     config, notes = configuration(tokens=8000, start_tokens=8000, dropout=0), list(make_notes(20, 0.2, 1))
     for processes in (1, 2):
         pretrain(notes, config, load_prompt(), tmp_path / str(processes), processes)

@@ -1,4 +1,4 @@
-"""A training that is killed, or asked to stop, goes on to the very losses that it would have had."""
+"""A training that is killed, or asked to stop, resumes with the losses of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.run.metrics import Record, read_metrics
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 STEPS = 12
-# Kills itself in the middle of a step, before the loss of its CALL-th batch; two make a step.
+# Kills itself within a step, before the loss of batch number CALL; a step has two batches.
 KILLED = """
 import os, sys
 from training import __main__
@@ -61,10 +61,10 @@ def uninterrupted(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -
 
 
 def figures(out: Path, kind: str) -> dict[int, float]:
-    """The steps' figures of a kind, each step once and in order."""
+    """Return the figures of one kind by step, each step once and in order."""
     records: list[Record] = [record for record in read_metrics(out / "metrics.jsonl") if kind in record]
     by_step = {record["step"]: record[kind] for record in records}
-    assert list(by_step) == [record["step"] for record in records], "a step is there twice, or out of order"
+    assert list(by_step) == [record["step"] for record in records], "a step is repeated, or out of order"
     return by_step
 
 
@@ -78,7 +78,7 @@ def assert_same_run(out: Path, uninterrupted: Path) -> None:
     assert not (out / "checkpoints").exists()
 
 
-def test_kill_9_in_the_middle_of_a_step_loses_nothing_but_time(
+def test_a_training_killed_within_a_step_resumes_from_the_last_complete_checkpoint(
     inputs: list[str], uninterrupted: Path, tmp_path: Path
 ) -> None:
     killed = subprocess.run(
@@ -94,7 +94,7 @@ def test_kill_9_in_the_middle_of_a_step_loses_nothing_but_time(
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, reached: Callable[[bool], bool]) -> None:
-    """Send SIGTERM before a batch's loss, once `reached`, which is told whether the batch is to train on, says so."""
+    """Send SIGTERM before the loss of the batch where `reached`, given whether the model trains on it, returns true."""
 
     def answer_loss(model: Any, *arguments: Any) -> Any:
         if reached(model.training):
@@ -112,7 +112,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, reached: Callable[[bool], bool]) ->
         pytest.param(False, 1, 6, id="in an evaluation"),
     ],
 )
-def test_sigterm_saves_at_once_and_says_that_the_run_can_go_on(
+def test_sigterm_saves_a_checkpoint_and_the_same_command_resumes(
     training: bool, call: int, step: int, inputs: list[str], uninterrupted: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -126,7 +126,7 @@ def test_sigterm_saves_at_once_and_says_that_the_run_can_go_on(
     with monkeypatch.context() as patch:
         stop_at(patch, reached)
         assert train(inputs, tmp_path) == 75
-    assert "goes on from the checkpoint" in capsys.readouterr().err
+    assert "resumes from the checkpoint" in capsys.readouterr().err
     assert (tmp_path / "checkpoints" / f"checkpoint-{step}" / "complete").exists()
     assert not (tmp_path / "adapter").exists()
     assert train(inputs, tmp_path) == 0
