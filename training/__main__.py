@@ -49,52 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     from training import stages
 
     for name, action, text in (
-        (
-            "run",
-            stages.run,
-            "do pretrain, adapter, evaluate and card in turn; stages that are complete are skipped",
-        ),
+        ("run", stages.run, "do pretrain, adapter, evaluate and card in turn; complete stages are skipped"),
         ("pretrain", stages.pretrain, "train the small model's base from scratch into OUT/base"),
         ("adapter", stages.adapter, "train the adapter of a base into OUT/adapter"),
         ("evaluate", stages.evaluate, "answer the validation notes, score the answers, write the card"),
     ):
-        command = add(name, action, text)
-        command.add_argument(
-            "--config", type=Path, default=_FOLDER / "small.yaml", help="configuration file (default: small.yaml)"
-        )
-        command.add_argument("--data", type=Path, required=True, metavar="DIR", help=_DATA)
-        command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
-        command.add_argument(
-            "--threads",
-            type=_positive,
-            default=1,
-            help="CPU threads; the base trains in as many processes (default: %(default)s)",
-        )
-        if name in ("adapter", "evaluate"):
-            command.add_argument(
-                "--base",
-                help="the base: a folder, or hf://owner/repository@commit on the Hugging Face Hub, read with the token "
-                "in HF_TOKEN if it is set (default: the configuration's, else OUT/base)",
-            )
-        if name in ("adapter", "run"):
-            command.add_argument(
-                "--max-steps",
-                type=_positive,
-                metavar="STEPS",
-                help="end the training of the adapter after so many steps",
-            )
-        if name in ("run", "evaluate"):
-            command.add_argument(
-                "--answers", type=Path, help="write every validation note with its answer to this JSONL file"
-            )
-            command.add_argument(
-                "--base-only", action="store_true", help="evaluate the base without the adapter, for comparison"
-            )
-            command.add_argument("--limit", type=_positive, help="use the first LIMIT validation notes only")
-            command.add_argument(
-                "--generated", type=int, default=200, metavar="NOTES",
-                help="generated notes of each kind, such as held-out phrasings (default: %(default)s)",
-            )  # fmt: skip
+        _add_stage_arguments(add(name, action, text), name)
     command = add(
         "check-data",
         stages.check_data,
@@ -113,6 +73,45 @@ def _parser() -> argparse.ArgumentParser:
     command = add("card", stages.card, "write the model card and the curves again from the files in OUT")
     command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
     return parser
+
+
+def _add_stage_arguments(command: argparse.ArgumentParser, name: str) -> None:
+    command.add_argument(
+        "--config", type=Path, default=_FOLDER / "small.yaml", help="configuration file (default: small.yaml)"
+    )
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help=_DATA)
+    command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
+    command.add_argument(
+        "--threads",
+        type=_positive,
+        default=1,
+        help="CPU threads; the base trains in as many processes (default: %(default)s)",
+    )
+    if name in ("adapter", "evaluate"):
+        command.add_argument(
+            "--base",
+            help="the base: a folder, or hf://owner/repository@commit on the Hugging Face Hub, read with the token "
+            "in HF_TOKEN if it is set (default: the configuration's, else OUT/base)",
+        )
+    if name in ("adapter", "run"):
+        command.add_argument(
+            "--max-steps",
+            type=_positive,
+            metavar="STEPS",
+            help="end the training of the adapter after so many steps",
+        )
+    if name in ("run", "evaluate"):
+        command.add_argument(
+            "--answers", type=Path, help="write every validation note with its answer to this JSONL file"
+        )
+        command.add_argument(
+            "--base-only", action="store_true", help="evaluate the base without the adapter, for comparison"
+        )
+        command.add_argument("--limit", type=_positive, help="use the first LIMIT validation notes only")
+        command.add_argument(
+            "--generated", type=int, default=200, metavar="NOTES",
+            help="generated notes of each kind, such as held-out phrasings (default: %(default)s)",
+        )  # fmt: skip
 
 
 def _positive(text: str) -> int:

@@ -69,8 +69,8 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
     ]
 
     # The merges are trained on the pre-tokens without a token of their own.
-    has_token = set(whole)
-    rest = {piece: count for piece, count in pieces.items() if piece not in has_token}
+    own_token = set(whole)
+    rest = {piece: count for piece, count in pieces.items() if piece not in own_token}
     learner = Tokenizer(BPE())
     trainer = BpeTrainer(
         vocab_size=len(alphabet) + budget - len(whole),
@@ -79,11 +79,11 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
         max_token_length=16,
     )
     learner.train_from_iterator([piece for piece, count in rest.items() for _ in range(min(count, 50))], trainer)
-    learnt = json.loads(learner.to_str())["model"]
+    bpe = json.loads(learner.to_str())["model"]
     vocabulary: dict[str, int] = {}
-    for token in (*SPECIAL_TOKENS, *alphabet, *whole, *sorted(learnt["vocab"], key=learnt["vocab"].__getitem__)):
+    for token in (*SPECIAL_TOKENS, *alphabet, *whole, *sorted(bpe["vocab"], key=bpe["vocab"].__getitem__)):
         vocabulary.setdefault(token, len(vocabulary))
-    merges = [tuple(merge) for merge in learnt["merges"]]
+    merges = [tuple(merge) for merge in bpe["merges"]]
 
     tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=merges, ignore_merges=True))
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))

@@ -83,9 +83,11 @@ class Variation:
             and not re.search(others, note.text, re.IGNORECASE)
             and site not in (note.answer["cancer_type"] or "")
         ]
-        free = [site for site in _SITES if site not in note.text and site not in answer]
-        free += [invent_site(rng) for _ in range(len(free) // 2)]
-        return dict(zip(sites, rng.sample(free, k=len(sites)), strict=True)) if len(sites) <= len(free) else {}
+        candidates = [site for site in _SITES if site not in note.text and site not in answer]
+        candidates += [invent_site(rng) for _ in range(len(candidates) // 2)]
+        return (
+            dict(zip(sites, rng.sample(candidates, k=len(sites)), strict=True)) if len(sites) <= len(candidates) else {}
+        )
 
 
 def _draw(names: list[str], invent: Callable[[random.Random], str], rng: random.Random) -> str:

@@ -43,11 +43,11 @@ class MetricsLog:
             events: TensorBoard's folder.
             step: the step that the run resumes from; records of later ones are dropped, as these steps are repeated.
         """
-        kept = [record for record in read_metrics(path) if record["step"] <= step] if step else []
+        records = [record for record in read_metrics(path) if record["step"] <= step] if step else []
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-        self.seconds = max((record["seconds"] for record in kept), default=0.0)
-        self.evaluated = {record["step"] for record in kept if "eval_f1" in record}
+        path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        self.seconds = max((record["seconds"] for record in records), default=0.0)
+        self.evaluated = {record["step"] for record in records if "eval_f1" in record}
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._events = _events_writer(events, step)
 
