@@ -16,10 +16,10 @@ CHAT_TEMPLATE = (
 
 
 def header(role: str) -> str:
-    """Return what stands before a message of `role`."""
+    """Return the header of a message by `role`."""
     return f"{HEADER_START}{role}{HEADER_END}\n\n"
 
 
 def turn(role: str, content: str) -> str:
-    """Return a whole message."""
+    """Return a complete message by `role`."""
     return f"{header(role)}{content}{TURN_END}"

@@ -16,7 +16,7 @@ _WORDS_FOR_NULL = {"none", "null", "n/a", "na", "nil", "unknown", "not specified
 _FILLERS = {"disease", "of", "the", "to", "with", "in"}
 _ENDING = re.compile(r"(?:ions?|ive|ed|ing|es|s)$")
 _SHORTEST_STEM = 4
-_WORD = re.compile(r"[\w<>~]+[+-]?")  # with the sign that tells ER+ from ER-
+_WORD = re.compile(r"[\w<>~]+[+-]?")  # with the sign that distinguishes ER+ from ER-
 
 
 @dataclass(frozen=True)

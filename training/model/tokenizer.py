@@ -31,7 +31,7 @@ _FUNCTION_WORDS = (
 )
 # JSON's punctuation with the spacing of json.dumps: one token between two values.
 _JSON_PUNCTUATION = (r'": null, "', r'": null\}', r'": "', r'", "', r'"\}', r'\{"')
-_PIECES = "|".join(
+_PRE_TOKENS = "|".join(
     (
         *_JSON_PUNCTUATION,
         f" (?:{_FUNCTION_WORDS}) ",
@@ -47,7 +47,9 @@ _PIECES = "|".join(
 
 
 def _pre_tokenizer() -> Sequence:
-    return Sequence([Split(Regex(_PIECES), behavior="isolated"), ByteLevel(add_prefix_space=False, use_regex=False)])
+    return Sequence(
+        [Split(Regex(_PRE_TOKENS), behavior="isolated"), ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
 
 
 def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
@@ -58,19 +60,22 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
     """
     pre_tokenizer = _pre_tokenizer()
     special = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
-    pieces = Counter(
-        piece for text in texts for part in special.split(text) for piece, _ in pre_tokenizer.pre_tokenize_str(part)
+    pre_tokens = Counter(
+        pre_token
+        for text in texts
+        for part in special.split(text)
+        for pre_token, _ in pre_tokenizer.pre_tokenize_str(part)
     )
     alphabet = sorted(ByteLevel.alphabet())
     budget = config.vocabulary - len(SPECIAL_TOKENS) - len(alphabet)
-    by_frequency = sorted(pieces, key=lambda piece: (-pieces[piece], piece))
-    whole = [piece for piece in by_frequency if len(piece) > 1 and piece not in alphabet][
+    by_frequency = sorted(pre_tokens, key=lambda pre_token: (-pre_tokens[pre_token], pre_token))
+    whole = [pre_token for pre_token in by_frequency if len(pre_token) > 1 and pre_token not in alphabet][
         : min(config.whole_pieces, budget)
     ]
 
     # The merges are trained on the pre-tokens without a token of their own.
     own_token = set(whole)
-    rest = {piece: count for piece, count in pieces.items() if piece not in own_token}
+    rest = {pre_token: count for pre_token, count in pre_tokens.items() if pre_token not in own_token}
     learner = Tokenizer(BPE())
     trainer = BpeTrainer(
         vocab_size=len(alphabet) + budget - len(whole),
@@ -78,7 +83,9 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
         show_progress=False,
         max_token_length=16,
     )
-    learner.train_from_iterator([piece for piece, count in rest.items() for _ in range(min(count, 50))], trainer)
+    learner.train_from_iterator(
+        [pre_token for pre_token, count in rest.items() for _ in range(min(count, 50))], trainer
+    )
     bpe = json.loads(learner.to_str())["model"]
     vocabulary: dict[str, int] = {}
     for token in (*SPECIAL_TOKENS, *alphabet, *whole, *sorted(bpe["vocab"], key=bpe["vocab"].__getitem__)):
