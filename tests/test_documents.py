@@ -154,7 +154,7 @@ def test_what_is_wrong_is_found(tmp_path: Path) -> None:
     document.write_text(
         "# A `code` title\n\n"
         "[good](#a-code-title) [no heading](#none) [no file](none.md) [elsewhere](https://example.org/)\n\n"
-        "`gateway/none.py` and `gateway/` are paths, `training/none` is a setting; `make none`, `python -m tests.none`\n\n"
+        "`gateway/none.py` and `gateway/` are paths, `training/none` is none; `make none`, `python -m tests.none`\n\n"
         "```console\nmake -s other   # make nothing of this\n```\n\n```mermaid\nmake picture\n```\n"
     )
     text = document.read_text("utf-8")
