@@ -99,7 +99,6 @@ changed_paths:
   returned: success
 """
 
-from itertools import pairwise
 from pathlib import Path
 from typing import TypedDict
 from urllib.error import URLError
@@ -153,7 +152,7 @@ def fingerprints(module: AnsibleModule, data: bytes) -> list[str]:
         raise RepositoryError(f"gpg finds no whole key in it: {last_line(errors)}")
     # Each primary key is a record `pub`, and its fingerprint the record after it (doc/DETAILS of GnuPG).
     records = [line.split(":") for line in listing.splitlines()]
-    return [after[9] for record, after in pairwise(records) if (record[0], after[0]) == ("pub", "fpr")]
+    return [records[at + 1][9] for at, record in enumerate(records) if record[0] == "pub"]
 
 
 def check_key(module: AnsibleModule, data: bytes, fingerprint: str, source: str) -> None:

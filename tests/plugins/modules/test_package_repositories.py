@@ -45,7 +45,7 @@ def binary(armoured: bytes) -> bytes:
     return base64.b64decode(body)
 
 
-def repository(**settings: Any) -> dict[str, Any]:
+def repository(**settings: Any) -> Any:
     """Return a repository as the module gets it."""
     given = {
         "name": "vendor",
