@@ -10,13 +10,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from gateway import __version__
-from gateway.api import batch, convert, extract, health, metrics, openai, problems, stream, tasks
-from gateway.api.body import ClientGoneError
-from gateway.api.direct import CLIENT_CLOSED_REQUEST, Direct
-from gateway.api.guard import GUARDED, Guard
+from gateway.api.http import problems
+from gateway.api.http.body import ClientGoneError
+from gateway.api.middleware.direct import CLIENT_CLOSED_REQUEST, Direct
+from gateway.api.middleware.guard import GUARDED, Guard
+from gateway.api.routes import batch, convert, extract, health, metrics, openai, stream, tasks
+from gateway.observability.logs import Telemetry
 from gateway.services import Services, build
 from gateway.settings import Settings
-from gateway.telemetry import Telemetry
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
-from gateway.admission import Gate, RateLimiter
+from gateway.access.keys import Keyring
 from gateway.api.schemas import RESERVED
-from gateway.engine import Engine
-from gateway.extraction import Extractor
-from gateway.keys import Keyring
-from gateway.metrics import Metrics
-from gateway.readiness import Readiness
+from gateway.engine.engine import Engine
+from gateway.engine.gate import Gate, RateLimiter
+from gateway.engine.readiness import Readiness
+from gateway.extraction.extractor import Extractor
+from gateway.observability.metrics import Metrics
 from gateway.settings import Settings
 from gateway.tasks import Task, load_tasks
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import tasks
-from gateway.prompting import build_messages
+from gateway.tasks.prompting import build_messages
 from training.chat import BEGIN, TURN_END, header, turn
 from training.dataset import FIELDS, Answer
 

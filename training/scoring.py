@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gateway.evaluation.answers import Answer, from_text
 from gateway.evaluation.bootstrap import RESAMPLES
 from gateway.evaluation.dataset import Dataset, Example
@@ -14,7 +16,7 @@ from gateway.evaluation.document import as_document, as_json
 from gateway.evaluation.evaluation import Evaluation, evaluate
 from gateway.evaluation.files import write_whole
 from gateway.evaluation.schema import Schema
-from gateway.evaluation.scores import Counts, count
+from gateway.evaluation.scores import Counts, count, f1
 from gateway.evaluation.table import table
 from gateway.tasks import load_task
 from training.dataset import FIELDS, Note
@@ -60,12 +62,11 @@ def score(
 
 def micro_f1(notes: Sequence[Note], raw_answers: Sequence[str]) -> float:
     """The exact micro-F1 alone, which a checkpoint is chosen by; 0 where there is nothing to be right about."""
-    total = Counts()
+    counts = [Counts()]
     for note, raw in zip(notes, raw_answers, strict=True):
         given = read_answer(raw).fields or {}
-        for field in FIELDS:
-            total += count("exact", note.answer[field], given.get(field))
-    return total.f1 or 0.0
+        counts += [count("exact", note.answer[field], given.get(field)) for field in FIELDS]
+    return float(np.nan_to_num(f1(*np.sum(counts, axis=0))))
 
 
 def save(evaluation: Evaluation, path: Path, *, about: Mapping[str, Any]) -> None:

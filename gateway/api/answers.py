@@ -8,9 +8,9 @@ import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.api.problems import Problem, ProblemError
+from gateway.api.http.problems import Problem, ProblemError
 from gateway.api.schemas import ExtractRequest
-from gateway.extraction import Extraction, Options, UnknownModelError
+from gateway.extraction.extractor import Extraction, Options, UnknownModelError
 from gateway.services import Services
 from gateway.tasks import Task
 

@@ -27,9 +27,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.keys import create_key
-from gateway.prompting import build_messages
+from gateway.access.keys import create_key
 from gateway.tasks import load_task
+from gateway.tasks.prompting import build_messages
 
 LITELLM = "litellm[proxy]==1.106.*"
 CLIENTS = (1, 8, 32, 64)

@@ -19,8 +19,8 @@ from typing import Any
 
 import openai
 
-from gateway.prompting import build_messages
 from gateway.tasks import Task, load_task
+from gateway.tasks.prompting import build_messages
 
 TASK_FILE = Path("gateway/tasks/medical_ie.yaml")
 MOST_TOKENS = 256

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.keys import create_key
+from gateway.access.keys import create_key
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
 from tests.support.drill import Begin

@@ -13,9 +13,9 @@ import pytest
 import uvicorn
 
 from gateway.app import create_app
+from gateway.observability.logs import configure_logging
 from gateway.services import Services
 from gateway.settings import Settings
-from gateway.telemetry import configure_logging
 from tests.fakes.engine.scripted import FakeEngine, fake_engine
 
 NOTE = (

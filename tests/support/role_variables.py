@@ -18,8 +18,8 @@ BEGIN, END = "<!-- variables: begin -->", "<!-- variables: end -->"
 
 
 def role_names() -> list[str]:
-    """Return the names of the roles that have variables; a role with modules only has no tasks."""
-    return sorted(path.parent.parent.name for path in ROLES.glob("*/tasks/main.yml"))
+    """Return the names of the roles."""
+    return sorted(path.parent.parent.name for path in ROLES.glob("*/meta/argument_specs.yml"))
 
 
 def load(path: Path) -> Any:

@@ -9,8 +9,8 @@ from typing import Any
 import jinja2
 import pytest
 
-from gateway.prompting import build_messages
 from gateway.tasks import load_tasks
+from gateway.tasks.prompting import build_messages
 from training.chat import BEGIN, CHAT_TEMPLATE, TURN_END
 from training.dataset import FIELDS, Note
 from training.prompt import TASK_FILE, TaskFileError, load_prompt, render_answer

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.completion import GrowingCompletion, read_completion
+from gateway.engine.completion import GrowingCompletion, read_completion
 from tests.local_region import names
 
 ENGINE = (sys.executable, "-m", "tests.fakes.engine.stand_in")

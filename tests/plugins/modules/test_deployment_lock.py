@@ -225,7 +225,7 @@ def test_lifetime_is_longer_than_all_time_limits_of_a_deployment() -> None:
         + defaults("ec2_instance")["ec2_instance_online_timeout"]
         + defaults("model_store")["model_store_timeout"]
         + 2 * defaults("images")["images_timeout"]
-        + 2 * defaults("inference_stack")["inference_stack_start_timeout"]
+        + 2 * defaults("release")["release_timeout"]
         + defaults("rollback")["rollback_timeout"]
         + 2 * 630  # two verifications
     )
