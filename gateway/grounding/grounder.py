@@ -30,11 +30,11 @@ from typing import Literal
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from gateway.grounding.lexicon import LEXICON
 from gateway.grounding.passages import (
     ELSEWHERE_SCORE,
     FUZZY_THRESHOLD,
     MAX_UNITS,
-    POLARITY,
     Run,
     Stretch,
     Unit,
@@ -48,13 +48,11 @@ from gateway.grounding.words import (
     BROKEN,
     LETTERS,
     NUMERAL,
-    STAGE_LABELS,
     Words,
     arabic,
     is_unspaced,
     scan,
     starts_cluster,
-    word_set,
 )
 
 Match = Literal["exact", "normalized", "fuzzy"]
@@ -72,15 +70,13 @@ _PIECES = re.compile(
     r"|\s+(?:and|or|plus|with|then|followed by|in combination with|after|before)\s+",
     re.IGNORECASE,
 )
-_STAGE_LABELS = "|".join(sorted(STAGE_LABELS))
+_STAGE_LABELS = "|".join(sorted(LEXICON.stage_labels))
 _STAGE_LABEL_BEFORE = re.compile(rf"\b(?:{_STAGE_LABELS})\s\Z", re.IGNORECASE)
 _ANY_STAGE_LABEL = re.compile(f"{_STAGE_LABELS}|who")
 _LONG_WORD = re.compile(r"[^\W\d_]{6,}")
 _LABEL_CHARS = 10  # holds any of them
 _STAGE = re.compile(rf"(?:({_STAGE_LABELS})\W+)?({NUMERAL.pattern})", re.IGNORECASE)
 _NON = re.compile(r"(?:\A|\W)non[\s\-\u2010-\u2013\u2212]*\Z", re.IGNORECASE)
-# Gene and disease symbols that are everyday words when they are not in capitals.
-_CAPITALS_ONLY = word_set("all met kit set ret rest max cat act was her er it us no as in or is at am pm who his aids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +208,9 @@ class Grounder:
         pieces = [piece for piece in _PIECES.split(part) if piece]
         forms = [self._read(piece).forms for piece in pieces]
         last = forms[-1] if forms else []
-        if len(last) == 2 and last[1] in POLARITY:
+        if len(last) == 2 and last[1] in LEXICON.polarity:
             pieces = [
-                f"{piece} {last[1]}" if len(words) == 1 and words[0] not in POLARITY else piece
+                f"{piece} {last[1]}" if len(words) == 1 and words[0] not in LEXICON.polarity else piece
                 for piece, words in zip(pieces, forms, strict=True)
             ]
         return [piece for piece in pieces if not self._is_weak(piece)]
@@ -398,7 +394,7 @@ def _core(unit: Unit) -> str:
 
 def _is_symbol(value: str) -> bool:
     """Whether a value in capitals means something else than the everyday word of the same letters."""
-    return value.isupper() and value.lower() in _CAPITALS_ONLY
+    return value.isupper() and value.lower() in LEXICON.capitals_only
 
 
 def _bare_numeral(value: str) -> str | None:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import OSA
 
-from gateway.grounding.words import BROKEN, JOINED, Words, ends_sentence, scan, word_set
+from gateway.grounding.lexicon import LEXICON
+from gateway.grounding.words import BROKEN, JOINED, Words, ends_sentence, scan
 
 FUZZY_THRESHOLD = 0.8
 """Least score of fuzzy evidence: found / (words of the value + 0.1 for each other word in the passage).
@@ -30,49 +31,14 @@ _TYPO_MIN_CHARS = 7  # shorter words are too often another word: "ileum" and "il
 MAX_UNITS = 32  # a longer part is prose, not a value
 _SHORT_WORD = 3  # a gene, a unit, an abbreviation: must be found as it is
 
-_STOP_WORDS = word_set("""
-    of in on at to for with by from is was were are be been had has have as that this it its or then followed after
-    before via per than
-""")
-_NEGATIONS = word_set("no non not without negative denies denied never absent absence nor") | {"denie"}
-_OPPOSITE_GROUPS = (
-    ({"positive"}, {"negative"}),
-    ({"left"}, {"right"}),
-    ({"high", "elevated"}, {"low", "normal"}),
-    ({"upper"}, {"lower"}),
-    ({"increased", "increasing"}, {"decreased", "decreasing"}),
-    ({"complete"}, {"partial", "mixed", "minor", "incomplete"}),
-    ({"partial"}, {"mixed"}),
-    ({"stable"}, {"unstable", "progressive", "high"}),
-    ({"mutated", "mutant"}, {"wild"}),
-)
-_OPPOSITES: dict[str, set[str]] = defaultdict(set)
-for _one, _other in _OPPOSITE_GROUPS:
-    for _word in _one:
-        _OPPOSITES[_word] |= _other
-    for _word in _other:
-        _OPPOSITES[_word] |= _one
-POLARITY = frozenset(("positive", "negative"))
-# Words that say too little to be evidence as a piece of a value.
-_UNITS = word_set("""
-    cycle week month year day hour mg g kg ml ng mb mut u % fraction dose gy line course time daily weekly monthly x
-    current initial ongoing prior previous
-""")
-# Endings that a word takes without becoming another; two words that differ in these alone are inflections.
-_SUFFIXES = word_set("""
-    a ae al ally ance ant ar ary ate ated ating ation ative cation d ded ding e ed ence ent er ery ian ic ical ied ify
-    ing ion ity ive l ly ment or ory ous r ry s se sed sing sis sive sized tic um us y
-""") | {""}
-# These change a word when they are merely added: "colon", "colony".
-_NOT_ADDED = word_set("a ae um us y or ar")
+_OPPOSITES = LEXICON.opposites_of()
+_SUFFIXES = LEXICON.suffixes | {""}
 _MIN_STEM = 4
 
-# Words that say nothing of the patient: "progress" here is no progression.
-_HEADINGS = frozenset({("progress", "note")})
 _STRETCH_CHARS = 100  # fewer stretches would each cost more to read, more would cost more to choose from
 _SENTENCE_END = re.compile(r"[.!?]\s++(?=[A-Z])")
 # Written in more ways than one, so their letters or digits need not be there.
-_MANY_SPELLINGS = frozenset(("positive", "negative", "%", "<=", ">=", *map(str, range(1, 13))))
+_MANY_SPELLINGS = frozenset(LEXICON.synonyms.values()) | {"1"}
 _LEADING_LETTERS = re.compile(r"[a-z]*")
 
 
@@ -99,7 +65,7 @@ class Unit(NamedTuple):
     def is_required(self) -> bool:
         """Whether no passage without it can be evidence."""
         form = "".join(self.forms)
-        return len(form) <= _SHORT_WORD or not form.isalpha() or form in _OPPOSITES or form in _NEGATIONS
+        return len(form) <= _SHORT_WORD or not form.isalpha() or form in _OPPOSITES or form in LEXICON.negations
 
 
 def stretches(text: str) -> Iterator["Stretch"]:
@@ -192,7 +158,7 @@ class Stretch:
     @cached_property
     def _content(self) -> list[int]:
         """How many words that are not function words stand before each word."""
-        return list(accumulate((form not in _STOP_WORDS for form in self.words.forms), initial=0))
+        return list(accumulate((form not in LEXICON.stop_words for form in self.words.forms), initial=0))
 
     @cached_property
     def _sentences(self) -> list[int]:
@@ -241,13 +207,13 @@ class Stretch:
             for form in self._variants(unit.forms[0]):
                 runs += (Run(number, number, _VARIANT_SCORE) for number in self._places[form])
         forms = self.words.forms
-        runs = [run for run in runs if tuple(forms[run.first : run.last + 2]) not in _HEADINGS]
+        runs = [run for run in runs if tuple(forms[run.first : run.last + 2]) not in LEXICON.headings]
         return sorted(runs)
 
     def _variants(self, form: str) -> Iterator[str]:
         """The text's words that are inflections of `form`, or `form` with one typing error."""
         for other in self._stems.get(form[0], ()):
-            if other == form or other in _OPPOSITES or other in _NEGATIONS:
+            if other == form or other in _OPPOSITES or other in LEXICON.negations:
                 continue
             long = min(len(form), len(other)) >= _TYPO_MIN_CHARS
             if (long and OSA.distance(form, other, score_cutoff=1) <= 1) or _is_inflection(form, other):
@@ -290,8 +256,8 @@ class Stretch:
         """The numbers of words that no passage for `units` may hold, in order."""
         own = {form for unit in units for form in unit.forms}
         blocked = set().union(*(_OPPOSITES.get(form, ()) for form in own))
-        if not own & _NEGATIONS:
-            blocked |= _NEGATIONS
+        if not own & LEXICON.negations:
+            blocked |= LEXICON.negations
         return sorted(number for form in blocked - own for number in self._places.get(form, ()))
 
 
@@ -351,7 +317,7 @@ class _Passages:
 
     def _is_in_order(self, unit: int, run: Run, taken: dict[int, Run]) -> bool:
         """Whether "positive" or "negative" says it of the word that the value means: after it, or by "positive for"."""
-        if self._units[unit].forms[-1] not in POLARITY or unit == 0:
+        if self._units[unit].forms[-1] not in LEXICON.polarity or unit == 0:
             return True
         forms = self._words.forms
         if unit - 1 not in taken:
@@ -370,13 +336,13 @@ def units_of(words: Words) -> list[Unit]:
             units[-1] = Unit((*units[-1].forms, form), (*units[-1].joints, JOINED))
         else:
             units.append(Unit((form,), (BROKEN,)))
-    content = [unit for unit in units if not (len(unit.forms) == 1 and unit.forms[0] in _STOP_WORDS)]
+    content = [unit for unit in units if not (len(unit.forms) == 1 and unit.forms[0] in LEXICON.stop_words)]
     return list(dict.fromkeys(content or units))
 
 
 def _hangs_on(before: str, form: str) -> bool:
     """Whether two words with a hyphen between them are one name: "PD-L1" and "T-DM1" are, "TMB-high" is not."""
-    if {before, form} & POLARITY or form == "%":
+    if {before, form} & LEXICON.polarity or form == "%":
         return False
     return (
         len(before) <= 2 or len(form) <= 1 or before[-1:].isdigit() or form[:1].isdigit() or any(map(str.isdigit, form))
@@ -386,7 +352,11 @@ def _hangs_on(before: str, form: str) -> bool:
 def is_weak(units: Iterable[Unit]) -> bool:
     """Whether words say too little to be looked for as a piece of a value: numbers, units, "positive"."""
     return all(
-        form in _UNITS or form in POLARITY or form in _STOP_WORDS or not any(map(str.isalpha, form)) or len(form) == 1
+        form in LEXICON.measures
+        or form in LEXICON.polarity
+        or form in LEXICON.stop_words
+        or not any(map(str.isalpha, form))
+        or len(form) == 1
         for unit in units
         for form in unit.forms
     )
@@ -401,6 +371,6 @@ def _is_inflection(one: str, other: str) -> bool:
         shared += 1
     for stem in range(shared, max(_MIN_STEM, shared - 3) - 1, -1):
         endings = {one[stem:], other[stem:]}
-        if endings <= _SUFFIXES and not ("" in endings and endings & _NOT_ADDED):
+        if endings <= _SUFFIXES and not ("" in endings and endings & LEXICON.not_added):
             return True
     return False

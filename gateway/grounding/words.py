@@ -9,20 +9,14 @@ import unicodedata
 from dataclasses import dataclass, field
 from itertools import chain
 
+import regex
+
+from gateway.grounding.lexicon import LEXICON
+
 # How a word hangs on the one before it.
 JOINED, SPACED, BROKEN = range(3)  # nothing or a hyphen between them; space or punctuation; the end of a sentence
 
 
-def word_set(words: str) -> frozenset[str]:
-    """The words of a string with spaces between them."""
-    return frozenset(words.split())
-
-
-# Full stops after these end no sentence, whatever follows.
-_ABBREVIATIONS = word_set("""
-    approx ca cf dept dr eg ext fig figs hosp ie incl mr mrs ms nr prof pt pts ref refs resp sr st sup inf viz vs
-""")
-_NUMBERED = word_set("no nos vol sec p pp ch art")  # nor after these where a number follows
 _LAST_WORDS_CHARS = 40  # enough to see them
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 
@@ -47,30 +41,21 @@ def ends_sentence(before: str, stop: str, after: str) -> bool:
     if last.isdigit() and len(last) <= 3 and not earlier:
         return False  # a list number
     word = last.lower()
-    return not (word in _ABBREVIATIONS or (word in _NUMBERED and after.isdigit()) or _DOTTED.fullmatch(last))
+    return not (
+        word in LEXICON.abbreviations or (word in LEXICON.numbered and after.isdigit()) or _DOTTED.fullmatch(last)
+    )
 
 
-# Found once at import, in some tens of milliseconds; no marks of living scripts lie outside of these blocks.
 _MARKS = "".join(
+    # Found once at import, in some tens of milliseconds; no marks of living scripts lie outside of these blocks.
     chr(code)
     for code in chain(range(0x300, 0x3100), range(0xA660, 0xABFF), range(0xFB1E, 0xFE30), range(0x10000, 0x1F000))
     if unicodedata.category(chr(code))[0] == "M"
 )
 _JOINERS = "\u200c\u200d"
-# What never starts a grapheme cluster: marks, joiners, Hangul vowels and finals, emoji modifiers and tags (Unicode's
-# UAX 29, rules GB6 to GB9a).
-_EXTENDERS = frozenset(
-    chain(
-        _MARKS,
-        _JOINERS,
-        "\uff9e\uff9f\u0e33\u0eb3",
-        map(chr, chain(range(0x1160, 0x1200), range(0xD7B0, 0xD7FC), range(0x1F3FB, 0x1F400))),
-        map(chr, chain(range(0xE0020, 0xE0080), range(0xE0100, 0xE01F0))),
-    )
-)
-_PREPENDERS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\u200d")
-_REGIONAL = "".join(map(chr, range(0x1F1E6, 0x1F200)))
-_MOST_FLAGS = 64
+_CLUSTER = regex.compile(r"\X")
+# Odd, so that a longer row of flags, which are pairs of letters, is not cut anywhere.
+_CLUSTER_REACH = 65
 
 _SCRIPT_DIGITS = "²³¹⁰⁴-⁹₀-₉"
 # Scripts that put no space between words: each character stands for itself.
@@ -100,30 +85,13 @@ _HYPHEN_GAP = re.compile(r"[-\u00ad\u2010-\u2013\u2212\ufe63\uff0d](?:[ \t]*\r?\
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n|\r[^\S\r\n]*\r|\n\s*[-*•‣◦▪–]\s|[\u2029。！？｡।۔؟]")
 _FULL_STOP = re.compile(r"([.!?…]+)[\"'”’»)\]]*\s")
 
-_NUMBER_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_SAME = {
-    "pos": "positive",
-    "positivity": "positive",
-    "neg": "negative",
-    "negativity": "negative",
-    "percent": "%",
-    "≤": "<=",
-    "≥": ">=",
-    # "one" is a pronoun as often as a number.
-    **{word: str(number) for number, word in enumerate(_NUMBER_WORDS, 2)},
-}
-_SKIPPED = frozenset(("and", "plus", "&", "+", "a", "an", "the"))
-
 ROMAN = {
     numeral: str(number)
     for number, numeral in enumerate(("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"), 1)
 }
 NUMERAL = re.compile(r"(viii|vii|iii|vi|iv|ix|ii|v|i|x|\d)(\s?[a-d]\d?)?", re.IGNORECASE)
-# What a numeral after it numbers; the first group is what a bare stage value may rest on.
-STAGE_LABELS = frozenset(("stage", "staged", "staging", "figo", "ajcc", "uicc"))
-_LABELS = STAGE_LABELS | {"grade", "phase", "type", "class", "level", "nyha", "category"}
-_COPULAS = frozenset(("is", "was", "as", "to", "be", "of", "at", "group", "disease", "or"))
-_SPECIAL = _SKIPPED | _LABELS | {"s", "p", "c"}
+_LABELS = LEXICON.stage_labels | LEXICON.other_labels
+_SPECIAL = LEXICON.connectives | _LABELS | {"s", "p", "c"}
 _LABEL_REACH = 6  # words between a label and its numeral: "stage at presentation was IIIA"
 
 
@@ -156,14 +124,9 @@ def starts_cluster(text: str, position: int) -> bool:
     before, after = text[position - 1], text[position]
     if before < "\u0300" and after < "\u0300":
         return not (before == "\r" and after == "\n")
-    if after in _EXTENDERS or before in _PREPENDERS:
-        return False
-    if before in _REGIONAL and after in _REGIONAL:
-        run = text[max(position - _MOST_FLAGS, 0) : position]
-        flags = len(run) - len(run.rstrip(_REGIONAL))
-        # Nobody writes more flags than that in a row; looking back further for each would take quadratic time.
-        return flags % 2 == 0 and flags < _MOST_FLAGS
-    return True
+    window = text[max(position - _CLUSTER_REACH, 0) : position + 1]
+    cluster = _CLUSTER.match(window, len(window) - 2)
+    return cluster is not None and cluster.end() == len(window) - 1
 
 
 def is_unspaced(character: str) -> bool:
@@ -184,7 +147,7 @@ def fold(surface: str) -> str:
         return form[1:]  # "x6" of cycles
     elif "," in form or "." in form:
         return re.sub(r",(?=\d{3}(?!\d))", "", form).replace(",", ".")
-    return _SAME.get(form, form)
+    return LEXICON.synonyms.get(form, form)
 
 
 def _fold_unicode(surface: str) -> str:
@@ -299,7 +262,7 @@ class _Scanner:
                 attached = begin == at and begin > 0 and not self._text[begin + 1 : begin + 2].isalnum()
                 form = "positive" if attached else "+"
             else:
-                form = _SAME.get(symbol, symbol)
+                form = LEXICON.synonyms.get(symbol, symbol)
             self._take(symbol, form, at, begin, match.end())
             at = match.end()
         return at
@@ -309,7 +272,7 @@ class _Scanner:
         text, words = self._text, self._words
         gap = text[at:start]
         joint = max(self._pending, self._joint_of(gap, at, surface))
-        if form in _SKIPPED and (form != "a" or surface == "a"):
+        if form in LEXICON.connectives and (form != "a" or surface == "a"):
             self._pending = max(joint, SPACED)
             return
         self._pending = joint
@@ -322,7 +285,10 @@ class _Scanner:
             form = self._numeral(form, joint, gap)
         words.append(form, start, end, joint)
         if form in _LABELS:
-            self._label, self._label_is_stage = len(words) - 1, form in STAGE_LABELS or words.forms[-2:-1] == ["who"]
+            self._label, self._label_is_stage = (
+                len(words) - 1,
+                form in LEXICON.stage_labels or words.forms[-2:-1] == ["who"],
+            )
 
     def _is_marker(self, end: int) -> bool:
         """Whether the word that ends at `end` can bear a minus for "negative": a short one in capitals, as in "ER-"."""
@@ -348,7 +314,7 @@ class _Scanner:
         words, number = self._words, len(self._words)
         if joint == BROKEN or number - self._label > _LABEL_REACH:
             return form
-        follows = number - self._label == 1 or words.forms[-1] in _COPULAS or number - 1 in words.staged
+        follows = number - self._label == 1 or words.forms[-1] in LEXICON.copulas or number - 1 in words.staged
         if not (follows or gap.endswith("(")) or BROKEN in words.joints[self._label + 1 :]:
             return form
         if self._label_is_stage:

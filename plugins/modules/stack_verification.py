@@ -271,7 +271,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    verification = None
+    verification: Verification | None = None
     try:
         verification = Verification(module.params)
         verification.run()
@@ -283,7 +283,8 @@ def main() -> None:
         )
     except (KeyError, TypeError, ValueError) as error:
         module.fail_json(msg=f"verification failed: an answer was not of the form that was expected: {error!r}")
-    module.exit_json(changed=False, checks=verification.checks, release=verification.release)
+    else:
+        module.exit_json(changed=False, checks=verification.checks, release=verification.release)
 
 
 if __name__ == "__main__":

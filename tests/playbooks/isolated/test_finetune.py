@@ -18,8 +18,8 @@ from tests.local_region.seed import kept_secret
 from tests.support.evaluations import evaluation
 from tests.support.gateway_client import is_serving
 from tests.support.runner import PlaybookRun, RunningPlaybook, run_playbook
-from training.notes import make_notes
-from training.prompt import load_prompt
+from training.data.prompt import load_prompt
+from training.notes.generator import make_notes
 
 pytestmark = pytest.mark.region
 
