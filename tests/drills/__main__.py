@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.support.drill_table import Outcome, markdown, outcomes, reports
-from tests.support.tables import FAULT_DRILLS, add_write_option, publish
+from tests.support.tables import FAULT_DRILLS, add_write_option, write
 
 # Those with the stand-in beside those with vLLM, each kind in a region of its own.
 PROCESSES = ("-n", "2", "--dist", "loadscope")
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     recorder = _Recorder()
     code = int(pytest.main([*PROCESSES, *FILES, *of_pytest], plugins=[recorder]))
     if args.write and code == 0:
-        publish(markdown(recorder.outcomes), args.write, parser.prog)
+        write(markdown(recorder.outcomes), args.write, parser.prog)
     return code
 
 

@@ -47,7 +47,14 @@ def _page_of(command: str) -> Callable[[str], Path]:
 
 
 def publish(text: str, page: Path | None, command: str) -> None:
-    """Print what a command has to say, and put it on a page where one is named.
+    """Print what a command has to say, and `write` it where a page is named."""
+    sys.stdout.write(f"{text.strip()}\n")
+    if page is not None:
+        write(text, page, command)
+
+
+def write(text: str, page: Path, command: str) -> None:
+    """Put what a command has to say on a page.
 
     Args:
         text: Markdown.
@@ -57,9 +64,7 @@ def publish(text: str, page: Path | None, command: str) -> None:
     Raises:
         ValueError: The page has lost its marks meanwhile.
     """
-    sys.stdout.write(f"{text.strip()}\n")
-    if page is not None:
-        page.write_text(replaced(page.read_text(encoding="utf-8"), command, text), encoding="utf-8")
+    page.write_text(replaced(page.read_text(encoding="utf-8"), command, text), encoding="utf-8")
 
 
 def replaced(page: str, command: str, text: str) -> str:

@@ -53,7 +53,8 @@ def main() -> int:
     parser.add_argument("file", type=Path, help="gets the connection's variables")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        region = LocalRegion(arguments.name, pushed=(), model=stand_in_model(Path(folder)), instance_image=image.build)
+        model = stand_in_model(Path(folder))
+        region = LocalRegion(arguments.name, engine="stand-in", pushed=(), model=model, instance_image=image.build)
         try:
             instance_id = region.up()
         except RegionError as error:
