@@ -7,10 +7,12 @@ import fcntl
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ansible_collections.slm.serving.plugins.module_utils.compose import up
-from ansible_collections.slm.serving.plugins.module_utils.containers import StackError, containers, journal, run
+from ansible_collections.slm.serving.plugins.module_utils.containers import containers
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, journal, run
 from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
 
 RUN = Path("/run/slm-ft-serving")
@@ -19,16 +21,20 @@ LOCK = RUN / "activation.lock"
 ACTIVATING = RUN / "activating"
 # In memory, so that a full disk keeps no release from coming back; copied to the release's logs.
 COMPOSE_LOG = RUN / "compose.log"
-# What systemd gives the unit beyond the stack's own time (TimeoutStartSec), and some more.
+# Seconds added to the stack's timeout: systemd's 60 (TimeoutStartSec) and 30 of slack.
 UNIT_MARGIN = 90
 
 
 @contextlib.contextmanager
-def activation_lock(take_over: bool, patience: float):
+def activation_lock(take_over: bool, patience: float) -> Iterator[None]:
     """Hold the lock of whoever brings containers up, so that a repeated or a left-over run cannot interfere.
 
-    With take_over the holder is ended first: it belongs to a deployment that has lost its session. Raises StackError
-    when the lock cannot be had within `patience` seconds.
+    Args:
+        take_over: end the holder first; it belongs to a deployment that has lost its session.
+        patience: seconds to wait for the lock.
+
+    Raises:
+        StackError: the lock is still held then.
     """
     LOCK.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     with LOCK.open("a+", encoding="utf-8") as stream:
@@ -56,7 +62,14 @@ class Stack:
     """The containers and the unit of the releases below one root."""
 
     def __init__(self, releases: Releases, project: str, unit: str, timeout: float) -> None:
-        """Take the releases, the compose project, the unit, and the seconds until containers must be healthy."""
+        """Name the stack.
+
+        Args:
+            releases: its releases.
+            project: of docker compose.
+            unit: of systemd.
+            timeout: seconds until containers must be healthy.
+        """
         self.releases, self.project, self.unit, self.timeout = releases, project, unit, timeout
 
     def compose(self, *arguments: str) -> list[str]:
@@ -67,14 +80,21 @@ class Stack:
     def is_serving(self) -> bool:
         """Say whether the unit is active and all the current release's containers run."""
         active = run(["systemctl", "is-active", "--quiet", self.unit]).returncode == 0
-        found = containers(self.project)
+        present = containers(self.project)
         services = run(self.compose("config", "--services")).stdout.split()
-        return active and bool(services) and all(found.get(name, {}).get("status") == "running" for name in services)
+        return (
+            active
+            and bool(services)
+            and all(name in present and present[name]["status"] == "running" for name in services)
+        )
 
     def bring_up(self, stamp: str) -> None:
-        """Point `current` to the release, run compose for it and have the unit know; raises StackError.
+        """Point `current` to the release, run compose for it and start the unit.
 
         Only services whose configuration changed are made anew.
+
+        Raises:
+            StackError: the containers do not become healthy, or the unit does not start.
         """
         self._wait_for_systemd()
         self.releases.point("current", stamp)

@@ -24,16 +24,30 @@ CLOCK_HELP = (
 
 
 class AwsError(Exception):
-    """What AWS did not do, in words for the operator; `said` is AWS's own last word, `denied` that a right lacks."""
+    """Why a call to AWS failed, in words for the operator.
 
-    def __init__(self, message: str, said: str = "", *, denied: bool = False) -> None:
-        """Take the message."""
+    Attributes:
+        reason: the last line of AWS's own error; empty when it did not answer.
+        denied: whether a permission is missing.
+    """
+
+    def __init__(self, message: str, reason: str = "", *, denied: bool = False) -> None:
+        """Store message, AWS's reason, and whether a permission is missing."""
         super().__init__(message)
-        self.said, self.denied = said, denied
+        self.reason, self.denied = reason, denied
 
 
 def aws(*arguments: str, region: str, timeout: float = 120) -> str:
-    """Return what the aws command prints; raises AwsError, also when it takes longer than `timeout` seconds."""
+    """Return what the aws command prints.
+
+    Args:
+        arguments: of the command.
+        region: the call's region.
+        timeout: seconds for the whole command.
+
+    Raises:
+        AwsError: it failed, is not installed, or did not end in time.
+    """
     command = ["aws", *arguments, "--region", region]
     command += ["--cli-connect-timeout", str(CONNECT_SECONDS), "--cli-read-timeout", str(READ_SECONDS)]
     with tempfile.NamedTemporaryFile("w", suffix=".aws-config") as settings:
@@ -53,23 +67,23 @@ def aws(*arguments: str, region: str, timeout: float = 120) -> str:
     raise refusal(result.stderr.strip() or f"exit code {result.returncode}")
 
 
-def refusal(said: str) -> AwsError:
-    """Return the error for what the aws command said on its standard error."""
-    last = said.splitlines()[-1]
-    if any(words in said for words in CLOCK):
+def refusal(output: str) -> AwsError:
+    """Return the error for what the aws command wrote to its standard error."""
+    last = output.splitlines()[-1]
+    if any(words in output for words in CLOCK):
         return AwsError(CLOCK_HELP, last)
-    if any(words in said for words in DENIED):
-        return AwsError(f"{role_in(said)} lacks a right: {last}", last, denied=True)
-    if "Unable to locate credentials" in said:
+    if any(words in output for words in DENIED):
+        return AwsError(f"{role_in(output)} is not allowed to do this: {last}", last, denied=True)
+    if "Unable to locate credentials" in output:
         return AwsError("the instance has no instance profile, or its metadata service does not answer", last)
-    if any(words in said for words in SILENT):
+    if any(words in output for words in SILENT):
         return AwsError(
             f"the instance does not reach AWS: {last}. Check its route, its security group, its endpoints", last
         )
     return AwsError(last, last)
 
 
-def role_in(said: str) -> str:
+def role_in(output: str) -> str:
     """Return the instance's role as a refusal names it."""
-    role = re.search(r"assumed-role/([\w+=,.@-]+)", said)
+    role = re.search(r"assumed-role/([\w+=,.@-]+)", output)
     return f"the instance's role {role[1]}" if role else "the instance's role"

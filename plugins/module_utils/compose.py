@@ -6,15 +6,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from ansible_collections.slm.serving.plugins.module_utils.containers import (
-    StackError,
-    containers,
-    describe,
-    last_line,
-    logs,
-    redact,
-    run,
-)
+from ansible_collections.slm.serving.plugins.module_utils.containers import Container, containers, describe, logs
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 
 # A container that Docker had to start again this often is not going to get well.
 CRASH_LOOP = 2
@@ -33,20 +27,20 @@ def failure(project: str, headline: str) -> str:
     return "\n".join(parts)
 
 
-def crashing(project: str, before: dict[str, dict], least: int) -> str | None:
+def crashing(project: str, before: dict[str, Container], least: int) -> str | None:
     """Return a service that Docker had to start again at least so often since `before`, or None."""
     for service, container in containers(project).items():
-        known = before.get(service, {})
-        restarts = container["restarts"] - (known["restarts"] if known.get("id") == container["id"] else 0)
+        earlier = before.get(service)
+        restarts = container["restarts"] - (earlier["restarts"] if earlier and earlier["id"] == container["id"] else 0)
         if restarts >= least:
             return service
     return None
 
 
-def crashed(project: str, before: dict[str, dict]) -> str | None:
+def crashed(project: str, before: dict[str, Container]) -> str | None:
     """Return a service whose container is new since `before` and ended with a failure, or None."""
     for service, container in containers(project).items():
-        new = before.get(service, {}).get("id") != container["id"]
+        new = service not in before or before[service]["id"] != container["id"]
         if new and container["status"] in {"exited", "restarting"} and container["exit_code"] != 0:
             return service
     return None
@@ -55,8 +49,14 @@ def crashed(project: str, before: dict[str, dict]) -> str | None:
 def up(command: list[str], project: str, timeout: float, log: Path) -> None:
     """Run the unit's own `docker compose up --wait` command, watching the containers.
 
-    Takes the command, the compose project, a time limit in seconds and the file that keeps compose's output.
-    Raises StackError, with the failing container's last lines, when they do not become healthy.
+    Args:
+        command: the command.
+        project: of docker compose.
+        timeout: seconds.
+        log: the file that keeps compose's output.
+
+    Raises:
+        StackError: the containers do not become healthy; with the failing one's last lines.
     """
     before = containers(project)
     deadline = time.monotonic() + timeout
@@ -79,12 +79,16 @@ def up(command: list[str], project: str, timeout: float, log: Path) -> None:
         service = crashing(project, before, least=1) or crashed(project, before)
         if service:  # Compose itself only says that it exited.
             raise StackError(failure(project, f"the {service} container crashes at start"))
-        said = redact(last_line(log.read_text(encoding="utf-8", errors="replace")))
-        raise StackError(failure(project, f"docker compose failed: {said}"))
+        reason = redact(last_line(log.read_text(encoding="utf-8", errors="replace")))
+        raise StackError(failure(project, f"docker compose failed: {reason}"))
 
 
 def stop(project: str, timeout: float = 300) -> None:
-    """Stop the project's containers, the gateway first, each with its own grace period; raises StackError."""
+    """Stop the project's containers, the gateway first, each with its own grace period.
+
+    Raises:
+        StackError: compose refuses, or `timeout` seconds pass.
+    """
     for services in (["gateway"], []):
         result = run(["docker", "compose", "--project-name", project, "stop", *services], timeout=timeout)
         if result.returncode != 0:

@@ -1,4 +1,4 @@
-"""What NVIDIA's driver, its container toolkit and Docker say of themselves, and the runtime in Docker's daemon.json."""
+"""NVIDIA's driver, its container toolkit and its Docker runtime: what is installed, and the runtime's settings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any, TypedDict
 
-from ansible_collections.slm.serving.plugins.module_utils.containers import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 RUNTIME = "nvidia"
 # What `nvidia-ctk runtime configure` writes.
@@ -21,9 +22,17 @@ GPU_CLASSES = ("0x0300", "0x0302")
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 
 
-def parse_gpus(text: str) -> list[dict]:
-    """Return the GPUs of nvidia-smi's answer to QUERY: `name`, `driver` and `memory` in MiB."""
-    gpus = []
+class Gpu(TypedDict):
+    """A GPU as the driver reports it; memory in MiB."""
+
+    name: str
+    driver: str
+    memory: int
+
+
+def parse_gpus(text: str) -> list[Gpu]:
+    """Return the GPUs of nvidia-smi's answer to QUERY."""
+    gpus: list[Gpu] = []
     for line in text.splitlines():
         fields = [field.strip() for field in line.split(",")]
         if len(fields) == 3 and fields[0]:
@@ -35,8 +44,8 @@ def parse_gpus(text: str) -> list[dict]:
 
 def version_in(text: str) -> str:
     """Return the first version number in a text; empty when there is none."""
-    found = re.search(r"\d+(?:\.\d+)+", text)
-    return found.group() if found else ""
+    version = re.search(r"\d+(?:\.\d+)+", text)
+    return version.group() if version else ""
 
 
 def is_older(version: str, least: str) -> bool:
@@ -48,10 +57,18 @@ def is_older(version: str, least: str) -> bool:
     return bool(version) and numbers(version) < numbers(least)
 
 
-def read_settings(text: str, path: str) -> dict:
-    """Return daemon.json's settings; none for an empty file. Raises StackError where Docker could not read it."""
+def read_settings(text: str, path: str) -> dict[str, Any]:
+    """Return daemon.json's settings; none for an empty file.
+
+    Args:
+        text: the file's content.
+        path: the file's path, for the message.
+
+    Raises:
+        StackError: Docker could not read it.
+    """
     problem = ""
-    settings = {}
+    settings: dict[str, Any] = {}
     try:
         settings = json.loads(text) if text.strip() else {}
     except json.JSONDecodeError as error:
@@ -62,16 +79,16 @@ def read_settings(text: str, path: str) -> dict:
         elif not isinstance(settings.get("runtimes", {}), dict):
             problem = "its `runtimes` is not an object"
     if problem:
-        raise StackError(f"{path} is broken: {problem}. Docker would not start with it. Mend it; it was not touched")
+        raise StackError(f"{path} is broken: {problem}. Docker would not start with it. Correct it; it was not changed")
     return settings
 
 
-def with_runtime(settings: dict) -> dict:
+def with_runtime(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings with NVIDIA's runtime; every other key, and an entry of that name, stays as it was."""
     return {**settings, "runtimes": {RUNTIME: dict(RUNTIME_ENTRY), **settings.get("runtimes", {})}}
 
 
-def gpus_of_host() -> tuple[list[dict], str]:
+def gpus_of_host() -> tuple[list[Gpu], str]:
     """Return the GPUs that the driver sees, and why there are none; the reason is empty when no driver is installed."""
     if shutil.which("nvidia-smi") is None:
         return [], ""
@@ -131,11 +148,15 @@ def boot() -> str:
     return f"{kernel}-{fields[19]}"
 
 
-def gpus_of_container(image: str, timeout: float) -> list[dict]:
-    """Return the GPUs that a container of the image sees, asked for as Compose asks for them.
+def gpus_of_container(image: str, timeout: float) -> list[Gpu]:
+    """Return the GPUs that a container sees, requested as Compose requests them.
 
-    Any image with a C library does: the toolkit brings nvidia-smi and the driver's libraries into the container.
-    Raises StackError with Docker's or nvidia-smi's own words when there is none.
+    Args:
+        image: any image with a C library: the toolkit brings nvidia-smi and the driver's libraries into the container.
+        timeout: seconds for the container.
+
+    Raises:
+        StackError: it sees none; the message has Docker's or nvidia-smi's own words.
     """
     command = [
         *("docker", "run", "--rm", "--pull", "never", "--network", "none", "--gpus", "all"),

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TypedDict
 
 # The file's place, and where it lies as the distribution ships it (os-release(5)).
 PATHS = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
 DNF_LIKE = {"amzn", "fedora", "rhel", "centos"}
 APT_LIKE = {"debian", "ubuntu"}
+
+
+class OsRelease(TypedDict):
+    """A distribution; fields that os-release does not name are empty."""
+
+    name: str  # ID and version, such as ubuntu-22.04
+    id: str
+    version: str
+    codename: str
+    family: list[str]  # ID, and the distributions that it is like
+    installer: str  # apt or dnf; empty where neither is known to be the distribution's
 
 
 def parse(text: str) -> dict[str, str]:
@@ -22,11 +34,8 @@ def parse(text: str) -> dict[str, str]:
     return values
 
 
-def describe(values: dict[str, str]) -> dict:
-    """Return `name` (`ubuntu-22.04`), `id`, `version`, `codename`, `family` (ID and what it is like) and `installer`.
-
-    The installer is `apt`, `dnf`, or empty where neither is known to be the distribution's.
-    """
+def describe(values: dict[str, str]) -> OsRelease:
+    """Return the distribution of an os-release file's assignments."""
     family = [values.get("ID", ""), *values.get("ID_LIKE", "").split()]
     names = set(family)
     return {
@@ -39,8 +48,8 @@ def describe(values: dict[str, str]) -> dict:
     }
 
 
-def read() -> dict:
-    """Return what `describe` says of this machine; every field empty where there is no os-release file."""
+def read() -> OsRelease:
+    """Return this machine's distribution; every field is empty where there is no os-release file."""
     for path in PATHS:
         if path.is_file():
             return describe(parse(path.read_text(encoding="utf-8")))

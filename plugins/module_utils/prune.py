@@ -11,9 +11,11 @@ import json
 import re
 import shutil
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from ansible_collections.slm.serving.plugins.module_utils.containers import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
 
 # As model_store names a model's directory, and one that is on its way to be it.
@@ -28,13 +30,13 @@ class Pruning:
     """One pruning: what it removed, and what it could not."""
 
     def __init__(self, releases: Releases) -> None:
-        """Take the releases."""
+        """Begin with nothing removed."""
         self.releases = releases
         self.removed: dict[str, list[str]] = {"releases": [], "images": [], "models": []}
         self.problems: list[str] = []
 
     def run(self, keep_good: int, keep_failed: int) -> None:
-        """Prune; what cannot be removed is a problem to be told, never an error."""
+        """Prune; what cannot be removed is reported in `problems`, never an error."""
         before = self._named(self.releases.stamps())
         with self._tolerant("the releases"):
             for stamp in self.releases.superseded(keep_good, keep_failed):
@@ -51,7 +53,7 @@ class Pruning:
             for root in {Path(path).parent for path in before["models"] | kept["models"]}:
                 self._models(root, kept["models"])
 
-    def _named(self, stamps: list[str | None]) -> dict[str, set[str]]:
+    def _named(self, stamps: Sequence[str | None]) -> dict[str, set[str]]:
         """Return the references of images and the paths of models that the records of these releases name."""
         records = [self.releases.record(stamp) for stamp in stamps if stamp]
         named: dict[str, set[str]] = {"images": set(), "models": set()}
@@ -63,7 +65,7 @@ class Pruning:
         return named
 
     @contextlib.contextmanager
-    def _tolerant(self, what: str):
+    def _tolerant(self, what: str) -> Iterator[None]:
         try:
             yield
         except (OSError, StackError) as error:
@@ -110,7 +112,7 @@ def repository(reference: str) -> str:
     return f"{head}{slash}{tail.partition(':')[0]}"
 
 
-def image_names(image: dict) -> list[str]:
+def image_names(image: dict[str, Any]) -> list[str]:
     """Return the references that a line of `docker image ls` stands for; by digest first."""
     names = []
     if image["Digest"] != "<none>":

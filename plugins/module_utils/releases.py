@@ -14,6 +14,7 @@ import re
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 RECORD = "release.yml"
 CURRENT, VERIFIED = "current", "verified"
@@ -35,7 +36,7 @@ class Releases:
     """The releases below a root directory."""
 
     def __init__(self, root: str) -> None:
-        """Take the root, for example /opt/slm-ft-serving."""
+        """Name the root directory, for example /opt/slm-ft-serving."""
         self.root = Path(root)
         self.directory = self.root / "releases"
 
@@ -45,7 +46,7 @@ class Releases:
 
     @property
     def compose_file(self) -> Path:
-        """The compose file of the current release, by the path that the systemd unit uses too."""
+        """Return the compose file of the current release, by the path that the systemd unit uses too."""
         return self.root / CURRENT / "compose.yml"
 
     def current(self) -> str | None:
@@ -84,7 +85,7 @@ class Releases:
         names = [path.name for path in self.directory.iterdir() if path.is_dir()]
         return sorted((name for name in names if STAMP.fullmatch(name)), reverse=True)
 
-    def record(self, stamp: str) -> dict:
+    def record(self, stamp: str) -> dict[str, Any]:
         """Return what a release's release.yml says; empty when it is missing or broken."""
         try:
             record = json.loads((self.path(stamp) / RECORD).read_text(encoding="utf-8"))
@@ -92,7 +93,7 @@ class Releases:
             return {}
         return record if isinstance(record, dict) else {}
 
-    def update(self, stamp: str, **fields: object) -> dict:
+    def update(self, stamp: str, **fields: object) -> dict[str, Any]:
         """Change fields of a release's record, written whole; return the record."""
         record = {**self.record(stamp), **fields}
         path = self.path(stamp) / RECORD
@@ -119,11 +120,11 @@ class Releases:
         record = self.record(stamp)
         if not record:
             return f"{RECORD} is missing or cannot be read"
-        wanted = record.get("files")
-        if not isinstance(wanted, dict) or not wanted:
+        recorded = record.get("files")
+        if not isinstance(recorded, dict) or not recorded:
             return f"{RECORD} has no checksums"
         present = checksums(self.files(stamp))
-        for name, checksum in wanted.items():
+        for name, checksum in recorded.items():
             if name not in present:
                 return f"{name} is missing"
             if present[name] != checksum:
@@ -136,16 +137,17 @@ class Releases:
 
     def good(self) -> list[str]:
         """Return the good releases, the one that was activated last first."""
-        found = [stamp for stamp in self.stamps() if self.is_good(stamp)]
-        return sorted(found, key=lambda stamp: (str(self.record(stamp).get("activated", "")), stamp), reverse=True)
+        good = [stamp for stamp in self.stamps() if self.is_good(stamp)]
+        return sorted(good, key=lambda stamp: (str(self.record(stamp).get("activated", "")), stamp), reverse=True)
 
-    def fallback(self, besides: str | None) -> str | None:
-        """Return the good release to go back to from `besides`: what served last, what served before it, or the next.
+    def rollback_target(self, from_stamp: str | None) -> str | None:
+        """Return the good release to go back to from another one, or None.
 
-        None when there is none.
+        It is the one verified last, else the predecessor of `from_stamp`, else the good one activated last.
         """
-        candidates = [self.verified(), self.record(besides).get("previous") if besides else None, *self.good()]
-        return next((stamp for stamp in candidates if stamp != besides and self.is_good(stamp)), None)
+        predecessor = self.record(from_stamp).get("previous") if from_stamp else None
+        candidates = [self.verified(), predecessor, *self.good()]
+        return next((stamp for stamp in candidates if stamp != from_stamp and self.is_good(stamp)), None)
 
     def superseded(self, keep_good: int, keep_failed: int) -> list[str]:
         """Return the releases that need not be kept any more.
@@ -155,7 +157,7 @@ class Releases:
         """
         current = self.current()
         good = self.good()
-        kept = {current, self.verified(), self.fallback(besides=current), *good[: max(keep_good, 1)]}
+        kept = {current, self.verified(), self.rollback_target(current), *good[: max(keep_good, 1)]}
         others = [stamp for stamp in self.stamps() if stamp not in {*good, current}]
         kept.update(others[:keep_failed])
         return [stamp for stamp in self.stamps() if stamp not in kept]

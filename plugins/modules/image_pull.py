@@ -1,25 +1,19 @@
 #!/usr/bin/python
-"""Pull images by digest from ECR on the instance, with a token that is never an argument and never stays on a disk.
+"""Pull images by digest from ECR on the instance, with a token that is never an argument and never on a disk.
 
-An own module, because the ready ones write Docker's credentials to the disk and need libraries on the instance.
+An own module: token, log-in, disk check and pulls with retries are one session, and need neither Docker's Python
+library nor boto3 on the instance. (`docker_login` could keep the credentials in a folder of its own, `config_path`; the
+token would still have to pass through a task, whose arguments travel through S3.)
 """
 
 from __future__ import annotations
-
-import shutil
-import tempfile
-import time
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in
-from ansible_collections.slm.serving.plugins.module_utils.containers import StackError, last_line, run
 
 DOCUMENTATION = r"""
 module: image_pull
 short_description: Pull images by digest from ECR
 description:
-  - Images that are there already are not asked for, so an unchanged deployment needs no registry.
+  - Images that are on the instance already are not pulled again, so an unchanged deployment needs no registry.
+author: The slm-ft-serving developers
 options:
   images:
     description: Images by name, each with C(reference) (registry/repository@digest) and C(tag).
@@ -30,7 +24,7 @@ options:
     type: str
     required: true
   pull:
-    description: Whether to pull what is missing; without it the module only looks.
+    description: Whether to pull what is missing; else the module only reports it.
     type: bool
     default: true
   reserve:
@@ -43,18 +37,41 @@ options:
     default: 1800
 """
 
+EXAMPLES = r"""
+- name: Pull the gateway's image
+  slm.serving.image_pull:
+    region: us-east-1
+    images:
+      gateway:
+        reference: registry.example/gateway@sha256:0000000000000000000000000000000000000000000000000000000000000000
+        tag: "1.0"
+"""
+
 RETURN = r"""
 missing:
-  description: Names of the images that are not on the instance yet.
+  description: Names of the images that are not on the instance.
   type: list
+  elements: str
+  returned: success
 pulled:
   description: Names of the images that were pulled.
   type: list
+  elements: str
+  returned: success
 """
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 ATTEMPTS = 3
 SILENCE = ("connection refused", "no such host", "i/o timeout", "no route", "deadline exceeded", "eof")
-# What no second try can heal.
+# What no second attempt can cure.
 FINAL = ("not found", "manifest unknown", "denied", "unauthorized", "no basic auth", "no space left")
 
 
@@ -64,11 +81,11 @@ def is_present(reference: str) -> bool:
 
 
 def log_in(registry: str, region: str, folder: Path) -> None:
-    """Log in with a short-lived token, by standard input, into a folder on tmpfs; raises StackError."""
+    """Log in with a short-lived token, by standard input, into a folder on tmpfs. Raises StackError."""
     try:
         token = aws("ecr", "get-login-password", region=region)
     except AwsError as error:
-        denied = f"{role_in(error.said)} may not log in to ECR: allow it ecr:GetAuthorizationToken on *"
+        denied = f"{role_in(error.reason)} may not log in to ECR: allow it ecr:GetAuthorizationToken on *"
         raise StackError(denied if error.denied else f"ECR gives no token: {error}") from error
     command = ["docker", "--config", str(folder), "login", "--username", "AWS", "--password-stdin", registry]
     result = run(command, input=token.strip())
@@ -76,21 +93,22 @@ def log_in(registry: str, region: str, folder: Path) -> None:
         raise StackError(explain(registry, result.stderr, f"log in to {registry}"))
 
 
-def explain(registry: str, stderr: str, doing: str) -> str:
-    """Return a failure of the registry in words for the operator."""
-    said = last_line(stderr).removeprefix("Error response from daemon: ")
-    low = said.lower()
+def explain(registry: str, stderr: str, attempt: str) -> str:
+    """Return a failure of the registry in words for the operator; `attempt` says what was attempted."""
+    reason = last_line(stderr).removeprefix("Error response from daemon: ")
+    low = reason.lower()
     if any(words in low for words in SILENCE):
         return (
-            f"could not {doing}: the registry {registry} does not answer ({said}). Check the network and the registry"
+            f"could not {attempt}: the registry {registry} does not answer ({reason}). Check the network and the"
+            " registry"
         )
     if "no space left" in low:
-        return f"could not {doing}: the instance's disk is full. Remove old images or enlarge the volume"
-    return f"could not {doing}: {said}"
+        return f"could not {attempt}: the instance's disk is full. Remove old images or enlarge the volume"
+    return f"could not {attempt}: {reason}"
 
 
 def pull(reference: str, tag: str, folder: Path, timeout: float) -> None:
-    """Pull one image, trying again what may pass; raises StackError."""
+    """Pull one image; retry what may pass. Raises StackError."""
     registry = reference.partition("/")[0]
     for attempt in range(1, ATTEMPTS + 1):
         result = run(["docker", "--config", str(folder), "pull", "--quiet", reference], timeout=timeout)
@@ -103,7 +121,7 @@ def pull(reference: str, tag: str, folder: Path, timeout: float) -> None:
 
 
 def check_disk(reserve: int) -> None:
-    """Raise StackError when Docker's disk has less than the reserve free."""
+    """Raise StackError when Docker's disk has fewer than `reserve` bytes free."""
     root = run(["docker", "info", "--format", "{{.DockerRootDir}}"]).stdout.strip() or "/var/lib/docker"
     free = shutil.disk_usage(root).free
     if free < reserve:
@@ -114,7 +132,7 @@ def check_disk(reserve: int) -> None:
 
 
 def main() -> None:
-    """Look, and pull what is missing."""
+    """Pull what is missing."""
     module = AnsibleModule(
         argument_spec={
             "images": {"type": "dict", "required": True},

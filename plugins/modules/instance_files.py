@@ -1,34 +1,48 @@
 #!/usr/bin/python
-"""Write several files on the instance in one session.
+"""Write files, make directories and enable systemd units on the instance in one session.
 
-An own module, because a copy or template task costs a session and three transfers through S3 for every file.
+An own module: templates in a loop share one session, but directories and the units that belong to them would be two
+tasks more, each with a session of its own.
 """
 
 from __future__ import annotations
 
-import grp
-import os
-import pwd
-import stat
-import tempfile
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-
 DOCUMENTATION = r"""
 module: instance_files
-short_description: Write several small text files at once
+short_description: Write small text files, make directories and enable systemd units
 description:
-  - Each file is written whole beside its place and renamed, so that a reader sees the old one or the new one.
+  - Each file is written whole beside its path and renamed, so that a reader sees the old one or the new one.
   - Never for secrets. A module's arguments travel through S3 in plain text.
+author: The slm-ft-serving developers
 options:
   files:
-    description: The files, each with C(path), C(content) and optionally C(mode), C(owner) and C(group).
+    description: The files.
     type: list
     elements: dict
     required: true
+    suboptions:
+      path:
+        description: Path of the file; its directory is made when it is missing.
+        type: path
+        required: true
+      content:
+        description: All of its text.
+        type: str
+        required: true
+      mode:
+        description: Its permissions, octal.
+        type: str
+        default: "0644"
+      owner:
+        description: Name of its owner.
+        type: str
+        default: root
+      group:
+        description: Name of its group.
+        type: str
+        default: root
   directories:
-    description: Directories that have to be there, mode 0755.
+    description: Directories that have to exist, mode 0755.
     type: list
     elements: path
     default: []
@@ -39,11 +53,31 @@ options:
     default: []
 """
 
+EXAMPLES = r"""
+- name: Install a unit and enable it
+  slm.serving.instance_files:
+    files:
+      - path: /etc/systemd/system/some.service
+        content: "{{ lookup('ansible.builtin.template', 'some.service.j2') }}"
+    units: [some.service]
+"""
+
 RETURN = r"""
 changed_paths:
-  description: The files that were, or would be, written.
+  description: The files and directories that were, or would be, written.
   type: list
+  elements: str
+  returned: success
 """
+
+import grp
+import pwd
+import stat
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils.files import write_file
 
 
 def state_of(path: Path) -> tuple[str | None, tuple[int, int, int] | None]:
@@ -58,81 +92,66 @@ def state_of(path: Path) -> tuple[str | None, tuple[int, int, int] | None]:
     return path.read_text(encoding="utf-8", errors="replace"), attributes
 
 
-def write(path: Path, content: str, wanted: tuple[int, int, int]) -> None:
-    """Write the file whole and rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        mode, uid, gid = wanted
-        os.chown(temporary, uid, gid)
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def update_files(module: AnsibleModule) -> list[dict[str, str]]:
+    """Write the files that differ; return their diffs."""
+    diffs = []
+    for file in module.params["files"]:
+        path, mode = Path(file["path"]), int(file["mode"], 8)
+        expected = (mode, pwd.getpwnam(file["owner"]).pw_uid, grp.getgrnam(file["group"]).gr_gid)
+        content, attributes = state_of(path)
+        if content == file["content"] and attributes == expected:
+            continue
+        headers = {"before_header": str(path), "after_header": str(path)}
+        diffs.append({**headers, "before": content or "", "after": file["content"]})
+        if not module.check_mode:
+            write_file(module, path, file["content"], *expected)
+    return diffs
+
+
+def make_directories(module: AnsibleModule) -> list[str]:
+    """Make the directories that are missing; return their paths."""
+    missing = [name for name in module.params["directories"] if not Path(name).is_dir()]
+    for name in missing if not module.check_mode else []:
+        Path(name).mkdir(parents=True, mode=0o755)
+    return missing
+
+
+def enable_units(module: AnsibleModule, changed_names: set[str]) -> bool:
+    """Enable the units that are not, and those whose file changed; say whether there were any."""
+    changed = False
+    for unit in module.params["units"]:
+        enabled, _, _ = module.run_command(["systemctl", "is-enabled", "--quiet", unit])
+        # A changed unit may be wanted by other units than before.
+        if enabled != 0 or unit in changed_names:
+            changed = True
+            if not module.check_mode:
+                module.run_command(["systemctl", "reenable", unit], check_rc=True)
+    return changed
 
 
 def main() -> None:
     """Compare, and write what differs."""
+    file_options: dict[str, Any] = {
+        "path": {"type": "path", "required": True},
+        "content": {"type": "str", "required": True},
+        "mode": {"type": "str", "default": "0644"},
+        "owner": {"type": "str", "default": "root"},
+        "group": {"type": "str", "default": "root"},
+    }
     module = AnsibleModule(
         argument_spec={
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "content": {"type": "str", "required": True},
-                    "mode": {"type": "str", "default": "0644"},
-                    "owner": {"type": "str", "default": "root"},
-                    "group": {"type": "str", "default": "root"},
-                },
-            },
+            "files": {"type": "list", "elements": "dict", "required": True, "options": file_options},
             "directories": {"type": "list", "elements": "path", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
-    changed_paths, diffs = [], []
-    for file in module.params["files"]:
-        path = Path(file["path"])
-        wanted = (int(file["mode"], 8), pwd.getpwnam(file["owner"]).pw_uid, grp.getgrnam(file["group"]).gr_gid)
-        content, attributes = state_of(path)
-        if content == file["content"] and attributes == wanted:
-            continue
-        changed_paths.append(str(path))
-        diffs.append(
-            {
-                "before_header": str(path),
-                "after_header": str(path),
-                "before": content or "",
-                "after": file["content"],
-            }
-        )
-        if not module.check_mode:
-            write(path, file["content"], wanted)
-
-    for directory in [Path(name) for name in module.params["directories"]]:
-        if not directory.is_dir():
-            changed_paths.append(str(directory))
-            if not module.check_mode:
-                directory.mkdir(parents=True, mode=0o755)
-
-    changed = bool(changed_paths)
-    if changed and not module.check_mode:
+    diffs = update_files(module)
+    changed_paths = [diff["after_header"] for diff in diffs] + make_directories(module)
+    if changed_paths and not module.check_mode:
         module.run_command(["systemctl", "daemon-reload"], check_rc=True)
-    for unit in module.params["units"]:
-        enabled, _, _ = module.run_command(["systemctl", "is-enabled", "--quiet", unit])
-        # A unit that changed may be wanted by others than before.
-        if enabled != 0 or unit in {Path(path).name for path in changed_paths}:
-            changed = True
-            if not module.check_mode:
-                module.run_command(["systemctl", "reenable", unit], check_rc=True)
-    module.exit_json(changed=changed, changed_paths=changed_paths, diff=diffs)
+    enabled = enable_units(module, {Path(path).name for path in changed_paths})
+    module.exit_json(changed=bool(changed_paths) or enabled, changed_paths=changed_paths, diff=diffs)
 
 
 if __name__ == "__main__":

@@ -6,43 +6,70 @@ An own module: the ready ones take a session for each repository and each key, a
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-from urllib.error import URLError
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
-from ansible_collections.slm.serving.plugins.module_utils.openpgp import fingerprints, is_armoured
-
 DOCUMENTATION = r"""
 module: package_repositories
 short_description: Set up signed package repositories, or remove them
 description:
-  - A key is taken only when its file holds this one key and no other; all else of a repository is then vouched for by
-    its signature.
+  - A key is accepted only when GnuPG reads this one key and no other in its file; all else of a repository is then
+    vouched for by its signature.
   - Nothing is installed, and no other repository is touched. One for dnf is not enabled; a task that installs from it
     says so with C(enablerepo).
+author: The slm-ft-serving developers
+requirements:
+  - gpg 2.1.23 or later on the instance, for C(state=present)
 options:
   installer:
-    description: The distribution's.
+    description: The distribution's package manager.
     type: str
     choices: [apt, dnf]
     required: true
   repositories:
-    description:
-      - The repositories, each with C(name), C(uri), C(key) (address of the key's file) and C(fingerprint) (40
-        hexadecimal digits).
-      - For apt also C(suite) (C(/) for a flat repository), C(components), and C(pins), versions by package name, as in
-        apt_preferences(5).
-      - For dnf also C(signed), C(metadata) or C(packages), what the signature is on, and C(packages), the only ones
-        that may come from it.
-      - With C(absent) the names alone count.
+    description: The repositories. With C(state=absent) the names alone count.
     type: list
     elements: dict
     required: true
+    suboptions:
+      name:
+        description: Name of its files, and for dnf of the repository.
+        type: str
+        required: true
+      uri:
+        description: Address of the packages.
+        type: str
+        required: true
+      key:
+        description: Address of the signing key's file.
+        type: str
+        required: true
+      fingerprint:
+        description: The signing key's fingerprint, 40 hexadecimal digits.
+        type: str
+        required: true
+      suite:
+        description: For apt, the suite; C(/) for a flat repository.
+        type: str
+        default: /
+      components:
+        description: For apt, the suite's components.
+        type: list
+        elements: str
+        default: []
+      pins:
+        description: For apt, versions by package name, as in apt_preferences(5).
+        type: dict
+        default: {}
+      signed:
+        description: For dnf, what the signature is on.
+        type: str
+        choices: [metadata, packages]
+        default: packages
+      packages:
+        description: For dnf, the only packages that may come from it; empty for all.
+        type: list
+        elements: str
+        default: []
   state:
-    description: Whether they shall be there. An apt source whose signature is refused makes every later update fail.
+    description: Whether they exist. An apt source whose signature is refused makes every later update fail.
     type: str
     choices: [present, absent]
     default: present
@@ -52,41 +79,97 @@ options:
     default: 30
 """
 
+EXAMPLES = r"""
+- name: Set up a signed repository
+  slm.serving.package_repositories:
+    installer: apt
+    repositories:
+      - name: vendor
+        uri: https://packages.example/deb/
+        key: https://packages.example/key
+        fingerprint: 8FE71C9544DC22A02015B9BD806B771ABFA7C432
+        pins: {"*driver*": 595.91.07-*}
+"""
+
 RETURN = r"""
 changed_paths:
   description: The files that were, or would be, written or removed.
   type: list
+  elements: str
+  returned: success
 """
+
+from pathlib import Path
+from typing import TypedDict
+from urllib.error import URLError
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+from ansible_collections.slm.serving.plugins.module_utils.files import write_file
+from ansible_collections.slm.serving.plugins.module_utils.process import last_line
 
 APT_SOURCES = Path("/etc/apt/sources.list.d")
 APT_PREFERENCES = Path("/etc/apt/preferences.d")
 APT_KEYS = Path("/etc/apt/keyrings")
 DNF_REPOSITORIES = Path("/etc/yum.repos.d")
 DNF_KEYS = Path("/etc/pki/rpm-gpg")
+ARMOUR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 # Above 1000 a version is taken even where that is a downgrade, and no later one replaces it.
 PIN_PRIORITY = 1001
+
+
+class Repository(TypedDict):
+    """A repository, as the module's options describe it."""
+
+    name: str
+    uri: str
+    key: str
+    fingerprint: str
+    suite: str
+    components: list[str]
+    pins: dict[str, str]
+    signed: str
+    packages: list[str]
 
 
 class RepositoryError(Exception):
     """Why a repository was not set up, in words for the operator."""
 
 
-def checked_key(data: bytes, fingerprint: str, source: str) -> bytes:
-    """Return the key's file. Raises RepositoryError unless it holds the key of that fingerprint and no other."""
-    wanted = fingerprint.replace(" ", "").upper()
+def fingerprints(module: AnsibleModule, data: bytes) -> list[str]:
+    """Return the fingerprints of all primary keys in a key file, armoured or not, as GnuPG reads them.
+
+    Raises:
+        RepositoryError: it is no key file, or gpg is not installed.
+    """
+    gpg = module.get_bin_path("gpg")
+    if gpg is None:
+        raise RepositoryError("gpg, which checks a key's fingerprint, is not installed on the instance: install gnupg")
+    # A home of its own: nothing that root has set up or trusts is read, and nothing is left behind.
+    command = [gpg, "--batch", "--no-options", "--homedir", module.tmpdir, "--with-colons", "--show-keys"]
+    code, listing, errors = module.run_command(command, data=data, binary_data=True)
+    if code != 0:
+        raise RepositoryError(f"gpg finds no whole key in it: {last_line(errors)}")
+    # Each primary key is a record `pub`, and its fingerprint the record after it (doc/DETAILS of GnuPG).
+    records = [line.split(":") for line in listing.splitlines()]
+    return [records[at + 1][9] for at, record in enumerate(records) if record[0] == "pub"]
+
+
+def check_key(module: AnsibleModule, data: bytes, fingerprint: str, source: str) -> None:
+    """Raise RepositoryError unless a key file holds the key of that fingerprint and no other."""
+    expected = fingerprint.replace(" ", "").upper()
     try:
-        found = fingerprints(data)
-    except ValueError as error:
-        raise RepositoryError(f"{source} is no signing key: {error}") from error
-    if found != [wanted]:
+        present = fingerprints(module, data)
+    except RepositoryError as error:
+        raise RepositoryError(f"the signing key at {source} cannot be checked: {error}") from error
+    if present != [expected]:
         raise RepositoryError(
-            f"the signing key at {source} is {' and '.join(found)}, not {wanted}. Nothing was installed from this"
-            " repository. If its owner changed the key and says so, change the fingerprint"
+            f"the signing key at {source} is {' and '.join(present) or 'none'}, not {expected}. Nothing was installed"
+            " from this repository. If its owner changed the key and says so, change the fingerprint"
         )
-    return data
 
 
-def apt_source(repository: dict, key: Path) -> str:
+def apt_source(repository: Repository, key: Path) -> str:
     """Return a repository's text in the deb822 form of sources.list(5)."""
     lines = ["Types: deb", f"URIs: {repository['uri']}", f"Suites: {repository['suite']}"]
     if repository["components"]:
@@ -94,7 +177,7 @@ def apt_source(repository: dict, key: Path) -> str:
     return "\n".join([*lines, f"Signed-By: {key}"]) + "\n"
 
 
-def apt_preferences(repository: dict) -> str:
+def apt_preferences(repository: Repository) -> str:
     """Return apt_preferences(5) that hold the repository's packages to their versions; empty without pins."""
     return "\n".join(
         f"Package: {package}\nPin: version {version}\nPin-Priority: {PIN_PRIORITY}\n"
@@ -102,7 +185,7 @@ def apt_preferences(repository: dict) -> str:
     )
 
 
-def dnf_repository(repository: dict, key: Path) -> str:
+def dnf_repository(repository: Repository, key: Path) -> str:
     """Return a repository's text for /etc/yum.repos.d, as in dnf.conf(5)."""
     lines = [
         f"[{repository['name']}]",
@@ -110,7 +193,7 @@ def dnf_repository(repository: dict, key: Path) -> str:
         f"baseurl={repository['uri']}",
         # Whoever installs from it enables it for that: no update by hand takes another version, or fails for its sake.
         "enabled=0",
-        # Else one whose signature is wrong would be passed over in silence.
+        # Else one whose signature is wrong would be skipped silently.
         "skip_if_unavailable=0",
         f"gpgcheck={int(repository['signed'] == 'packages')}",
         f"repo_gpgcheck={int(repository['signed'] == 'metadata')}",
@@ -123,15 +206,15 @@ def dnf_repository(repository: dict, key: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def files(installer: str, repository: dict, armoured: bool) -> dict[Path, str]:
-    """Return the text files of a repository by their paths; its key's path is that of `key_path`."""
-    name, key = repository["name"], key_path(installer, repository["name"], armoured)
+def text_files(installer: str, repository: Repository, key: Path) -> dict[Path, str]:
+    """Return the text files of a repository by their paths."""
+    name = repository["name"]
     if installer == "dnf":
         return {DNF_REPOSITORIES / f"{name}.repo": dnf_repository(repository, key)}
-    written = {APT_SOURCES / f"{name}.sources": apt_source(repository, key)}
+    texts = {APT_SOURCES / f"{name}.sources": apt_source(repository, key)}
     if repository["pins"]:
-        written[APT_PREFERENCES / name] = apt_preferences(repository)
-    return written
+        texts[APT_PREFERENCES / name] = apt_preferences(repository)
+    return texts
 
 
 def key_path(installer: str, name: str, armoured: bool) -> Path:
@@ -159,47 +242,34 @@ def configured_elsewhere(uri: str, own: Path) -> Path | None:
     return None
 
 
-def kept_key(installer: str, repository: dict) -> tuple[Path, bytes] | None:
-    """Return path and content of a key that an earlier run left; None where there is none, or another."""
+def kept_key(module: AnsibleModule, installer: str, repository: Repository) -> bytes | None:
+    """Return a key that an earlier run left; None when there is none, or another one."""
     for armoured in (True, False):
         path = key_path(installer, repository["name"], armoured)
         if path.is_file():
             data = path.read_bytes()
             try:
-                return path, checked_key(data, repository["fingerprint"], str(path))
+                check_key(module, data, repository["fingerprint"], str(path))
             except RepositoryError:
                 continue
+            return data
     return None
 
 
-def fetched_key(repository: dict, timeout: int) -> bytes:
+def fetched_key(module: AnsibleModule, repository: Repository) -> bytes:
     """Return a repository's key from its address, checked. Raises RepositoryError."""
     source = repository["key"]
     try:
-        data = open_url(source, timeout=timeout).read()
+        data: bytes = open_url(source, timeout=module.params["timeout"]).read()
     except (OSError, URLError, ValueError) as error:
         raise RepositoryError(
-            f"the signing key at {source} cannot be fetched: {error}. Check the instance's way to the internet"
+            f"the signing key at {source} cannot be fetched: {error}. Check that the instance reaches the internet"
         ) from error
-    return checked_key(data, repository["fingerprint"], source)
+    check_key(module, data, repository["fingerprint"], source)
+    return data
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole and rename it into place, readable for all: apt reads keys as a user of its own."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-    # No known suffix: neither apt nor dnf takes the unfinished file for one of theirs.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".unfinished")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def wanted_files(installer: str, repository: dict, timeout: int) -> dict[Path, bytes]:
+def all_files(module: AnsibleModule, installer: str, repository: Repository) -> dict[Path, bytes]:
     """Return every file of a repository with its content. Raises RepositoryError."""
     if installer == "apt":
         other = configured_elsewhere(repository["uri"], APT_SOURCES / f"{repository['name']}.sources")
@@ -208,41 +278,37 @@ def wanted_files(installer: str, repository: dict, timeout: int) -> dict[Path, b
                 f"{repository['uri']} is configured in {other} already, and two files with different keys make apt"
                 " refuse both. Remove that file, or install the packages by hand"
             )
-    kept = kept_key(installer, repository)
-    key = kept[1] if kept else fetched_key(repository, timeout)
-    armoured = is_armoured(key)
-    texts = files(installer, repository, armoured)
-    return {
-        key_path(installer, repository["name"], armoured): key,
-        **{path: text.encode() for path, text in texts.items()},
-    }
+    key = kept_key(module, installer, repository) or fetched_key(module, repository)
+    path = key_path(installer, repository["name"], ARMOUR in key)
+    texts = text_files(installer, repository, path)
+    return {path: key, **{name: text.encode() for name, text in texts.items()}}
 
 
-def set_up(module: AnsibleModule, repositories: list) -> list:
-    """Write what differs, and return the paths; all keys are checked before the first file is written."""
-    wanted: dict[Path, bytes] = {}
+def set_up(module: AnsibleModule, installer: str, repositories: list[Repository]) -> list[Path]:
+    """Write what differs and return the paths; all keys are checked before the first file is written."""
+    contents: dict[Path, bytes] = {}
     for repository in repositories:
         try:
-            wanted.update(wanted_files(module.params["installer"], repository, module.params["timeout"]))
+            contents.update(all_files(module, installer, repository))
         except RepositoryError as error:
             module.fail_json(msg=f"The package repository {repository['name']} was not set up: {error}.")
-    changed = [path for path, content in wanted.items() if not path.is_file() or path.read_bytes() != content]
+    changed = [path for path, content in contents.items() if not path.is_file() or path.read_bytes() != content]
     for path in changed if not module.check_mode else []:
-        write(path, wanted[path])
+        # Readable for all: apt reads keys as a user of its own.
+        write_file(module, path, contents[path], 0o644)
     return changed
 
 
-def take_away(module: AnsibleModule, repositories: list) -> list:
-    """Remove all files of the repositories, and return the paths."""
-    paths = [path for each in repositories for path in own_paths(module.params["installer"], each["name"])]
-    there = [path for path in paths if path.is_file()]
-    for path in there if not module.check_mode else []:
+def remove(module: AnsibleModule, installer: str, repositories: list[Repository]) -> list[Path]:
+    """Remove all files of the repositories and return the paths."""
+    paths = [path for each in repositories for path in own_paths(installer, each["name"]) if path.is_file()]
+    for path in paths if not module.check_mode else []:
         path.unlink()
-    return there
+    return paths
 
 
 def main() -> None:
-    """Set up or take away."""
+    """Set up or remove."""
     module = AnsibleModule(
         argument_spec={
             "installer": {"type": "str", "choices": ["apt", "dnf"], "required": True},
@@ -267,8 +333,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    act = set_up if module.params["state"] == "present" else take_away
-    changed = act(module, module.params["repositories"])
+    act = set_up if module.params["state"] == "present" else remove
+    changed = act(module, module.params["installer"], module.params["repositories"])
     module.exit_json(changed=bool(changed), changed_paths=[str(path) for path in changed])
 
 

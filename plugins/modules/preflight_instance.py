@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in
-from ansible_collections.slm.serving.plugins.module_utils.containers import PROJECT_LABEL, StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.containers import PROJECT_LABEL
 from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
     ModelError,
     is_whole,
@@ -29,6 +29,7 @@ from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
     open_source,
     staging_of,
 )
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 DOCUMENTATION = r"""
 module: preflight_instance

@@ -18,14 +18,9 @@ import urllib.request
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.containers import (
-    StackError,
-    containers,
-    describe,
-    last_line,
-    redact,
-    run,
-)
+from ansible_collections.slm.serving.plugins.module_utils.containers import containers, describe
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 from ansible_collections.slm.serving.plugins.module_utils.releases import GOOD, Releases
 
 DOCUMENTATION = r"""
@@ -153,7 +148,7 @@ class Status:
         record = self.releases.record(current)
         if current != self.releases.verified() or record.get("result") != GOOD:
             self.problems.append("the current release was not verified: a deployment is under way, or was cut short")
-        return {**record, "stamp": current, "previous": self.releases.fallback(besides=current)}
+        return {**record, "stamp": current, "previous": self.releases.rollback_target(current)}
 
     def containers(self) -> dict[str, str]:
         """Return each container in a few words; one that is not well is a problem."""

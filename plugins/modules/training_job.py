@@ -14,13 +14,9 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.containers import (
-    StackError,
-    containers,
-    last_line,
-    redact,
-    run,
-)
+from ansible_collections.slm.serving.plugins.module_utils.containers import containers
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 
 DOCUMENTATION = r"""
 module: training_job

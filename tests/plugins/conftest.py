@@ -1,5 +1,37 @@
-"""Before a test is imported, `ansible_collections.slm.serving` has to be found."""
+"""What tests of the releases share."""
 
-from tests.support.collection import load_collections
+from __future__ import annotations
 
-load_collections()
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.slm.serving.plugins.module_utils import activation, prune
+from ansible_collections.slm.serving.plugins.modules import stack_release
+
+from tests.support.releases import FakeDocker, ReleasesFixture
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> ReleasesFixture:
+    """Make an instance without a release."""
+    return ReleasesFixture(tmp_path)
+
+
+@pytest.fixture
+def docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeDocker:
+    """Bring up no container, and keep what was asked for."""
+    fake = FakeDocker()
+    monkeypatch.setattr(prune, "run", fake.run)
+    monkeypatch.setattr(stack_release, "run", fake.run)
+    monkeypatch.setattr(stack_release, "stop", lambda project: fake.commands.append(["stop", project]))
+    monkeypatch.setattr(stack_release, "containers", lambda _: {})
+    monkeypatch.setattr(activation, "LOCK", tmp_path / "activation.lock")
+
+    def bring_up(stack: Any, stamp: str) -> None:
+        stack.releases.point("current", stamp)
+        fake.commands.append(["up", stamp])
+
+    monkeypatch.setattr(activation.Stack, "bring_up", bring_up)
+    monkeypatch.setattr(activation.Stack, "is_serving", lambda _: True)
+    return fake

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from tests.local_region.names import REPOSITORY_ROOT
-from tests.roles.rendering import value
-from tests.roles.variables import ROLES
+from tests.support.rendering import value
+from tests.support.role_variables import ROLES
 
 
 def kept_and_removed(**variables: Any) -> tuple[set[str], set[str]]:

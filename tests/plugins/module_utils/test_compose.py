@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slm.serving.plugins.module_utils import compose, containers
+from ansible_collections.slm.serving.plugins.module_utils import compose, process
 
 WELL = {"id": "1", "status": "running", "health": "healthy", "exit_code": 0, "oom_killed": False, "restarts": 0}
 
 
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
-    """What Docker says of the containers; a test changes it."""
+    """Return what Docker reports of the containers; a test changes it."""
     found = {"engine": dict(WELL), "gateway": dict(WELL)}
     calls = []
 
@@ -41,7 +41,7 @@ def test_what_comes_up_is_no_error(tmp_path: Path, state: dict[str, dict[str, An
 
 def test_a_container_that_ends_at_once_is_named_with_its_log(tmp_path: Path, state: dict[str, dict[str, Any]]) -> None:
     state["engine"] |= {"status": "exited", "health": "none", "exit_code": 3}
-    with pytest.raises(containers.StackError) as caught:
+    with pytest.raises(process.StackError) as caught:
         up(tmp_path, "sh", "-c", "echo exited >&2; exit 1")
     said = str(caught.value)
     assert said.startswith("the engine container crashes at start\nengine is exited (exit code 3)")
@@ -52,7 +52,7 @@ def test_a_container_that_ends_at_once_is_named_with_its_log(tmp_path: Path, sta
 def test_a_crash_loop_ends_the_wait(tmp_path: Path, state: dict[str, dict[str, Any]]) -> None:
     state["engine"] |= {"status": "restarting", "exit_code": 3, "restarts": 2}
     started = time.monotonic()
-    with pytest.raises(containers.StackError, match="the engine container crashes at start"):
+    with pytest.raises(process.StackError, match="the engine container crashes at start"):
         up(tmp_path, "sleep", "300", timeout=300)
     assert time.monotonic() - started < 60
 
@@ -61,12 +61,12 @@ def test_an_engine_that_never_answers_is_named_when_the_time_is_over(
     tmp_path: Path, state: dict[str, dict[str, Any]]
 ) -> None:
     state["engine"] |= {"health": "starting"}
-    with pytest.raises(containers.StackError) as caught:
+    with pytest.raises(process.StackError) as caught:
         up(tmp_path, "sleep", "300", timeout=0)
     assert str(caught.value).startswith("the containers are not healthy after 0 s\nengine is running (starting)")
 
 
 def test_what_compose_says_last_is_said(tmp_path: Path, state: dict[str, dict[str, Any]]) -> None:
     del state
-    with pytest.raises(containers.StackError, match="docker compose failed: no such image"):
+    with pytest.raises(process.StackError, match="docker compose failed: no such image"):
         up(tmp_path, "sh", "-c", "echo first; echo no such image >&2; exit 1")

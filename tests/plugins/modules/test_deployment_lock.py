@@ -14,7 +14,7 @@ from ansible_collections.slm.serving.plugins.modules import deployment_lock as l
 from moto.server import ThreadedMotoServer
 
 from tests.plugins.run import run_module
-from tests.roles.variables import defaults
+from tests.support.role_variables import defaults
 
 BUCKET, KEY = "transfer", "lock/deployment.json"
 
@@ -31,7 +31,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def s3(endpoint: str) -> Iterator[Any]:
-    """A client of that S3, with the empty transfer bucket."""
+    """Return a client of that S3, with the empty transfer bucket."""
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -47,7 +47,7 @@ def s3(endpoint: str) -> Iterator[Any]:
 
 @pytest.fixture
 def other() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that lives, as the ansible-playbook of another deployment does."""
+    """Start a process that lives, as the ansible-playbook of another deployment does."""
     process = subprocess.Popen(["sleep", "600"])
     yield process
     process.kill()
@@ -225,7 +225,7 @@ def test_lifetime_is_longer_than_all_time_limits_of_a_deployment() -> None:
         + defaults("ec2_instance")["ec2_instance_online_timeout"]
         + defaults("model_store")["model_store_timeout"]
         + 2 * defaults("images")["images_timeout"]
-        + 2 * defaults("inference_stack")["inference_stack_start_timeout"]
+        + 2 * defaults("release")["release_timeout"]
         + defaults("rollback")["rollback_timeout"]
         + 2 * 630  # two verifications
     )

@@ -1,0 +1,110 @@
+"""Run a module of the collection on the instance; a lost session fails the task instead of ending the play.
+
+Ansible takes a connection that breaks for UNREACHABLE, and then runs neither `rescue` nor `always`. Here it is a result
+like any other, `failed` with `lost_session: true`, so that a playbook can put the instance right and a role can tell
+"the release is bad" from "nobody heard the answer". Asynchronous tasks are polled here too: Ansible's own loop would go
+on until the task's time is over, and then raise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action.normal import ActionModule as NormalAction
+from ansible.utils.display import Display
+from botocore.exceptions import BotoCoreError, ClientError
+
+DOCUMENTATION = r"""
+name: on_instance
+short_description: Run a module of this collection on the instance and report a lost session as a failure
+description:
+  - C(meta/runtime.yml) has every module that runs on the instance go through it; no task names it.
+  - When the session breaks, cannot be opened, or ends before the module's answer came, the task fails with
+    C(lost_session=true).
+  - A task with C(async) and C(poll) outlives its session, as long as another one can be opened within the seconds that
+    the variable C(on_instance_patience) says (180).
+author: The slm-ft-serving developers
+"""
+
+EXAMPLES = r"""
+- name: Activate a release, and see in a rescue whether it is to blame
+  slm.serving.stack_release:
+    state: activated
+    stamp: 20260101T000000Z
+  register: activation
+"""
+
+RETURN = r"""
+lost_session:
+  description: Whether the module's answer is missing because the session was lost.
+  type: bool
+  returned: when the session was lost
+"""
+
+# What the connection plugin and its calls to AWS raise when a session is gone; a broken pty is an OSError.
+CONNECTION_ERRORS = (AnsibleConnectionFailure, BotoCoreError, ClientError, OSError)
+# A reboot of the instance's agent, or of a network on the way, is over by then.
+DEFAULT_PATIENCE_SECONDS = 180
+# Ansible adds this key to the result of a module whose answer was no JSON.
+UNREADABLE = "module_stdout"
+ASYNC_STATUS = "ansible.legacy.async_status"
+
+
+class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
+    """The normal action, with the connection's failures as data."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the task's module; see the documentation of the action."""
+        variables = task_vars or {}
+        try:
+            result: dict[str, Any] = super().run(tmp, variables)
+            if self._task.async_val and self._task.poll and "ansible_job_id" in result:
+                result = self._poll(result["ansible_job_id"], variables)
+        except CONNECTION_ERRORS as error:
+            return _lost(str(error) or type(error).__name__)
+        if UNREADABLE in result:
+            return _lost(f"its answer did not come back: {result.get('msg', 'no reason given')}")
+        return result
+
+    def _poll(self, job: str, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Return the result of a job on the instance, polled until it ends or the task's time is over."""
+        limit, interval = self._task.async_val, self._task.poll
+        patience = float(task_vars.get("on_instance_patience", DEFAULT_PATIENCE_SECONDS))
+        # Ansible must not poll once more what has ended here.
+        self._task.async_val = 0
+        answered = time.monotonic()
+        deadline = answered + limit
+        while time.monotonic() < deadline:
+            time.sleep(interval)
+            try:
+                status = self._job(job, "status", task_vars)
+            except CONNECTION_ERRORS as error:
+                if time.monotonic() - answered > patience:
+                    raise
+                Display().vv(f"the session was lost ({error}); the task goes on, and a new session is opened")
+                with contextlib.suppress(*CONNECTION_ERRORS):
+                    self._connection.close()
+                continue
+            if UNREADABLE not in status:
+                answered = time.monotonic()
+                if status.get("finished") or status.get("failed"):
+                    self._job(job, "cleanup", task_vars)
+                    return status
+            # Else it was read while it was written, or cut off by the end of a session.
+            elif time.monotonic() - answered > patience:
+                return status
+        return {"failed": True, "msg": f"it did not end within {limit} s"}
+
+    def _job(self, job: str, mode: str, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Ask the instance for a job's status, or have it remove what the job left (`cleanup`)."""
+        folder = self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
+        arguments = {"jid": job, "mode": mode, "_async_dir": folder}
+        result: dict[str, Any] = self._execute_module(ASYNC_STATUS, module_args=arguments, task_vars=task_vars)
+        return result
+
+
+def _lost(reason: str) -> dict[str, Any]:
+    return {"failed": True, "lost_session": True, "msg": f"The session with the instance was lost: {reason}"}
