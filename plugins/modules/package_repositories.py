@@ -179,7 +179,7 @@ def apt_source(repository: Repository, key: Path) -> str:
 
 
 def apt_preferences(repository: Repository) -> str:
-    """Return the preferences, in the form of apt_preferences(5), that hold the repository's packages to their versions; empty without pins."""
+    """Return the preferences that hold the repository's packages to their versions; empty without pins."""
     return "\n".join(
         f"Package: {package}\nPin: version {version}\nPin-Priority: {PIN_PRIORITY}\n"
         for package, version in repository["pins"].items()

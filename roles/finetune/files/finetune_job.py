@@ -146,7 +146,7 @@ class Job:
         self._run(command)
 
     def _run(self, command: list[str]) -> None:
-        """Run a command to its end with its output in the log. Raises StageError, and Stopped when that was requested."""
+        """Run a command to its end with its output in the log. Raises StageError, or Stopped on request."""
         if self.stopping:
             raise Stopped
         with self.log.open("ab") as log:
@@ -167,7 +167,7 @@ class Job:
         self._run([*command, "--region", self.job["region"]])
 
     def _push(self) -> None:
-        """Upload adapter, card and evaluation. The token is a file that only root reads, and root without capabilities."""
+        """Upload adapter, card and evaluation; the token is a file, read by a root without capabilities."""
         hub, folder = self.job["hub"], self.out / "hub"
         if not Path(hub["token_file"]).is_file():
             raise StageError(
