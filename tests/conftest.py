@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.drills.table import markdown, outcomes
+from tests.support.drill_table import markdown, outcomes, reports
 
 # Before a test is imported, Ansible's loader has to find the collection; the training environment has no Ansible.
 if importlib.util.find_spec("ansible"):
@@ -17,23 +17,24 @@ if importlib.util.find_spec("ansible"):
 
 
 def pytest_configure() -> None:
-    """Have Ctrl-C reach what tests start, also where a shell put the run into the background and so ignores it."""
+    """Let Ctrl-C reach what tests start, also where a shell put the run into the background and so ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """For `pytest -n`: keep together what shares a region or a file."""
-    from tests.processes import Scheduling  # the training environment has no pytest-xdist
+    """Keep together, for `pytest -n`, what shares a region or a file."""
+    from tests.support.processes import Scheduling  # the training environment has no pytest-xdist
 
     return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For `pytest -n`: begin with what takes longest; and let no test be lost."""
+    """Begin with what takes longest, for `pytest -n`; and let no test be lost."""
     for item in items:
-        # schemathesis 4.32 under pytest 9.2 gives the tests of all operations one id.
+        # Until a schemathesis after 4.32.5 gives the tests of operations an id each under pytest 9.2, as it does under
+        # 9.1. On 2026-11-27 https://github.com/schemathesis/schemathesis/issues had nothing on it.
         if operation := getattr(item, "operation_label", None):
             item._id = item.id.with_params(operation)
     if shared := [nodeid for nodeid, times in Counter(item.nodeid for item in items).items() if times > 1]:
@@ -45,10 +46,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what each fault drill came to, and where the time went, before pytest's own summary."""
-    every = [
-        report for kind in terminalreporter.stats.values() for report in kind if isinstance(report, pytest.TestReport)
-    ]
+    """Print each fault drill's outcome, and where the time went, before pytest's own summary."""
+    every = reports(terminalreporter)
     if rows := outcomes(every):
         terminalreporter.section("fault drills")
         terminalreporter.write_line(markdown(rows))

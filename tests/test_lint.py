@@ -14,7 +14,7 @@ FOLDERS_WITH_SCRIPTS = (".ci", "docker", "roles", "tests")
 
 
 def shell_scripts() -> list[str]:
-    """Every shell script of the project, by its first line."""
+    """Return every shell script of the project, by its first line."""
     files = (path for folder in FOLDERS_WITH_SCRIPTS for path in (ROOT / folder).rglob("*") if path.is_file())
     return sorted(str(path) for path in files if SHELL.match(path.read_bytes()))
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training.config import ConfigError
-from training.dataset import DatasetError
-from training.interruption import Interrupted, exit_status, signals_as_requests
-from training.prompt import TaskFileError
+from training.data.dataset import DatasetError
+from training.data.prompt import TaskFileError
+from training.run.interruption import Interrupted, exit_status, signals_as_requests
 
 _FOLDER = Path(__file__).resolve().parent
 _OUT_OF_DISK = {errno.ENOSPC, errno.EDQUOT}
-# What safetensors says, and PyTorch, whose writer does not pass the reason on.
+# From the messages of safetensors, and of PyTorch, whose writer does not pass the reason on.
 _OUT_OF_DISK_WORDS = ("No space left on device", "os error 28", "PytorchStreamWriter failed", "inline_container.cc")
 
 _EXIT_STATUS = """
@@ -23,7 +23,7 @@ exit status:
   0   done
   1   the configuration, the data or the machine cannot be used; the reason is on the error stream
   2   the command line is wrong
-  75  stopped by SIGTERM, with a checkpoint saved: the same command goes on from there (130 after Ctrl-C)
+  75  stopped by SIGTERM, with a checkpoint saved: the same command resumes from it (130 after Ctrl-C)
 """
 _DATA = "folder with train.jsonl and validation.jsonl"
 _OUT = "folder of the run: base/, adapter/, checkpoints/, metrics.jsonl, evaluation.json, README.md (the model card)"
@@ -49,60 +49,69 @@ def _parser() -> argparse.ArgumentParser:
     from training import stages
 
     for name, action, text in (
-        (
-            "run",
-            stages.run,
-            "pretrain, adapter, evaluate and card, one after the other; what is done is not done again",
-        ),
-        ("pretrain", stages.pretrain, "train the small model's base from nothing into OUT/base"),
+        ("run", stages.run, "do pretrain, adapter, evaluate and card in turn; complete stages are skipped"),
+        ("pretrain", stages.pretrain, "train the small model's base from scratch into OUT/base"),
         ("adapter", stages.adapter, "train the adapter of a base into OUT/adapter"),
-        ("evaluate", stages.evaluate, "answer the validation notes, say how right the answers are, write the card"),
+        ("evaluate", stages.evaluate, "answer the validation notes, score the answers, write the card"),
     ):
-        command = add(name, action, text)
-        command.add_argument(
-            "--config", type=Path, default=_FOLDER / "small.yaml", help="configuration file (default: small.yaml)"
-        )
-        command.add_argument("--data", type=Path, required=True, metavar="DIR", help=_DATA)
-        command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
-        command.add_argument(
-            "--threads",
-            type=_positive,
-            default=1,
-            help="CPU threads; the base trains in as many processes (default: %(default)s)",
-        )
-        if name in ("adapter", "evaluate"):
-            command.add_argument(
-                "--base",
-                help="the base: a folder, or hf://owner/repository@commit on the Hugging Face Hub, read with the token "
-                "in HF_TOKEN if it is set (default: the configuration's, else OUT/base)",
-            )
-        if name in ("adapter", "run"):
-            command.add_argument(
-                "--max-steps", type=_positive, metavar="STEPS", help="end the adapter's training after so many steps"
-            )
-        if name in ("run", "evaluate"):
-            command.add_argument(
-                "--answers", type=Path, help="write every validation note with its answer to this JSONL file"
-            )
-            command.add_argument("--base-only", action="store_true", help="leave the adapter out: shows what it adds")
-            command.add_argument("--limit", type=_positive, help="use the first LIMIT validation notes only")
-            command.add_argument(
-                "--generated", type=int, default=200, metavar="NOTES",
-                help="generated notes of each kind, such as held-out phrasings (default: %(default)s)",
-            )  # fmt: skip
+        _add_stage_arguments(add(name, action, text), name)
     command = add(
         "check-data",
         stages.check_data,
-        "list every problem of the data, leaks between its files and labels that differ",
+        "list every problem of the data, leaks between its files and inconsistent labels",
     )
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help=_DATA)
     command.add_argument(
-        "--groups", type=int, default=3, help="labels that differ: show so many groups of a kind (default: %(default)s)"
+        "--groups",
+        type=int,
+        default=3,
+        help="show so many groups of inconsistent labels of a kind (default: %(default)s)",
     )
-    command.add_argument("--out", type=Path, metavar="FILE", help="write the report, all groups, to this JSON file too")
-    command = add("card", stages.card, "write the model card and the curves anew from what OUT holds")
+    command.add_argument(
+        "--out", type=Path, metavar="FILE", help="also write the report, with all groups, to this JSON file"
+    )
+    command = add("card", stages.card, "write the model card and the curves again from the files in OUT")
     command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
     return parser
+
+
+def _add_stage_arguments(command: argparse.ArgumentParser, name: str) -> None:
+    command.add_argument(
+        "--config", type=Path, default=_FOLDER / "small.yaml", help="configuration file (default: small.yaml)"
+    )
+    command.add_argument("--data", type=Path, required=True, metavar="DIR", help=_DATA)
+    command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
+    command.add_argument(
+        "--threads",
+        type=_positive,
+        default=1,
+        help="CPU threads; the base trains in as many processes (default: %(default)s)",
+    )
+    if name in ("adapter", "evaluate"):
+        command.add_argument(
+            "--base",
+            help="the base: a folder, or hf://owner/repository@commit on the Hugging Face Hub, read with the token "
+            "in HF_TOKEN if it is set (default: the configuration's, else OUT/base)",
+        )
+    if name in ("adapter", "run"):
+        command.add_argument(
+            "--max-steps",
+            type=_positive,
+            metavar="STEPS",
+            help="end the training of the adapter after so many steps",
+        )
+    if name in ("run", "evaluate"):
+        command.add_argument(
+            "--answers", type=Path, help="write every validation note with its answer to this JSONL file"
+        )
+        command.add_argument(
+            "--base-only", action="store_true", help="evaluate the base without the adapter, for comparison"
+        )
+        command.add_argument("--limit", type=_positive, help="use the first LIMIT validation notes only")
+        command.add_argument(
+            "--generated", type=int, default=200, metavar="NOTES",
+            help="generated notes of each kind, such as held-out phrasings (default: %(default)s)",
+        )  # fmt: skip
 
 
 def _positive(text: str) -> int:
@@ -113,26 +122,26 @@ def _positive(text: str) -> int:
 
 
 def main() -> int:
-    """Run one command; gives the exit status, which `--help` explains."""
-    options = _parser().parse_args()
+    """Run one command and return the exit status, which `--help` explains."""
+    args = _parser().parse_args()
     try:
         with signals_as_requests():
-            options.action(options)
+            args.action(args)
     except (ConfigError, DatasetError, TaskFileError) as error:
         return _fail(str(error))
     except Interrupted:
-        sys.stderr.write("training: stopped; the same command goes on from the checkpoint\n")
+        sys.stderr.write("training: stopped; the same command resumes from the checkpoint\n")
         return exit_status()
     except ModuleNotFoundError as error:
         return _fail(
             f"the Python package {error.name} is not installed here. `.ci/training-env` makes an environment for "
-            "training, to be used as `.training-venv/bin/python -m training ...`; the images of docker/trainer hold it "
-            "too (bitsandbytes, for 4-bit weights, is in the GPU image only)"
+            "training: `.training-venv/bin/python -m training ...`; the images of docker/trainer have one too "
+            "(bitsandbytes, for 4-bit weights, is in the GPU image only)"
         )
     except Exception as error:
         if _is_out_of_disk(error):
             return _fail(
-                f"the disk is full ({error}): free some space, and the same command goes on from its last checkpoint"
+                f"the disk is full ({error}): free some space, and the same command resumes from its last checkpoint"
             )
         if isinstance(error, OSError) and error.filename is not None:
             return _fail(f"{error.filename}: {error.strerror}")
@@ -146,7 +155,7 @@ def _fail(reason: str) -> int:
 
 
 def _is_out_of_disk(error: BaseException | None) -> bool:
-    """Whether a full disk is behind an error."""
+    """Tell whether an error is due to a full disk."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _OUT_OF_DISK:
             return True

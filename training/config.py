@@ -15,11 +15,13 @@ class ConfigError(ValueError):
 
 
 class _Section(BaseModel):
+    """A section of the file, without unknown entries."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TokenizerConfig(_Section):
-    """Size of the vocabulary: whole pieces taken by frequency, the rest byte-pair merges."""
+    """Size of the vocabulary: the most frequent pre-tokens as they are, the rest byte-pair merges."""
 
     vocabulary: int = Field(gt=300)
     whole_pieces: int = Field(ge=0)
@@ -46,13 +48,15 @@ class PretrainConfig(_Section):
     batch_tokens_start: int = Field(gt=0)
     batch_tokens: int = Field(gt=0)
     start_tokens: int = Field(ge=0, description="tokens with batch_tokens_start")
-    variation: float = Field(ge=0, le=1, description="chance that a kind of value in a note is exchanged")
-    repeats_only: int = Field(ge=0, description="tokens at the start with repeated runs of words only")
+    variation: float = Field(ge=0, le=1, description="probability that a kind of value in a note is exchanged")
+    repeats_only: int = Field(ge=0, description="tokens at the start with repeated sequences of words only")
     repeats_fade: int = Field(ge=0, description="tokens after which most of them are gone")
     facts: float = Field(ge=0, le=1, description="share of questions about notes among the documents, at the end")
     facts_by: int = Field(ge=0, description="tokens after which it is reached")
-    reading_weight: float = Field(ge=0, le=1, description="weight of a note's own words in the loss; an answer's: 1")
-    dropout: float = Field(ge=0, lt=1, description="until the rates fall; none from there on")
+    reading_weight: float = Field(
+        ge=0, le=1, description="weight of a note's own words in the loss; that of an answer is 1"
+    )
+    dropout: float = Field(ge=0, lt=1, description="until half of decay_tokens are left; none after that")
     weight_decay: float = Field(ge=0, description="of the matrices")
     matrix_rate: float = Field(gt=0, description="learning rate of Muon")
     embedding_rate: float = Field(gt=0, description="learning rate of AdamW")
@@ -60,7 +64,7 @@ class PretrainConfig(_Section):
 
 
 class AdapterConfig(_Section):
-    """LoRA fine-tuning on the extraction task, whatever the base. Without an entry, what suits the small model."""
+    """LoRA fine-tuning on the extraction task, whatever the base; the defaults suit the small model."""
 
     rank: int = Field(gt=0, le=64)
     alpha: int = Field(gt=0)
@@ -87,20 +91,22 @@ class AdapterConfig(_Section):
     batch_size: int | None = Field(None, gt=0, description="notes in a batch; or batch_tokens")
     accumulation: int = Field(1, gt=0, description="batches in a step")
     max_length: int = Field(2048, gt=0, description="tokens; a longer note is left out, with a warning")
-    max_steps: int | None = Field(None, gt=0, description="end here, before the epochs do")
+    max_steps: int | None = Field(None, gt=0, description="end after so many steps, if the epochs are longer")
 
     synthetic_notes: int = Field(0, ge=0, description="generated notes in every epoch")
-    variation: float = Field(0.0, ge=0, le=1, description="chance that a kind of value in a public note is exchanged")
+    variation: float = Field(
+        0.0, ge=0, le=1, description="probability that a kind of value in a public note is exchanged"
+    )
     no_cancer_fraction: float = Field(0.0, ge=0, le=1, description="share of the generated notes without any cancer")
 
     selection: Literal["held_out", "validation"] = Field(
-        "held_out", description="choose the best checkpoint on notes held out of train.jsonl, or on validation.jsonl"
+        "held_out", description="select the best checkpoint on notes held out of train.jsonl, or on validation.jsonl"
     )
     selection_notes: int = Field(100, gt=0, description="notes that the model answers at every evaluation")
     max_new_tokens: int = Field(256, gt=0, description="longest answer in an evaluation")
     eval_steps: int = Field(400, gt=0, description="steps between evaluations; the last step has one too")
     save_steps: int = Field(200, gt=0, description="steps between checkpoints")
-    keep_checkpoints: int = Field(3, ge=2, description="besides the best; two, so that one is always whole")
+    keep_checkpoints: int = Field(3, ge=2, description="besides the best; at least two, so that one is always complete")
 
     @model_validator(mode="after")
     def _one_kind_of_batch(self) -> Self:
@@ -118,15 +124,15 @@ class AdapterConfig(_Section):
 
 
 class RunConfig(_Section):
-    """An adapter on a base that exists: the folder or the Hub's repository that `base` names."""
+    """An adapter on an existing base: a folder, or a repository on the Hub, in `base`."""
 
     adapter: AdapterConfig
     base: str | None = Field(None, description="a folder, or hf://owner/repository@commit; --base overrides it")
-    licence: str | None = Field(None, description="of the weights, as the Hub names it; the model card says it")
+    licence: str | None = Field(None, description="of the weights, in the Hub's notation, for the model card")
 
 
 class TrainingConfig(RunConfig):
-    """A base trained from nothing, and an adapter on it."""
+    """A base trained from scratch, and an adapter on it."""
 
     tokenizer: TokenizerConfig
     model: ModelConfig
@@ -135,14 +141,14 @@ class TrainingConfig(RunConfig):
 
 
 def load_config(path: Path) -> TrainingConfig:
-    """Read and check the configuration of a base that is trained from nothing, and of its adapter.
+    """Read and check the configuration of a base that is trained from scratch, and of its adapter.
 
     Raises:
-        ConfigError: as `load_run_config`; or the configuration has no base of its own to train.
+        ConfigError: as `load_run_config`; or the configuration trains no base.
     """
     config = load_run_config(path)
     if not isinstance(config, TrainingConfig):
-        raise ConfigError(f"{path} has no base of its own to train: use the commands `adapter` and `evaluate`")
+        raise ConfigError(f"{path} does not train a base: use the commands `adapter` and `evaluate`")
     return config
 
 
@@ -150,10 +156,10 @@ def load_run_config(path: Path) -> RunConfig:
     """Read and check a configuration file.
 
     Returns:
-        A `TrainingConfig` where the file has a section of the base's own training, else a `RunConfig`.
+        A `TrainingConfig` where the file has a section for the training of a base, else a `RunConfig`.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or has entries that cannot be used; all of them are named.
+        ConfigError: the file is missing, is not YAML, or has invalid entries; the message lists all of them.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -162,7 +168,7 @@ def load_run_config(path: Path) -> RunConfig:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} must hold sections such as `adapter:`")
+        raise ConfigError(f"{path} must have sections such as `adapter:`")
     own_base = TrainingConfig.model_fields.keys() - RunConfig.model_fields.keys()
     kind = TrainingConfig if own_base & content.keys() else RunConfig
     try:
@@ -173,12 +179,13 @@ def load_run_config(path: Path) -> RunConfig:
 
 
 def _problem(kind: type[BaseModel], location: tuple[int | str, ...], error: str, message: str) -> str:
-    place = ".".join(map(str, location))
+    entry = ".".join(map(str, location))
     if error != "extra_forbidden":
-        return f"{place}: {message.removeprefix('Value error, ')}"
-    known = list(_fields(kind, location[:-1]))
-    near = difflib.get_close_matches(str(location[-1]), known, n=1)
-    return f"{place}: there is no such entry" + (f"; did you mean {near[0]}?" if near else f" (of {', '.join(known)})")
+        return f"{entry}: {message.removeprefix('Value error, ')}"
+    names = list(_fields(kind, location[:-1]))
+    similar = difflib.get_close_matches(str(location[-1]), names, n=1)
+    hint = f"; did you mean {similar[0]}?" if similar else f" (of {', '.join(names)})"
+    return f"{entry}: there is no such entry{hint}"
 
 
 def _fields(kind: type[BaseModel], location: tuple[int | str, ...]) -> dict[str, Any]:

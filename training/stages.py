@@ -1,45 +1,49 @@
-"""The stages of a run, as the command line starts them; OUT/run.json remembers which are done."""
+"""The stages of a run, one for each command; OUT/run.json records which are complete."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import importlib.metadata
 import json
 import platform
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from training.config import ConfigError, RunConfig, TrainingConfig, load_config, load_run_config
-from training.dataset import DatasetError, Note, load_notes
-from training.leaks import check_no_leak
-from training.progress import write_json
-from training.prompt import Prompt, load_prompt
+from training.data.dataset import DatasetError, Note, load_notes
+from training.data.leaks import check_no_leak
+from training.data.prompt import Prompt, load_prompt
+from training.data.report import as_text, examine
+from training.run.checkpoints import fingerprint
+from training.run.files import write_json
 
+# The stages import the others themselves: torch takes seconds, and checking data does without it.
 if TYPE_CHECKING:
-    from training.base_model import Base
+    from training.model.base import Base
 
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
 _BASE_FILES = ("model.safetensors", "tokenizer.json")
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
-class _Run:
-    """What every stage needs, checked before any of them starts."""
+class _Inputs:
+    """The inputs of every stage, checked before any of them starts."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
-        self.out: Path = options.out
-        self.config: RunConfig = load_run_config(options.config)
-        if getattr(options, "max_steps", None):
-            adapter = self.config.adapter.model_copy(update={"max_steps": options.max_steps})
+    def __init__(self, args: Namespace) -> None:
+        """Read and check the configuration, the prompt and the data."""
+        self.args = args
+        self.out: Path = args.out
+        self.config: RunConfig = load_run_config(args.config)
+        if getattr(args, "max_steps", None):
+            adapter = self.config.adapter.model_copy(update={"max_steps": args.max_steps})
             self.config = self.config.model_copy(update={"adapter": adapter})
         self.prompt: Prompt = load_prompt()
-        folder: Path = options.data
+        folder: Path = args.data
         self.training: list[Note] = load_notes(folder / "train.jsonl", self.prompt.instruction)
         self.validation: list[Note] = load_notes(folder / "validation.jsonl", self.prompt.instruction)
         check_no_leak(dict(enumerate(self.training, 1)), dict(enumerate(self.validation, 1)))
@@ -47,20 +51,22 @@ class _Run:
         logger.info(f"{len(self.training)} training notes, {len(self.validation)} validation notes")
 
     def pretraining(self) -> TrainingConfig:
-        return load_config(self.options.config)
+        """Return the configuration of a run that trains its base."""
+        return load_config(self.args.config)
 
     def base(self) -> Base:
-        from training.base_model import find_base
-        from training.lora import SMALL_BASE
+        """Find the base that the command line or the configuration names, else that of this run."""
+        from training.model.base import find_base
+        from training.model.lora import SMALL_BASE
 
-        source = getattr(self.options, "base", None) or self.config.base or str(self.out / "base")
+        source = getattr(self.args, "base", None) or self.config.base or str(self.out / "base")
         return find_base(source, SMALL_BASE if isinstance(self.config, TrainingConfig) else Path(source).name)
 
     def start(self) -> None:
-        """What is slow, or writes: after the inputs have been checked."""
+        """Do what is slow or writes, after all inputs have been checked."""
         import torch
 
-        torch.set_num_threads(self.options.threads)
+        torch.set_num_threads(self.args.threads)
         self.out.mkdir(parents=True, exist_ok=True)
 
 
@@ -73,153 +79,148 @@ def _has_all(folder: Path, files: tuple[str, ...]) -> bool:
 
 
 class _Record:
-    """OUT/run.json: of every stage that is done, what it was made with and what it took."""
+    """OUT/run.json: for every complete stage, what it was made with and its outcome."""
 
     def __init__(self, out: Path) -> None:
+        """Take the folder of the run."""
         self._path = out / "run.json"
 
     def read(self) -> dict[str, Any]:
+        """Return the record by stage; it is empty before the first one is complete."""
         return json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {}
 
     def write(self, stage: str, **facts: Any) -> None:
+        """Record that a stage is complete."""
         libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
         environment = {"python": platform.python_version(), **libraries}
         write_json(self._path, self.read() | {stage: {**facts, "environment": environment}})
 
-    def is_done(self, stage: str, fingerprint: str, folder: Path, files: tuple[str, ...]) -> bool:
-        done = self.read().get(stage, {}).get("fingerprint") == fingerprint
-        if not done or not _has_all(folder, files):
+    def is_complete(self, stage: str, run: str, folder: Path, files: tuple[str, ...]) -> bool:
+        """Tell whether a stage is complete for this fingerprint, with its files in the folder."""
+        if self.read().get(stage, {}).get("fingerprint") != run or not _has_all(folder, files):
             return False
-        logger.info(f"{folder} is complete for this configuration and data: {stage} is not done again")
+        logger.info(f"{folder} is complete for this configuration and data: skipping {stage}")
         return True
 
 
-def run(options: argparse.Namespace) -> None:
-    """All stages."""
-    chosen = _Run(options)
-    chosen.pretraining()
-    chosen.start()
-    _pretrain(chosen)
-    _adapter(chosen)
-    _evaluate(chosen)
+def run(args: Namespace) -> None:
+    """Run all stages."""
+    inputs = _Inputs(args)
+    inputs.pretraining()
+    inputs.start()
+    _pretrain(inputs)
+    _adapter(inputs)
+    _evaluate(inputs)
 
 
-def pretrain(options: argparse.Namespace) -> None:
-    """The base alone."""
-    chosen = _Run(options)
-    chosen.pretraining()
-    chosen.start()
-    _pretrain(chosen)
+def pretrain(args: Namespace) -> None:
+    """Train the base alone."""
+    inputs = _Inputs(args)
+    inputs.pretraining()
+    inputs.start()
+    _pretrain(inputs)
 
 
-def adapter(options: argparse.Namespace) -> None:
-    """The adapter alone."""
-    chosen = _Run(options)
-    chosen.start()
-    _adapter(chosen)
+def adapter(args: Namespace) -> None:
+    """Train the adapter alone."""
+    inputs = _Inputs(args)
+    inputs.start()
+    _adapter(inputs)
 
 
-def evaluate(options: argparse.Namespace) -> None:
-    """The evaluation alone."""
-    chosen = _Run(options)
-    chosen.start()
-    _evaluate(chosen)
+def evaluate(args: Namespace) -> None:
+    """Evaluate alone."""
+    inputs = _Inputs(args)
+    inputs.start()
+    _evaluate(inputs)
 
 
-def check_data(options: argparse.Namespace) -> None:
-    """The data's problems, leaks and inconsistent labels.
+def check_data(args: Namespace) -> None:
+    """Report the data's problems, leaks and inconsistent labels.
 
     Raises:
         DatasetError: the data cannot be used for training.
     """
-    from training.check_data import as_text, examine
-
-    report = examine(options.data, load_prompt())
-    sys.stdout.write(as_text(report, options.groups))
-    if options.out is not None:
-        write_json(options.out, report.as_json())
+    report = examine(args.data, load_prompt())
+    sys.stdout.write(as_text(report, args.groups))
+    if args.out is not None:
+        write_json(args.out, report.as_json())
     if not report.is_usable:
         raise DatasetError("the data cannot be used: see the problems and leaks above")
 
 
-def card(options: argparse.Namespace) -> None:
-    """Card and curves from what there is."""
-    _write_card(options.out)
+def card(args: Namespace) -> None:
+    """Write the card and the curves from the files of a run."""
+    _write_card(args.out)
 
 
-def _pretrain(chosen: _Run) -> None:
-    from training import pretrain as stage
-    from training.adapter import split
+def _pretrain(inputs: _Inputs) -> None:
+    from training.trainers import pretrain as stage
+    from training.trainers.plan import split
 
-    config, record = chosen.pretraining(), _Record(chosen.out)
-    learnt, judged = split(chosen.training, chosen.validation, config.adapter)
-    mark = stage.fingerprint_of_base(learnt, config, chosen.prompt)
-    base = chosen.out / "base"
-    if record.is_done("base", mark, base, _BASE_FILES):
+    config, record = inputs.pretraining(), _Record(inputs.out)
+    learning, selection = split(inputs.training, inputs.validation, config.adapter)
+    this_run = stage.fingerprint_of_base(learning, config, inputs.prompt)
+    base = inputs.out / "base"
+    if record.is_complete("base", this_run, base, _BASE_FILES):
         return
     resumed, start = (base / "checkpoint.pt").exists(), time.monotonic()
-    logger.info(f"{len(learnt)} notes to learn from; the {len(judged)} that choose the best adapter are not among them")
-    stage.pretrain(learnt, config, chosen.prompt, base, chosen.options.threads)
+    logger.info(f"training on {len(learning)} notes, without the {len(selection)} that select the best adapter")
+    stage.pretrain(learning, config, inputs.prompt, base, inputs.args.threads)
     seconds = None if resumed else round(time.monotonic() - start)
-    record.write("base", fingerprint=mark, seconds=seconds, threads=chosen.options.threads)
+    record.write("base", fingerprint=this_run, seconds=seconds, threads=inputs.args.threads)
 
 
-def _adapter(chosen: _Run) -> None:
-    from training.adapter import train_adapter
-    from training.checkpoints import fingerprint
+def _adapter(inputs: _Inputs) -> None:
+    from training.trainers.adapter import train_adapter
 
-    config, record, base = chosen.config.adapter, _Record(chosen.out), chosen.base()
-    prompt = chosen.prompt.render("")
-    mark = fingerprint(config.model_dump(), base.name, base.revision, chosen.data, prompt)
-    if record.is_done("adapter", mark, chosen.out / "adapter", _ADAPTER_FILES):
+    config, record, base = inputs.config.adapter, _Record(inputs.out), inputs.base()
+    this_run = fingerprint(config.model_dump(), base.name, base.revision, inputs.data, inputs.prompt.render(""))
+    if record.is_complete("adapter", this_run, inputs.out / "adapter", _ADAPTER_FILES):
         return
-    outcome = train_adapter(chosen.training, chosen.validation, config, chosen.prompt, base, chosen.out, mark)
+    outcome = train_adapter(inputs.training, inputs.validation, config, inputs.prompt, base, inputs.out, this_run)
     record.write(
         "adapter",
-        fingerprint=mark,
-        threads=chosen.options.threads,
+        fingerprint=this_run,
+        threads=inputs.args.threads,
         base={"name": base.name, "revision": base.revision},
-        data=chosen.data,
-        notes={"training": len(chosen.training), "validation": len(chosen.validation)},
+        data=inputs.data,
+        notes={"training": len(inputs.training), "validation": len(inputs.validation)},
         config=config.model_dump(),
         steps=outcome.steps,
         parameters=outcome.parameters,
         best=outcome.best,
-        licence=chosen.config.licence,
+        licence=inputs.config.licence,
     )
-    _write_card(chosen.out)
+    _write_card(inputs.out)
 
 
-def _evaluate(chosen: _Run) -> None:
-    from training.evaluate import answer_notes
-    from training.evaluate import evaluate as answer_and_score
-    from training.generated import as_text, score_generated
-    from training.scoring import report, save
+def _evaluate(inputs: _Inputs) -> None:
+    from training.evaluation import generated
+    from training.evaluation.evaluate import answer_and_score, answer_notes
+    from training.evaluation.scoring import report, save
 
-    options, base = chosen.options, chosen.base()
-    folder = None if options.base_only else chosen.out / "adapter"
+    args, base = inputs.args, inputs.base()
+    folder = None if args.base_only else inputs.out / "adapter"
     if folder is not None and not _has_all(folder, _ADAPTER_FILES):
-        raise ConfigError(f"there is no adapter in {folder}: train one with `adapter`, or give --base-only")
-    evaluation = answer_and_score(
-        base.folder, folder, chosen.validation[: options.limit], chosen.prompt, options.answers
-    )
+        raise ConfigError(f"there is no adapter in {folder}: train one with `adapter`, or use --base-only")
+    evaluation = answer_and_score(base.folder, folder, inputs.validation[: args.limit], inputs.prompt, args.answers)
     sys.stdout.write(report(evaluation))
-    about: dict[str, Any] = {"base": base.name, "revision": base.revision, "adapter": folder is not None}
-    generated = score_generated(
-        lambda texts: answer_notes(base.folder, folder, texts, chosen.prompt), options.generated
+    scores = generated.score_generated(
+        lambda texts: answer_notes(base.folder, folder, texts, inputs.prompt), args.generated
     )
-    sys.stdout.write(as_text(generated))
-    about["generated"] = generated
-    name = "evaluation-base.json" if options.base_only else "evaluation.json"
-    save(evaluation, chosen.out / name, about=about)
-    if "adapter" in _Record(chosen.out).read():
-        _write_card(chosen.out)
+    sys.stdout.write(generated.as_text(scores))
+    about = {"base": base.name, "revision": base.revision, "adapter": folder is not None, "generated": scores}
+    name = "evaluation-base.json" if args.base_only else "evaluation.json"
+    save(evaluation, inputs.out / name, about=about)
+    if "adapter" in _Record(inputs.out).read():
+        _write_card(inputs.out)
 
 
 def _write_card(out: Path) -> None:
-    from training.card import write_card
-    from training.curves import draw_curves
-    from training.metrics import read_metrics
+    from training.evaluation.card import write_card
+    from training.evaluation.curves import draw_curves
+    from training.run.metrics import read_metrics
 
     metrics = read_metrics(out / "metrics.jsonl")
     try:

@@ -1,1 +1,1 @@
-"""The HTTP faces, one router each."""
+"""The HTTP interface: routes, the middleware before them, and the shape of requests and answers."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gateway.evaluation.dataset import Dataset, parse_line
+from gateway.evaluation.dataset import Dataset
+from gateway.evaluation.jsonl import numbered_lines, parse_line
 from gateway.evaluation.schema import Fields, Schema, UnreadableError
 
 
@@ -21,9 +22,9 @@ class AnswersError(Exception):
 class Answer:
     """The answer to one note.
 
-    `fields` is None where none could be read; `error` is a fixed word for what makes the answer invalid, or None. An
-    answer may have both: a value that is too long is invalid, and scored as it stands. `seconds` is what the call took,
-    `repairs` the codes of the gateway's warnings, `model` the model that the gateway asked.
+    `fields` is None where none could be read; `error` is a code for what makes the answer invalid, or None. An
+    answer may have both: a value that is too long is invalid, and scored as it stands. `seconds` is how long the call
+    lasted, `repairs` the codes of the gateway's warnings, `model` the model that the gateway asked.
     """
 
     fields: Fields | None = None
@@ -35,7 +36,7 @@ class Answer:
 
 
 def from_text(text: str, schema: Schema) -> Answer:
-    """The answer in a model's own text, which must be one JSON object and nothing else."""
+    """Read the answer in a model's own text, which must be one JSON object and nothing else."""
     try:
         return _read(json.loads(text), schema)
     except (json.JSONDecodeError, RecursionError):
@@ -43,12 +44,11 @@ def from_text(text: str, schema: Schema) -> Answer:
 
 
 def from_document(document: Mapping[str, Any], schema: Schema, *, seconds: float | None = None) -> Answer:
-    """The answer in a document of the gateway, whose fields stand in `fields` or at its top level."""
-    nested = document.get("fields")
-    shown = nested if isinstance(nested, dict) else {name: document[name] for name in schema.fields if name in document}
-    answer = _read(shown, schema)
-    confidence = document.get("confidence")
-    model = document.get("model")
+    """Read the answer in a document of the gateway, whose fields stand in `fields` or at its top level."""
+    fields, confidence, model = (document.get(name) for name in ("fields", "confidence", "model"))
+    if not isinstance(fields, dict):
+        fields = {name: document[name] for name in schema.fields if name in document}
+    answer = _read(fields, schema)
     return Answer(
         answer.fields,
         answer.error,
@@ -68,7 +68,7 @@ def _read(answer: object, schema: Schema) -> Answer:
 
 
 def _numbers(confidence: Mapping[str, Any]) -> dict[str, float]:
-    """The probabilities; anything else, such as null, is left out."""
+    """Return the probabilities; anything else, such as null, is left out."""
     return {
         name: float(value)
         for name, value in confidence.items()
@@ -95,14 +95,12 @@ def load_answers(path: Path, dataset: Dataset, schema: Schema) -> list[Answer]:
     Raises:
         AnswersError: the file cannot be read, a line cannot be used, or an example has no answer or two.
     """
-    try:
-        content = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise AnswersError(f"{path}: cannot be read: {reason}") from None
     answers: dict[int, Answer] = {}
     problems: list[str] = []
-    lines = [(number, line) for number, line in enumerate(content.split("\n"), start=1) if line.strip()]
+    try:
+        lines = numbered_lines(path)
+    except ValueError as error:
+        raise AnswersError(str(error)) from None
     for order, (number, line) in enumerate(lines):
         try:
             record = parse_line(line)
@@ -127,41 +125,39 @@ def _index(index: object, answers: Mapping[int, Answer]) -> int:
 
 
 def _from_record(record: Mapping[str, Any], schema: Schema) -> Answer:
-    given = [name for name in ("raw_output", "answer", "result", "error") if name in record]
-    if len(given) != 1:
+    forms = [name for name in ("raw_output", "answer", "result", "error") if name in record]
+    if len(forms) != 1:
         raise ValueError("needs one of raw_output, answer, result, error")
-    value = record[given[0]]
-    if given[0] == "error":
+    form = forms[0]
+    value = record[form]
+    if form == "error":
         status = record.get("status")
         return Answer(error=error_kind(status if isinstance(status, int) else 0))
-    if given[0] == "raw_output":
+    if form == "raw_output":
         if not isinstance(value, str):
             raise ValueError("`raw_output` must be a string")
         answer = from_text(value, schema)
-    elif given[0] == "result":
+    elif form == "result":
         if not isinstance(value, dict):
             raise ValueError("`result` must be an object")
         answer = from_document(value, schema)
     else:
         answer = _read(value, schema)
     confidence = record.get("confidence")
-    return Answer(
-        answer.fields,
-        answer.error,
-        _probabilities(confidence) if confidence is not None else answer.confidence,
-        _seconds(record.get("seconds")),
-        answer.repairs,
-        answer.model,
+    return replace(
+        answer,
+        confidence=_probabilities(confidence) if confidence is not None else answer.confidence,
+        seconds=_seconds(record.get("seconds")),
     )
 
 
 def _probabilities(confidence: object) -> dict[str, float]:
     if not isinstance(confidence, dict):
         raise ValueError("`confidence` must be an object")  # noqa: TRY004 - the file's fault, as all others
-    found = _numbers(confidence)
-    if wrong := [name for name, value in confidence.items() if value is not None and name not in found]:
+    probabilities = _numbers(confidence)
+    if wrong := [name for name, value in confidence.items() if value is not None and name not in probabilities]:
         raise ValueError(f"`confidence` must be 0 to 1, or null: {', '.join(wrong)}")
-    return found
+    return probabilities
 
 
 def _seconds(value: object) -> float | None:
@@ -173,7 +169,7 @@ def _seconds(value: object) -> float | None:
 
 
 def error_kind(status: int) -> str:
-    """The fixed word for a gateway's refusal by its HTTP status; 0 is a gateway that did not answer."""
+    """Return the code for a gateway's refusal by its HTTP status; 0 is a gateway that did not answer."""
     return {0: "no_response", 413: "too_long_text", 422: "refused", 502: "unusable", 504: "too_late"}.get(
         status, f"http_{status}"
     )

@@ -5,7 +5,7 @@ over the bins, weighted by their sizes, of the distance between a bin's share of
 (M. Pakdaman Naeini, G. Cooper and M. Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning",
 AAAI 2015; as C. Guo and others use it in "On Calibration of Modern Neural Networks", ICML 2017).
 
-The area under the ROC curve says, whatever the scale, how well confidence tells right values from wrong ones: the
+The area under the ROC curve says, whatever the scale, how well confidence separates right values from wrong ones: the
 probability that a right one has the higher confidence, ties counted half (J. A. Hanley and B. J. McNeil, Radiology 143,
 1982). 0.5 is no better than chance.
 """
@@ -14,6 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 BINS = 10
 
@@ -50,37 +53,30 @@ def calibrate(points: Sequence[tuple[float, bool]]) -> Calibration | None:
     """
     if not points:
         return None
-    binned: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
-    for confidence, right in points:
-        binned[min(BINS - 1, int(confidence * BINS))].append((confidence, right))
-    bins = [_bin(number / BINS, (number + 1) / BINS, inside) for number, inside in enumerate(binned)]
-    ece = sum(
-        one.values * abs(one.right - one.confidence)
-        for one in bins
-        if one.right is not None and one.confidence is not None
-    ) / len(points)
-    return Calibration(len(points), ece, _auroc(points), bins)
+    confidence, right = np.array(points, dtype=np.float64).T
+    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    sizes = np.bincount(bins, minlength=BINS)
+    confidence_sums = np.bincount(bins, weights=confidence, minlength=BINS)
+    right_sums = np.bincount(bins, weights=right, minlength=BINS)
+    # A bin's size cancels out: size / all * |right / size - confidence / size|.
+    ece = float(np.abs(right_sums - confidence_sums).sum() / len(points))
+    return Calibration(
+        len(points),
+        ece,
+        _auroc(confidence, right.astype(bool)),
+        [
+            Bin(at / BINS, (at + 1) / BINS, int(size), *((float(c / size), float(r / size)) if size else (None, None)))
+            for at, (size, c, r) in enumerate(zip(sizes, confidence_sums, right_sums, strict=True))
+        ],
+    )
 
 
-def _bin(low: float, high: float, inside: Sequence[tuple[float, bool]]) -> Bin:
-    if not inside:
-        return Bin(low, high, 0, None, None)
-    count = len(inside)
-    return Bin(low, high, count, sum(c for c, _ in inside) / count, sum(right for _, right in inside) / count)
-
-
-def _auroc(points: Sequence[tuple[float, bool]]) -> float | None:
-    """From the ranks of the right values, tied ones sharing their mean rank (the Mann-Whitney statistic)."""
-    right = sum(is_right for _, is_right in points)
-    wrong = len(points) - right
-    if not right or not wrong:
+def _auroc(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float | None:
+    """Compute the area from the ranks of the right values, tied ones sharing their mean rank (Mann-Whitney)."""
+    positives, negatives = int(right.sum()), int((~right).sum())
+    if not positives or not negatives:
         return None
-    ordered = sorted(points)
-    ranks, at = 0.0, 0
-    while at < len(ordered):
-        end = at
-        while end < len(ordered) and ordered[end][0] == ordered[at][0]:
-            end += 1
-        ranks += sum(is_right for _, is_right in ordered[at:end]) * (at + 1 + end) / 2
-        at = end
-    return (ranks - right * (right + 1) / 2) / (right * wrong)
+    _, group, sizes = np.unique(confidence, return_inverse=True, return_counts=True)
+    mean_ranks = np.cumsum(sizes) - (sizes - 1) / 2
+    rank_sum = mean_ranks[group[right]].sum()
+    return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))

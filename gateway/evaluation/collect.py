@@ -1,4 +1,4 @@
-"""Asks a gateway for the answers to a data set."""
+"""Collecting the answers to a data set from a gateway."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from gateway.client import Client, ClientError, TooLateError
+from gateway.client.client import Client, ClientError, TooLateError
 from gateway.evaluation.answers import Answer, error_kind, from_document
 from gateway.evaluation.dataset import Example
 from gateway.evaluation.schema import Schema, SchemaError
@@ -23,7 +23,7 @@ class CollectError(Exception):
 
 
 async def find_task(client: Client, name: str | None) -> tuple[str, Schema]:
-    """A task's name and the schema of its answers, as the gateway has them.
+    """Return a task's name and the schema of its answers, as the gateway has them.
 
     Args:
         client: an open client.
@@ -37,11 +37,11 @@ async def find_task(client: Client, name: str | None) -> tuple[str, Schema]:
     except ClientError as error:
         raise CollectError(_advice(error)) from None
     try:
-        chosen = name or str(listed["default"])
+        name = name or str(listed["default"])
         schemas = {str(task["name"]): task["json_schema"] for task in listed["tasks"]}
-        if chosen not in schemas:
-            raise CollectError(f"the gateway has no task {chosen}; it has {', '.join(schemas)}")
-        return chosen, Schema(schemas[chosen])
+        if name not in schemas:
+            raise CollectError(f"the gateway has no task {name}; it has {', '.join(schemas)}")
+        return name, Schema(schemas[name])
     except (KeyError, TypeError, SchemaError) as error:
         raise CollectError(f"what answers there is no gateway of this version: {error!r}") from None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.evaluation.jsonl import numbered_lines, parse_line
 from gateway.evaluation.schema import Fields, Schema
 
 _TEXT, _EXPECTED = ("input", "text"), ("output", "expected")
@@ -57,17 +58,13 @@ def load_dataset(path: Path, schema: Schema, *, limit: int | None = None) -> Dat
     Raises:
         DatasetError: the file cannot be read, holds no example, or has lines that cannot be used.
     """
-    try:
-        content = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise DatasetError(f"{path}: cannot be read: {reason}") from None
     examples: list[Example] = []
     problems: list[str] = []
-    # Not splitlines(), which also cuts at characters that may stand in a JSON string as they are.
-    for number, line in enumerate(content.split("\n"), start=1):
-        if not line.strip():
-            continue
+    try:
+        lines = numbered_lines(path)
+    except ValueError as error:
+        raise DatasetError(str(error)) from None
+    for number, line in lines:
         try:
             examples.append(_example(number, line, schema))
         except _LineError as error:
@@ -82,31 +79,6 @@ def load_dataset(path: Path, schema: Schema, *, limit: int | None = None) -> Dat
 class _LineError(Exception):
     def __init__(self, *problems: str) -> None:
         self.problems = problems
-
-
-def parse_line(line: str) -> Mapping[str, Any]:
-    """One line as a JSON object.
-
-    Raises:
-        ValueError: it is none, or has a key twice, of which JSON readers keep one in silence.
-    """
-    try:
-        record = json.loads(line, object_pairs_hook=_without_duplicates)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not JSON: {error.msg}, column {error.colno}") from None
-    except RecursionError:
-        raise ValueError("is nested too deep") from None
-    if not isinstance(record, dict):
-        raise ValueError("is not a JSON object")  # noqa: TRY004 - the file's fault, as above
-    return record
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"has the key {next(key for key in keys if keys.count(key) > 1)!r} twice")
-    return record
 
 
 def _example(number: int, line: str, schema: Schema) -> Example:
@@ -141,7 +113,7 @@ def _expected_problems(expected: object, schema: Schema) -> list[str]:
     if missing := [name for name in names if name not in expected]:
         problems.append(f"the expected answer lacks {_listed(missing)}")
     if unknown := [name for name in expected if name not in names]:
-        problems.append(f"the expected answer has fields that the task does not know: {_listed(unknown)}")
+        problems.append(f"the expected answer has fields that the task does not have: {_listed(unknown)}")
     wrong = [
         name for name, value in expected.items() if value is not None and (not isinstance(value, str) or not value)
     ]

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from gateway.evaluation.answers import Answer
 from gateway.evaluation.dataset import Example
-from gateway.evaluation.evidence import Find
 from gateway.evaluation.scores import count
+from gateway.grounding.grounder import Grounder
 
 _Mark = tuple[int, int, str]
 KINDS: Mapping[str, str] = {
@@ -34,7 +34,7 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A run of the note's text with the fields for which it is evidence of the expected and of the given value."""
+    """A part of the note's text with the fields for which it is evidence of the expected and of the given value."""
 
     text: str
     expected: tuple[str, ...]
@@ -42,13 +42,14 @@ class Segment:
 
 
 def find_disagreements(fields: Sequence[str], example: Example, answer: Answer) -> list[Disagreement]:
-    """The fields that are not exactly right, in the task's order; all expected values where there is no answer."""
-    found = []
+    """Return the fields that are not exactly right, in the task's order; all values where there is no answer."""
+    disagreements = []
     for field in fields:
         expected, given = example.expected.get(field), (answer.fields or {}).get(field)
         if expected != given:
-            found.append(Disagreement(field, _kind(expected, given), expected, given, answer.confidence.get(field)))
-    return found
+            confidence = answer.confidence.get(field)
+            disagreements.append(Disagreement(field, _kind(expected, given), expected, given, confidence))
+    return disagreements
 
 
 def _kind(expected: str | None, given: str | None) -> str:
@@ -62,20 +63,19 @@ def _kind(expected: str | None, given: str | None) -> str:
     return "partly" if shared.right else "wrong"
 
 
-def segments(text: str, disagreements: Iterable[Disagreement], find: Find | None) -> list[Segment]:
-    """The note cut where evidence starts and ends.
+def segments(text: str, disagreements: Iterable[Disagreement]) -> list[Segment]:
+    """Cut a note where evidence starts and ends.
 
     Args:
         text: the note.
         disagreements: the fields whose evidence is shown.
-        find: finds a value's evidence in the note; None where that is not possible.
     """
+    find = Grounder(text).find
     expected: list[_Mark] = []
     given: list[_Mark] = []
-    if find is not None:
-        for one in disagreements:
-            expected += [(span.start, span.end, one.field) for span in find(one.expected)]
-            given += [(span.start, span.end, one.field) for span in find(one.given)]
+    for one in disagreements:
+        expected += [(span.start, span.end, one.field) for span in find(one.expected)]
+        given += [(span.start, span.end, one.field) for span in find(one.given)]
     edges = sorted({0, len(text), *(edge for start, end, _ in (*expected, *given) for edge in (start, end))})
     return [
         Segment(text[start:end], _over(expected, start, end), _over(given, start, end))
@@ -84,5 +84,5 @@ def segments(text: str, disagreements: Iterable[Disagreement], find: Find | None
 
 
 def _over(marks: Iterable[_Mark], start: int, end: int) -> tuple[str, ...]:
-    """The fields whose evidence covers the run."""
+    """Return the fields whose evidence covers the text from `start` to `end`."""
     return tuple(dict.fromkeys(field for first, last, field in marks if first <= start and end <= last))

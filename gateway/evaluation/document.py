@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gateway import __version__
 from gateway.evaluation import scores
 from gateway.evaluation.bootstrap import LEVEL, Estimate
@@ -27,30 +30,24 @@ class DocumentError(Exception):
     """A file is no evaluation, or one of another version."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """What a comparison needs of an evaluation."""
+    """What a comparison needs of an evaluation; `rows` has shape (notes, columns), as `scores.columns` names them."""
 
     name: str
     digest: str
     fields: tuple[str, ...]
-    rows: Sequence[tuple[int, ...]]
+    rows: NDArray[np.int64]
 
 
 def as_document(evaluation: Evaluation, *, about: Mapping[str, Any]) -> dict[str, Any]:
-    """The document.
+    """Return the document.
 
     Args:
         evaluation: the figures.
         about: what was evaluated, such as the task, the model, the gateway's address; plain JSON.
     """
     fields, estimates, sums = evaluation.fields, evaluation.estimates, evaluation.sums
-    invention = None
-    if evaluation.evidence_measured:
-        invention = {
-            name: {metric: _shown(estimates[f"invention/{name}/{metric}"]) for metric in ("rate", "expected_rate")}
-            for name in ("all", *fields)
-        }
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -73,11 +70,8 @@ def as_document(evaluation: Evaluation, *, about: Mapping[str, Any]) -> dict[str
             "interval": "percentile, over notes",
         },
         "scores": {rule: _rule(evaluation, rule) for rule in RULES},
-        "null": {
-            name: {metric: _shown(estimates[f"null/{name}/{metric}"]) for metric in ("precision", "recall")}
-            for name in ("all", *fields)
-        },
-        "invention": invention,
+        "null": _by_field(evaluation, "null", ("precision", "recall")),
+        "invention": _by_field(evaluation, "invention", ("rate", "expected_rate")),
         "validity": {
             "share": _shown(estimates["validity"]),
             "valid": sums["notes/valid"],
@@ -95,7 +89,7 @@ def as_document(evaluation: Evaluation, *, about: Mapping[str, Any]) -> dict[str
         "notes": {
             "columns": list(scores.columns(fields)),
             "lines": [example.line for example in evaluation.dataset.examples],
-            "rows": [list(row) for row in evaluation.rows],
+            "rows": evaluation.rows.tolist(),
         },
     }
 
@@ -104,14 +98,21 @@ def _rule(evaluation: Evaluation, rule: str) -> dict[str, Any]:
     def entry(name: str) -> dict[str, Any]:
         return {metric: _shown(evaluation.estimates[f"{rule}/{name}/{metric}"]) for metric in scores.METRICS}
 
-    micro = scores.micro_counts(evaluation.sums, rule, evaluation.fields)
+    def counts(*fields: str) -> dict[str, int]:
+        return scores.counts_of(evaluation.sums, rule, *fields)._asdict()
+
     return {
-        "micro": entry("micro") | asdict(micro),
+        "micro": entry("micro") | counts(*evaluation.fields),
         "macro": entry("macro"),
-        "fields": {
-            field: entry(field) | asdict(scores.counts_of(evaluation.sums, rule, field)) for field in evaluation.fields
-        },
+        "fields": {field: entry(field) | counts(field) for field in evaluation.fields},
         "notes_right": _shown(evaluation.estimates[f"{rule}/notes"]),
+    }
+
+
+def _by_field(evaluation: Evaluation, measure: str, metrics: Sequence[str]) -> dict[str, Any]:
+    return {
+        name: {metric: _shown(evaluation.estimates[f"{measure}/{name}/{metric}"]) for metric in metrics}
+        for name in ("all", *evaluation.fields)
     }
 
 
@@ -134,7 +135,7 @@ def _rounded(value: Any) -> Any:
 
 
 def as_json(document: Mapping[str, Any]) -> str:
-    """The document's text: indented, but each note's row on one line."""
+    """Return the document's text: indented, but each note's row on one line."""
     body = dict(document)
     notes = body.pop("notes")
     rows = ",\n".join("      " + json.dumps(row, separators=(",", ":")) for row in notes["rows"])
@@ -165,9 +166,9 @@ def load_run(path: Path) -> Run:
         )
     try:
         fields = tuple(document["dataset"]["fields"])
-        rows = [tuple(row) for row in document["notes"]["rows"]]
-        if document["notes"]["columns"] != list(scores.columns(fields)) or not rows:
+        names, rows = document["notes"]["columns"], np.array(document["notes"]["rows"])
+        if names != list(scores.columns(fields)) or rows.shape[1:] != (len(names),) or rows.dtype != np.int64:
             raise DocumentError(f"{path}: its columns are not those of its version; evaluate again")
         return Run(str(path), document["dataset"]["digest"], fields, rows)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DocumentError(f"{path}: lacks a part of an evaluation: {error!r}") from None

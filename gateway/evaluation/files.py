@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str, *, private: bool = False) -> None:
-    """Write a file, in the place of an earlier one.
+    """Write a file, replacing an earlier one.
 
     Args:
         path: in a folder that exists.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.evaluation.bootstrap import percentile
+import numpy as np
+
+from gateway.evaluation.bootstrap import percentiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +23,8 @@ class Latency:
 
 
 def measure(seconds: Iterable[float | None]) -> Latency | None:
-    """The latency of the answers of which it is known; None where it is of none."""
-    known = sorted(one for one in seconds if one is not None)
-    if not known:
+    """Return the latency of the answers that were timed; None where none was."""
+    timed = [value for value in seconds if value is not None]
+    if not timed:
         return None
-    return Latency(
-        len(known),
-        sum(known) / len(known),
-        percentile(known, 0.5),
-        percentile(known, 0.9),
-        percentile(known, 0.99),
-        known[-1],
-    )
+    return Latency(len(timed), float(np.mean(timed)), *percentiles(timed, [0.5, 0.9, 0.99, 1.0]))

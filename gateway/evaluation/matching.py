@@ -30,7 +30,7 @@ _SEPARATOR = "; "
 
 @lru_cache(maxsize=65536)
 def normalise(value: str) -> str:
-    """A value as the rule `normalised` compares it.
+    """Return a value as the rule `normalised` compares it.
 
     >>> normalise("Nivolumab + Ipilimumab,  and  PD\u2011L1.")
     'nivolumab; ipilimumab; pd l1'
@@ -45,33 +45,34 @@ def normalise(value: str) -> str:
 
 @lru_cache(maxsize=65536)
 def items(value: str) -> frozenset[str]:
-    """The items of a value, normalised; a value that is nothing but separators is one item.
+    """Return the items of a value, normalised; a value that is nothing but separators is one item.
 
     >>> sorted(items("brain, bone and liver (segments II and IV)"))
     ['bone', 'brain', 'liver (segments ii and iv)']
     """
     whole = normalise(value)
-    parts = {part.strip() for item in whole.split(_SEPARATOR) for part in _cut(item, _SEQUENCE)}
+    parts = (part.strip() for item in whole.split(_SEPARATOR) for part in _cut(item, _SEQUENCE))
     return frozenset(part for part in parts if part) or frozenset({whole})
 
 
 def _with_one_separator(value: str) -> str:
-    return _SEPARATOR.join(part for part in (part.strip() for part in _cut(value, _JOINER)) if part) or value
+    parts = (part.strip() for part in _cut(value, _JOINER))
+    return _SEPARATOR.join(part for part in parts if part) or value
 
 
 def _cut(value: str, separator: re.Pattern[str]) -> list[str]:
-    """The pieces between separators that stand in no brackets."""
+    """Return the parts between separators that stand in no brackets."""
     depths = _depths(value)
-    pieces, start = [], 0
+    parts, start = [], 0
     for match in separator.finditer(value):
         if depths[match.start()] == 0:
-            pieces.append(value[start : match.start()])
+            parts.append(value[start : match.start()])
             start = match.end()
-    return [*pieces, value[start:]]
+    return [*parts, value[start:]]
 
 
 def _depths(value: str) -> list[int]:
-    """How many brackets are open before each character; all 0 where they do not pair."""
+    """Return how many brackets are open before each character; all 0 where they do not pair."""
     depths, depth = [], 0
     for character in value:
         depths.append(depth)

@@ -6,8 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError as InvalidSchemaError
+from jsonschema.exceptions import ValidationError
+
 Fields = Mapping[str, str | None]
 """An answer: a value or null for each field."""
+
+# Without readable fields there is nothing to score; the first one that applies is reported.
+_UNREADABLE = ("missing_key", "extra_key", "wrong_type")
+_KINDS = {
+    "required": "missing_key",
+    "additionalProperties": "extra_key",
+    "minLength": "empty_value",
+    "maxLength": "too_long",
+    "enum": "wrong_choice",
+    "const": "wrong_choice",
+}
 
 
 class SchemaError(Exception):
@@ -15,62 +30,49 @@ class SchemaError(Exception):
 
 
 class UnreadableError(Exception):
-    """An answer has no fields that could be scored. `kind` is a fixed word."""
+    """An answer has no fields that could be scored. `kind` is a code."""
 
     def __init__(self, kind: str) -> None:
-        """Take the fixed word."""
+        """Keep the code."""
         super().__init__(kind)
         self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    """What one field's value may be."""
+class _Shape:
+    """The fields of an answer, what validates it, and what its first field must be."""
 
-    nullable: bool
-    least: int
-    most: int | None
-    choices: tuple[str, ...] | None
-
-    def problem(self, value: str | None) -> str | None:
-        if value is None:
-            return None if self.nullable else "null_value"
-        if self.choices is not None:
-            return None if value in self.choices else "wrong_choice"
-        if len(value) < self.least:
-            return "empty_value"
-        return "too_long" if self.most is not None and len(value) > self.most else None
-
-
-_Shape = Mapping[str, _Rule]
+    names: tuple[str, ...]
+    answer: Draft202012Validator
+    first: Draft202012Validator
 
 
 class Schema:
-    """Tells whether an answer is valid.
+    """Says whether an answer is valid.
 
-    It reads the part of JSON Schema that the gateway's tasks are published with (`gateway.tasks`): objects of strings
-    and nulls with all keys required, lengths and choices, and one of several shapes that the first field chooses. A
-    whole validator would be one more library in the gateway's image.
+    A task is published (`gateway.tasks`) as an object of strings and nulls with all keys required, or as `oneOf`
+    several such objects, of which the first field chooses one.
     """
 
     def __init__(self, json_schema: Mapping[str, Any]) -> None:
-        """Take the JSON Schema.
+        """Read the JSON Schema (draft 2020-12).
 
         Raises:
             SchemaError: it is not of this form.
         """
         try:
-            self._shapes = [_shape(one) for one in json_schema.get("oneOf", [json_schema])]
-        except (KeyError, TypeError, AttributeError) as error:
+            Draft202012Validator.check_schema(json_schema)
+            self._shapes = [_shape(shape) for shape in json_schema.get("oneOf", [json_schema])]
+        except (InvalidSchemaError, LookupError, TypeError, AttributeError) as error:
             raise SchemaError(f"the task's JSON Schema cannot be read: {error!r}") from None
-        self.fields: tuple[str, ...] = tuple(dict.fromkeys(name for shape in self._shapes for name in shape))
+        self.fields: tuple[str, ...] = tuple(dict.fromkeys(name for shape in self._shapes for name in shape.names))
 
     def names_for(self, answer: Mapping[str, Any]) -> Sequence[str]:
-        """The fields that an answer must have, given its first one."""
-        return tuple(self._shape_for(answer))
+        """Return the fields that an answer must have, given its first one."""
+        return self._shape_for(answer).names
 
     def read(self, answer: object) -> tuple[Fields, str | None]:
-        """An answer's fields and what makes it invalid.
+        """Return an answer's fields and what makes it invalid.
 
         Returns:
             The fields, and None or the kind of the first breach of the schema that still leaves the fields readable:
@@ -81,33 +83,26 @@ class Schema:
         """
         if not isinstance(answer, dict):
             raise UnreadableError("not_an_object")
-        shape = self._shape_for(answer)
-        if any(name not in answer for name in shape):
-            raise UnreadableError("missing_key")
-        if any(name not in shape for name in answer):
-            raise UnreadableError("extra_key")
-        if any(value is not None and not isinstance(value, str) for value in answer.values()):
-            raise UnreadableError("wrong_type")
-        problems = (rule.problem(answer[name]) for name, rule in shape.items())
-        return answer, next((problem for problem in problems if problem), None)
+        kinds = [_kind(error) for error in self._shape_for(answer).answer.iter_errors(answer)]
+        for kind in _UNREADABLE:
+            if kind in kinds:
+                raise UnreadableError(kind)
+        return answer, next(iter(kinds), None)
 
     def _shape_for(self, answer: Mapping[str, Any]) -> _Shape:
-        for shape in self._shapes:
-            first, rule = next(iter(shape.items()))
-            if rule.choices is None or answer.get(first) in rule.choices:
-                return shape
-        return self._shapes[0]
+        fitting = (shape for shape in self._shapes if shape.first.is_valid(answer.get(shape.names[0])))
+        return next(fitting, self._shapes[0])
 
 
 def _shape(schema: Mapping[str, Any]) -> _Shape:
-    return {name: _rule(schema["properties"][name]) for name in schema["required"]}
+    names = tuple(schema["required"])
+    return _Shape(names, Draft202012Validator(schema), Draft202012Validator(schema["properties"][names[0]]))
 
 
-def _rule(shape: Mapping[str, Any]) -> _Rule:
-    choices = [shape["const"]] if "const" in shape else shape.get("enum")
-    return _Rule(
-        nullable="null" in shape.get("type", ()),
-        least=shape.get("minLength", 0),
-        most=shape.get("maxLength"),
-        choices=None if choices is None else tuple(choice for choice in choices if choice is not None),
-    )
+def _kind(error: ValidationError) -> str:
+    # A breach of a field's rule has the field as its path; one of the whole object has none.
+    if error.absolute_path and error.instance is None:
+        return "null_value"
+    if error.absolute_path and not isinstance(error.instance, str):
+        return "wrong_type"
+    return _KINDS[str(error.validator)]

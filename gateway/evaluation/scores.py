@@ -1,76 +1,78 @@
-"""What is counted for each note, and the measures that are taken of the sums.
+"""What is counted for each note, and the measures that are computed from the sums.
 
 Every count of a note is a whole number in a named column, and every measure is a function of the columns' sums over the
 notes. So the bootstrap needs nothing but sums of resampled rows, and two runs are compared with the very functions that
 scored them.
 
-The classes of `right`, `false_positive` and `false_negative` under `exact` and `normalised`: null for null counts
+The outcomes `right`, `false_positive` and `false_negative` under `exact` and `normalised`: null for null counts
 nowhere; a value for null is a false positive (invented), null for a value a false negative (missed); a wrong value is
 both. Precision is right / (right + false_positive), recall right / (right + false_negative), F1 their harmonic mean,
-2 right / (2 right + false_positive + false_negative). A measure whose denominator is 0 is None: there was nothing to be
-right or wrong about. `micro` takes these of the counts summed over the fields, `macro` the mean of the fields' measures
-that are not None.
+2 right / (2 right + false_positive + false_negative). A measure whose denominator is 0 is NaN: there was nothing to be
+right or wrong about. `micro` computes these from the counts summed over the fields, `macro` is the mean of the fields'
+measures that are defined.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from gateway.evaluation.matching import RULES, items, normalise
 from gateway.evaluation.schema import Fields
 
-Sums = Mapping[str, int]
-Measure = Callable[[Sums], float | None]
-
-_OUTCOMES = ("right", "false_positive", "false_negative")
-METRICS = ("precision", "recall", "f1")
+FloatArray = NDArray[np.float64]
+Sums = Mapping[str, ArrayLike]
+"""The sum of each column, or an array with the sums of each draw."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """Values, or items, that are right, wrong or invented, and missed."""
 
     right: int = 0
     false_positive: int = 0
     false_negative: int = 0
 
-    def __add__(self, other: Counts) -> Counts:
-        """The counts of both."""
-        return Counts(
-            self.right + other.right,
-            self.false_positive + other.false_positive,
-            self.false_negative + other.false_negative,
-        )
 
-    @property
-    def precision(self) -> float | None:
-        """Share of the given values that are right."""
-        return ratio(self.right, self.right + self.false_positive)
-
-    @property
-    def recall(self) -> float | None:
-        """Share of the expected values that were given."""
-        return ratio(self.right, self.right + self.false_negative)
-
-    @property
-    def f1(self) -> float | None:
-        """Harmonic mean of precision and recall."""
-        return ratio(2 * self.right, 2 * self.right + self.false_positive + self.false_negative)
+_OUTCOMES = Counts._fields
 
 
-def ratio(part: int, whole: int) -> float | None:
-    """`part / whole`, or None where there is no whole."""
-    return part / whole if whole else None
+def ratio(part: ArrayLike, whole: ArrayLike) -> FloatArray:
+    """Return `part / whole`, NaN where both are 0."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.divide(part, whole))
+
+
+def _precision(right: FloatArray, false_positive: FloatArray, _: FloatArray) -> FloatArray:
+    return ratio(right, right + false_positive)
+
+
+def _recall(right: FloatArray, _: FloatArray, false_negative: FloatArray) -> FloatArray:
+    return ratio(right, right + false_negative)
+
+
+def f1(right: FloatArray, false_positive: FloatArray, false_negative: FloatArray) -> FloatArray:
+    """Return the harmonic mean of precision and recall."""
+    return ratio(2 * right, 2 * right + false_positive + false_negative)
+
+
+METRICS: Mapping[str, Callable[[FloatArray, FloatArray, FloatArray], FloatArray]] = {
+    "precision": _precision,
+    "recall": _recall,
+    "f1": f1,
+}
 
 
 def count(rule: str, expected: str | None, given: str | None) -> Counts:
-    """One field of one note under a rule of `matching.RULES`."""
+    """Count one field of one note under a rule of `matching.RULES`."""
     if rule == "items":
-        wanted = frozenset[str]() if expected is None else items(expected)
-        found = frozenset[str]() if given is None else items(given)
-        return Counts(len(wanted & found), len(found - wanted), len(wanted - found))
+        expected_items = frozenset[str]() if expected is None else items(expected)
+        given_items = frozenset[str]() if given is None else items(given)
+        return Counts(
+            len(expected_items & given_items), len(given_items - expected_items), len(expected_items - given_items)
+        )
     if expected is None or given is None:
         return Counts(0, int(given is not None), int(expected is not None))
     right = expected == given or (rule == "normalised" and normalise(expected) == normalise(given))
@@ -78,7 +80,7 @@ def count(rule: str, expected: str | None, given: str | None) -> Counts:
 
 
 def columns(fields: Sequence[str]) -> tuple[str, ...]:
-    """The names of the columns of a task with these fields."""
+    """Return the names of the columns of a task with these fields."""
     names = [f"{rule}/{field}/{outcome}" for rule in RULES for field in fields for outcome in _OUTCOMES]
     names += [f"null/{field}/{what}" for field in fields for what in ("expected", "given", "both")]
     names += [
@@ -96,9 +98,9 @@ def count_note(
     given: Fields | None,
     *,
     valid: bool,
-    has_evidence: Callable[[str], bool] | None,
+    has_evidence: Callable[[str], bool],
 ) -> dict[str, int]:
-    """All columns of one note.
+    """Return all columns of one note.
 
     Args:
         fields: the task's.
@@ -106,18 +108,15 @@ def count_note(
         given: the given one; None where there is none that could be read. Then every expected value is missed, and no
             null is right.
         valid: whether the given answer is valid against the task's schema.
-        has_evidence: whether a value has evidence in the note; None where that is not measured.
+        has_evidence: whether a value has evidence in the note.
     """
     row = dict.fromkeys(columns(fields), 0)
     answer: Fields = given or {}
     for rule in RULES:
-        whole = Counts()
+        counts = {field: count(rule, expected.get(field), answer.get(field)) for field in fields}
         for field in fields:
-            counts = count(rule, expected.get(field), answer.get(field))
-            whole += counts
-            for outcome in _OUTCOMES:
-                row[f"{rule}/{field}/{outcome}"] = getattr(counts, outcome)
-        row[f"notes/{rule}"] = int(given is not None and whole.false_positive + whole.false_negative == 0)
+            row |= {f"{rule}/{field}/{outcome}": number for outcome, number in counts[field]._asdict().items()}
+        row[f"notes/{rule}"] = int(given is not None and not any(any(each[1:]) for each in counts.values()))
     for field in fields:
         # A field that the note's shape does not have was never asked for.
         expects_null = field in expected and expected[field] is None
@@ -125,11 +124,10 @@ def count_note(
         row[f"null/{field}/expected"] = int(expects_null)
         row[f"null/{field}/given"] = int(gives_null)
         row[f"null/{field}/both"] = int(expects_null and gives_null)
-        if has_evidence is not None:
-            for side, value in (("given", answer.get(field)), ("expected", expected.get(field))):
-                if value is not None:
-                    row[f"invention/{field}/{side}"] = 1
-                    row[f"invention/{field}/{side}_without"] = int(not has_evidence(value))
+        for side, value in (("given", answer.get(field)), ("expected", expected.get(field))):
+            if value is not None:
+                row[f"invention/{field}/{side}"] = 1
+                row[f"invention/{field}/{side}_without"] = int(not has_evidence(value))
     nothing = not any(value is not None for value in expected.values())
     row["notes/all"] = 1
     row["notes/valid"] = int(valid)
@@ -138,68 +136,50 @@ def count_note(
     return row
 
 
-def counts_of(sums: Sums, rule: str, field: str) -> Counts:
-    """The counts of a field, or of all with `micro`."""
-    return Counts(*(sums[f"{rule}/{field}/{outcome}"] for outcome in _OUTCOMES))
+def counts_of(sums: Mapping[str, int], rule: str, *fields: str) -> Counts:
+    """Return the counts of a field, or of several together."""
+    return Counts(*(sum(sums[f"{rule}/{field}/{outcome}"] for field in fields) for outcome in _OUTCOMES))
 
 
-def micro_counts(sums: Sums, rule: str, fields: Sequence[str]) -> Counts:
-    """The counts of all fields."""
-    total = Counts()
-    for field in fields:
-        total += counts_of(sums, rule, field)
-    return total
+def measures(sums: Sums, fields: Sequence[str]) -> dict[str, FloatArray]:
+    """Compute the measures of a task with these fields, each under its name.
 
+    Args:
+        sums: for each of `columns` the sum, or the sums of many draws.
+        fields: the task's.
 
-def measures(fields: Sequence[str]) -> dict[str, Measure]:
-    """The measures of a task with these fields, each under its name.
-
-    `RULE/FIELD/METRIC` with `micro` and `macro` as fields too; `RULE/notes`: share of notes right in every field;
-    `null/FIELD/recall`: share of the expected nulls that were given; `null/FIELD/precision`: share of the given nulls
-    that are right; `invention/FIELD/rate`: share of the given values without evidence in the note, and
-    `.../expected_rate` the same of the expected values, with `all` as a field; `validity`: share of the answers that
-    are valid; `nothing/recall`: share of the notes with null expected in every field that got it.
+    Returns:
+        Arrays of the same shape as the sums, NaN where a measure is not defined. `RULE/FIELD/METRIC` with `micro` and
+        `macro` as fields too; `RULE/notes`: share of notes right in every field; `null/FIELD/recall`: share of the
+        expected nulls that were given; `null/FIELD/precision`: share of the given nulls that are right;
+        `invention/FIELD/rate`: share of the given values without evidence in the note, and `.../expected_rate` the same
+        of the expected values, with `all` as a field; `validity`: share of the answers that are valid;
+        `nothing/recall`: share of the notes with null expected in every field that got it.
     """
-    named: dict[str, Measure] = {}
+    named: dict[str, FloatArray] = {}
     for rule in RULES:
-        for metric in METRICS:
-            for field in fields:
-                named[f"{rule}/{field}/{metric}"] = partial(_field_metric, rule=rule, field=field, metric=metric)
-            named[f"{rule}/micro/{metric}"] = partial(_micro, rule=rule, fields=fields, metric=metric)
-            named[f"{rule}/macro/{metric}"] = partial(_macro, rule=rule, fields=fields, metric=metric)
-        named[f"{rule}/notes"] = partial(_share, parts=(f"notes/{rule}",), wholes=("notes/all",))
-    for name, chosen in [*((field, (field,)) for field in fields), ("all", tuple(fields))]:
-        for metric, part, whole in (
+        # Shape (fields, outcomes), and then that of a sum.
+        outcomes = np.array([[sums[f"{rule}/{field}/{outcome}"] for outcome in _OUTCOMES] for field in fields])
+        for metric, compute in METRICS.items():
+            of_fields = np.array([compute(*of_field) for of_field in outcomes])
+            named |= {f"{rule}/{field}/{metric}": value for field, value in zip(fields, of_fields, strict=True)}
+            named[f"{rule}/micro/{metric}"] = compute(*outcomes.sum(axis=0))
+            named[f"{rule}/macro/{metric}"] = ratio(np.nansum(of_fields, axis=0), (~np.isnan(of_fields)).sum(axis=0))
+        named[f"{rule}/notes"] = ratio(sums[f"notes/{rule}"], sums["notes/all"])
+    for name, members in [*((field, (field,)) for field in fields), ("all", tuple(fields))]:
+        for measure, part, whole in (
             ("null/{}/recall", "null/{}/both", "null/{}/expected"),
             ("null/{}/precision", "null/{}/both", "null/{}/given"),
             ("invention/{}/rate", "invention/{}/given_without", "invention/{}/given"),
             ("invention/{}/expected_rate", "invention/{}/expected_without", "invention/{}/expected"),
         ):
-            named[metric.format(name)] = partial(
-                _share,
-                parts=tuple(part.format(field) for field in chosen),
-                wholes=tuple(whole.format(field) for field in chosen),
-            )
-    named["validity"] = partial(_share, parts=("notes/valid",), wholes=("notes/all",))
-    named["nothing/recall"] = partial(_share, parts=("notes/nothing_right",), wholes=("notes/nothing_expected",))
+            named[measure.format(name)] = ratio(_total(sums, part, members), _total(sums, whole, members))
+    named["validity"] = ratio(sums["notes/valid"], sums["notes/all"])
+    named["nothing/recall"] = ratio(sums["notes/nothing_right"], sums["notes/nothing_expected"])
     return named
 
 
-def _field_metric(sums: Sums, *, rule: str, field: str, metric: str) -> float | None:
-    value: float | None = getattr(counts_of(sums, rule, field), metric)
-    return value
-
-
-def _micro(sums: Sums, *, rule: str, fields: Sequence[str], metric: str) -> float | None:
-    value: float | None = getattr(micro_counts(sums, rule, fields), metric)
-    return value
-
-
-def _macro(sums: Sums, *, rule: str, fields: Sequence[str], metric: str) -> float | None:
-    values = [_field_metric(sums, rule=rule, field=field, metric=metric) for field in fields]
-    defined = [value for value in values if value is not None]
-    return sum(defined) / len(defined) if defined else None
-
-
-def _share(sums: Sums, *, parts: Sequence[str], wholes: Sequence[str]) -> float | None:
-    return ratio(sum(sums[name] for name in parts), sum(sums[name] for name in wholes))
+def _total(sums: Sums, column: str, fields: Sequence[str]) -> ArrayLike:
+    """Return the sum of a column over fields; `column` has `{}` in the field's place."""
+    total: ArrayLike = np.sum([sums[column.format(field)] for field in fields], axis=0)
+    return total

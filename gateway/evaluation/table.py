@@ -1,10 +1,11 @@
-"""An evaluation as a text table."""
+"""An evaluation, or a comparison of two, as a text table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.evaluation.bootstrap import LEVEL, Estimate
+from gateway.evaluation.comparison import Comparison, Difference
 from gateway.evaluation.evaluation import Evaluation
 from gateway.evaluation.matching import RULES
 
@@ -12,7 +13,7 @@ _RULE_WIDTH = 24
 
 
 def table(evaluation: Evaluation) -> str:
-    """The figures for a person at a terminal."""
+    """Return the figures for a person at a terminal."""
     width = max(map(len, (*evaluation.fields, "metastasis_site")))
     parts = [
         f"{len(evaluation.dataset.examples)} notes of {evaluation.dataset.name}",
@@ -40,7 +41,11 @@ def _lines(evaluation: Evaluation) -> Iterable[str]:
     yield "right in all fields: " + ", ".join(f"{rule} {sums[f'notes/{rule}']}" for rule in RULES)
     null = [estimates[f"null/all/{metric}"].value for metric in ("precision", "recall")]
     yield f"null: {percent(null[0])} of those given are right, {percent(null[1])} of those expected were given"
-    yield _invention(evaluation)
+    invention = [estimates[f"invention/all/{name}"].value for name in ("rate", "expected_rate")]
+    yield (
+        f"invention: {percent(invention[0])} of the given values have no evidence in the note, "
+        f"{percent(invention[1])} of the expected ones"
+    )
     yield f"valid: {sums['notes/valid']} of {sums['notes/all']} answers" + _counted(evaluation.errors)
     if evaluation.repairs:
         yield "repaired by the gateway" + _counted(evaluation.repairs)
@@ -49,50 +54,66 @@ def _lines(evaluation: Evaluation) -> Iterable[str]:
             f"notes with nothing to find: {sums['notes/nothing_right']} of {sums['notes/nothing_expected']} answered "
             "with null in every field"
         )
-    if (sure := evaluation.calibration) is not None:
+    if (calibration := evaluation.calibration) is not None:
         yield (
-            f"confidence: ECE {number(sure.ece)}, area under the ROC curve {number(sure.auroc)} "
-            f"({sure.values} values; right by the rule normalised)"
+            f"confidence: ECE {number(calibration.ece)}, area under the ROC curve {number(calibration.auroc)} "
+            f"({calibration.values} values; right by the rule normalised)"
         )
-    if (took := evaluation.latency) is not None:
-        yield f"latency: p50 {took.p50:.2f} s, p90 {took.p90:.2f} s, p99 {took.p99:.2f} s, longest {took.longest:.2f} s"
+    if (latency := evaluation.latency) is not None:
+        yield (
+            f"latency: p50 {latency.p50:.2f} s, p90 {latency.p90:.2f} s, p99 {latency.p99:.2f} s, "
+            f"longest {latency.longest:.2f} s"
+        )
 
 
-def _invention(evaluation: Evaluation) -> str:
-    if not evaluation.evidence_measured:
-        return "invention: not measured, as rapidfuzz is not installed"
-    rate, labels = (evaluation.value(f"invention/all/{name}") for name in ("rate", "expected_rate"))
+def _counted(counts: Mapping[str, int]) -> str:
+    return ": " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) if counts else ""
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """Return the comparison for a person at a terminal."""
+    rows = [["", "A", "B", "B - A", f"{LEVEL:.0%} interval", "p", ""]]
+    for one in comparison.differences:
+        between = "-" if one.low is None or one.high is None else f"{one.low:+.3f} to {one.high:+.3f}"
+        change = "-" if one.difference is None else f"{one.difference:+.3f}"
+        verdict = "" if not one.is_real else "better" if (one.difference or 0) > 0 else "worse"
+        rows.append([_short(one), number(one.first), number(one.second), change, between, _p(one.p), verdict])
     return (
-        f"invention: {percent(rate)} of the given values have no evidence in the note, "
-        f"{percent(labels)} of the expected ones"
+        f"A: {comparison.first}\nB: {comparison.second}\n"
+        f"{comparison.notes} notes, F1 by the rule {comparison.rule}, paired bootstrap over notes "
+        f"({comparison.resamples} resamples, seed {comparison.seed}); p of all but micro by Holm's method\n\n"
+        f"{_aligned(rows)}\nB against A: {comparison.verdict}\n"
     )
 
 
-def _counted(counts: object) -> str:
-    if not isinstance(counts, dict) or not counts:
-        return ""
-    return ": " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+def _short(difference: Difference) -> str:
+    parts = difference.measure.split("/")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def _p(p: float | None) -> str:
+    return "-" if p is None else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
 
 
 def number(value: float | None) -> str:
-    """A score with three digits; a dash where it is not defined."""
+    """Return a score with three digits; a dash where it is not defined."""
     return "-" if value is None else f"{value:.3f}"
 
 
 def percent(value: float | None) -> str:
-    """A share in percent; a dash where it is not defined."""
+    """Return a share in percent; a dash where it is not defined."""
     return "-" if value is None else f"{value:.1%}"
 
 
 def with_interval(estimate: Estimate) -> str:
-    """A score and its interval."""
+    """Return a score and its interval."""
     if estimate.low is None:
         return number(estimate.value)
     return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as columns of equal width, the first one left-aligned, the others right-aligned."""
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as columns of equal width, the first one left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(

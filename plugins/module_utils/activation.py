@@ -82,8 +82,10 @@ class Stack:
         active = run(["systemctl", "is-active", "--quiet", self.unit]).returncode == 0
         present = containers(self.project)
         services = run(self.compose("config", "--services")).stdout.split()
-        return active and bool(services) and all(
-            name in present and present[name]["status"] == "running" for name in services
+        return (
+            active
+            and bool(services)
+            and all(name in present and present[name]["status"] == "running" for name in services)
         )
 
     def bring_up(self, stamp: str) -> None:

@@ -1,11 +1,87 @@
-#!/usr/bin/python
 """Take and release the lock that keeps two deployments apart: one object in the transfer bucket.
 
-An own module, because no ready one writes an object on a condition, and because a lock whose holder was killed has to
-be told from one that is held.
+An own module, because no ready one writes an object conditionally, and because the lock of a killed process has to be
+recognised.
 """
 
 from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: deployment_lock
+short_description: Take or release the lock that keeps two deployments apart
+description:
+  - The lock is an object in S3. It is written on the condition that there is none (If-None-Match) or that it is still
+    the one that was read (If-Match), so that of two concurrent deployments one gets it.
+  - A lock that has expired, or whose process no longer runs on this same machine, is taken over with a note.
+  - The holder of the lock gets it again, and its lifetime starts again.
+  - Never reports a change, since nothing of it is left when the playbook ends. In check mode it only reads the lock.
+options:
+  state:
+    description: Whether to take the lock or to release it.
+    type: str
+    choices: [taken, released]
+    default: taken
+  bucket:
+    description: The transfer bucket.
+    type: str
+    required: true
+  key:
+    description: Key of the object.
+    type: str
+    default: lock/deployment.json
+  playbook:
+    description: The playbook that takes it, for messages.
+    type: str
+    default: ""
+  caller:
+    description: ARN of the credentials, for messages.
+    type: str
+    default: ""
+  lifetime:
+    description: Seconds after which others may take it over; longer than the longest playbook takes.
+    type: int
+    default: 21600
+  force:
+    description: Whether to take it from another holder.
+    type: bool
+    default: false
+  pid:
+    description: The process that holds the lock; 0 means the ansible-playbook that runs this module.
+    type: int
+    default: 0
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Take the deployment lock
+  slm.serving.deployment_lock:
+    region: eu-central-1
+    bucket: slm-ft-serving-transfer-123456789012-eu-central-1
+    playbook: deploy.yml
+    caller: arn:aws:iam::123456789012:user/operator
+
+- name: Release the deployment lock
+  slm.serving.deployment_lock:
+    region: eu-central-1
+    bucket: slm-ft-serving-transfer-123456789012-eu-central-1
+    state: released
+"""
+
+RETURN = r"""
+note:
+  description: From whom and why the lock was taken over, or that it had been lost; else empty.
+  returned: success
+  type: str
+holder:
+  description: Previous content of the lock; null when it was free.
+  returned: success
+  type: dict
+"""
 
 import contextlib
 import datetime as dt
@@ -16,6 +92,7 @@ import platform
 import subprocess
 import uuid
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -23,71 +100,18 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
 
-DOCUMENTATION = r"""
-module: deployment_lock
-short_description: Take or release the lock against two deployments at once
-description:
-  - The lock is an object in S3, written on the condition that there is none (If-None-Match) or that it is still the one
-    that was read (If-Match), so that of two deployments that come together one gets it.
-  - A lock that is too old, or whose process no longer runs on this very machine, is taken over with a note.
-  - Who holds the lock already gets it again, and its time begins anew.
-  - Never reports a change, since nothing of it is left when the playbook ends. In check mode it only looks.
-options:
-  state:
-    description: What to do.
-    type: str
-    choices: [taken, released]
-    default: taken
-  bucket:
-    description: The transfer bucket.
-    type: str
-    required: true
-  key:
-    description: Name of the object.
-    type: str
-    default: lock/deployment.json
-  playbook:
-    description: Who takes it, for messages.
-    type: str
-    default: ""
-  caller:
-    description: ARN of the credentials, for messages.
-    type: str
-    default: ""
-  lifetime:
-    description: Seconds after which others may take it over. Has to be longer than the longest playbook.
-    type: int
-    default: 21600
-  force:
-    description: Whether to take it from whoever holds it.
-    type: bool
-    default: false
-  pid:
-    description: The process that holds the lock; 0 is the ansible-playbook that runs this module.
-    type: int
-    default: 0
-"""
-
-RETURN = r"""
-note:
-  description: From whom the lock was taken over and why, or that it had been lost; else empty.
-  type: str
-holder:
-  description: Who held the lock before, or null.
-  type: dict
-"""
-
 ATTEMPTS = 5
-# S3's answers to a condition that does not hold, to two writes at the same moment, and to an object that is not there.
-BEATEN = ["PreconditionFailed", "ConditionalRequestConflict", "412", "409"]
+# S3's answers to a failed condition or two concurrent writes, and to an object that does not exist.
+CONFLICT = ["PreconditionFailed", "ConditionalRequestConflict", "412", "409"]
 GONE = ["NoSuchKey", "404"]
+Holder = dict[str, Any]
 
 
 class LockError(Exception):
-    """Why the lock cannot be had, in words for the operator."""
+    """Why the lock cannot be taken, in words for the operator."""
 
 
-def read(path: str) -> str:
+def text_of(path: str) -> str:
     """Return a small file's text; empty where there is none, as on other systems than Linux."""
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()
@@ -96,7 +120,7 @@ def read(path: str) -> str:
 
 
 def ps(pid: int, field: str) -> str:
-    """Return a field of a process as ps tells it; empty when there is no such process."""
+    """Return a field of a process from ps; empty when there is no such process."""
     listed = subprocess.run(
         ["ps", "-o", f"{field}=", "-p", str(pid)], capture_output=True, text=True, check=False, timeout=10
     )
@@ -104,17 +128,21 @@ def ps(pid: int, field: str) -> str:
 
 
 class Process:
-    """A process of this machine: from /proc on Linux, where ps may be missing; else from ps."""
+    """A process of this machine, read from /proc on Linux, where ps may be missing, else from ps."""
 
     def __init__(self, pid: int) -> None:
-        """Take its number."""
+        """Read its state.
+
+        Args:
+            pid: its number.
+        """
         self.pid = pid
         self._linux = Path("/proc/self/stat").exists()
         # The fields after the name, which may hold anything: state, parent, ...; see proc_pid_stat(5).
-        self._stat = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        self._stat = text_of(f"/proc/{pid}/stat").rpartition(")")[2].split()
 
     def started(self) -> str:
-        """Return when it began, in the system's own words, so that a number used again is seen; "" when it is gone."""
+        """Return when it started, as the system writes it, to recognise a reused number; "" when it is gone."""
         if not self._linux:
             return ps(self.pid, "lstart")
         gone = not self._stat or self._stat[0] in {"Z", "X"}
@@ -122,12 +150,12 @@ class Process:
 
     def parent(self) -> Process:
         """Return its parent; process 0 when it is gone."""
-        found = (self._stat[1] if self._stat else "0") if self._linux else ps(self.pid, "ppid")
-        return Process(int(found) if found.isdigit() else 0)
+        pid = (self._stat[1] if self._stat else "0") if self._linux else ps(self.pid, "ppid")
+        return Process(int(pid) if pid.isdigit() else 0)
 
     def is_playbook(self) -> bool:
-        """Say whether it is an ansible-playbook, or a worker that one forked."""
-        command = read(f"/proc/{self.pid}/cmdline") if self._linux else ps(self.pid, "args")
+        """Return whether it is an ansible-playbook, or a worker that one forked."""
+        command = text_of(f"/proc/{self.pid}/cmdline") if self._linux else ps(self.pid, "args")
         return "ansible-playbook" in command
 
 
@@ -144,42 +172,47 @@ def playbook_process() -> int:
 
 
 def this_machine() -> dict[str, str]:
-    """Return what tells one machine, and one set of process numbers, from another."""
+    """Return what identifies the machine and the namespace of its process numbers."""
     namespace = Path("/proc/self/ns/pid")
     return {
         "host": platform.node(),
-        "machine": read("/etc/machine-id") or f"{uuid.getnode():x}",
+        "machine": text_of("/etc/machine-id") or f"{uuid.getnode():x}",
         "processes": str(namespace.readlink()) if namespace.is_symlink() else "",
     }
 
 
-def shown(moment: dt.datetime) -> str:
-    """Return a time as the messages show it."""
+def utc(moment: dt.datetime) -> str:
+    """Return a time in the form of the messages."""
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 class Lock:
-    """The lock as S3 knows it."""
+    """The lock in S3."""
 
-    def __init__(self, client, options: dict) -> None:
-        """Take an S3 client and the module's options."""
+    def __init__(self, client: Any, options: dict[str, Any]) -> None:
+        """Identify this process as the holder to be.
+
+        Args:
+            client: of S3.
+            options: the module's.
+        """
         self._client, self._options = client, options
-        self._place = {"Bucket": options["bucket"], "Key": options["key"]}
+        self._object = {"Bucket": options["bucket"], "Key": options["key"]}
         pid = options["pid"] or playbook_process()
         self._me = {
             "playbook": options["playbook"],
             "caller": options["caller"],
             **this_machine(),
-            "boot": read("/proc/sys/kernel/random/boot_id"),
+            "boot": text_of("/proc/sys/kernel/random/boot_id"),
             "pid": pid,
             "started": Process(pid).started(),
             "lifetime": options["lifetime"],
         }
 
-    def look(self) -> tuple[dict, str, dt.datetime, dt.datetime] | None:
+    def read(self) -> tuple[Holder, str, dt.datetime, dt.datetime] | None:
         """Return the holder, the object's ETag, since when and until when (by S3's clock); None when it is free."""
         try:
-            answer = self._client.get_object(**self._place)
+            answer = self._client.get_object(**self._object)
         except is_boto3_error_code(GONE):
             return None
         try:
@@ -191,95 +224,99 @@ class Lock:
         return holder, answer["ETag"], since, since + dt.timedelta(seconds=lifetime)
 
     def now(self) -> dt.datetime:
-        """Return S3's time, so that no controller's clock matters."""
+        """Return S3's time, so that the controllers' clocks do not matter."""
         answer = self._client.head_bucket(Bucket=self._options["bucket"])
         return email.utils.parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
-    def is_mine(self, holder: dict) -> bool:
-        """Say whether this playbook holds it."""
+    def is_mine(self, holder: Holder) -> bool:
+        """Return whether this playbook holds it."""
         return all(
             holder.get(name) == value for name, value in self._me.items() if name not in {"playbook", "lifetime"}
         )
 
-    def dead(self, holder: dict) -> str:
-        """Return why the holder is known to be dead; empty when it may be alive or nobody can say."""
+    def death(self, holder: Holder) -> str:
+        """Return why the holder is certainly dead; empty when it may be alive."""
         if any(holder.get(name) != value for name, value in this_machine().items()):
             return ""
         if holder.get("boot") != self._me["boot"]:
-            return "this machine was started anew since"
+            return "this machine was rebooted since"
         if Process(int(holder["pid"])).started() != holder.get("started"):
             return f"its process {holder['pid']} no longer runs on this machine"
         return ""
 
-    def take(self) -> tuple[str, dict | None]:
-        """Take the lock; return a note and who held it before. Raises LockError."""
+    def take(self) -> tuple[str, Holder | None]:
+        """Take the lock; return a note and the previous holder.
+
+        Raises:
+            LockError: another holds it.
+        """
         for _ in range(ATTEMPTS):
-            found = self.look()
-            if found is None:
+            lock = self.read()
+            if lock is None:
                 if self._write(IfNoneMatch="*"):
                     return "", None
                 continue
-            holder, etag, since, until = found
+            holder, etag, since, until = lock
             if self.is_mine(holder):
                 note = ""
             elif self._options["force"]:
                 note = "it was broken by deployment_lock_break"
             elif self.now() >= until:
-                note = f"it had expired at {shown(until)}"
+                note = f"it had expired at {utc(until)}"
             else:
-                note = self.dead(holder)
+                note = self.death(holder)
                 if not note:
                     raise LockError(refusal(holder, since, until))
             if self._write(IfMatch=etag):
                 return (f"The lock of {described(holder, since)} was taken over: {note}." if note else ""), holder
-        raise LockError("Other deployments come and go too quickly to get the deployment lock. Run again.")
+        raise LockError("Other deployments take and release the lock too quickly. Run again.")
 
-    def release(self) -> tuple[str, dict | None]:
-        """Release the lock when this playbook holds it; return a note when another holds it now, and who does."""
-        found = self.look()
-        if found is None:
+    def release(self) -> tuple[str, Holder | None]:
+        """Release the lock when this playbook holds it; return a note when another does, and the holder."""
+        lock = self.read()
+        if lock is None:
             return "", None
-        holder, etag, since, _ = found
+        holder, etag, since, _ = lock
         if not self.is_mine(holder):
             return f"The deployment lock is that of {described(holder, since)}; it was left alone.", holder
         try:
-            self._client.delete_object(**self._place, IfMatch=etag)
-        except is_boto3_error_code([*BEATEN, *GONE]):
+            self._client.delete_object(**self._object, IfMatch=etag)
+        except is_boto3_error_code([*CONFLICT, *GONE]):
             return "The deployment lock was taken over by another at this moment.", None
         return "", holder
 
     def _write(self, **condition: str) -> bool:
-        """Write the lock on a condition; say whether it held."""
+        """Write the lock on a condition; return whether it held."""
         body = json.dumps(self._me, indent=2).encode()
         try:
-            self._client.put_object(**self._place, Body=body, ContentType="application/json", **condition)
-        except is_boto3_error_code([*BEATEN, *GONE]):
+            self._client.put_object(**self._object, Body=body, ContentType="application/json", **condition)
+        except is_boto3_error_code([*CONFLICT, *GONE]):
             return False
         return True
 
-    def check(self) -> tuple[str, dict | None]:
-        """For check mode, say who holds it."""
-        found = self.look()
-        if found is None or self.is_mine(found[0]):
+    def check(self) -> tuple[str, Holder | None]:
+        """Return who else holds the lock, for check mode."""
+        lock = self.read()
+        if lock is None or self.is_mine(lock[0]):
             return "", None
-        return f"The deployment lock is held by {described(found[0], found[2])}.", found[0]
+        return f"The deployment lock is held by {described(lock[0], lock[2])}.", lock[0]
 
 
-def described(holder: dict, since: dt.datetime) -> str:
+def described(holder: Holder, since: dt.datetime) -> str:
     """Return the holder in words."""
     if not holder:
-        return f"an unknown holder (the lock cannot be read) since {shown(since)}"
+        return f"an unknown holder (the lock cannot be read) since {utc(since)}"
     return (
         f"{holder.get('playbook') or 'a playbook'}, run by {holder.get('caller') or 'an unknown caller'} on"
-        f" {holder.get('host')} (process {holder.get('pid')}) since {shown(since)}"
+        f" {holder.get('host')} (process {holder.get('pid')}) since {utc(since)}"
     )
 
 
-def refusal(holder: dict, since: dt.datetime, until: dt.datetime) -> str:
-    """Return the message for who comes second."""
+def refusal(holder: Holder, since: dt.datetime, until: dt.datetime) -> str:
+    """Return the message for the deployment that comes second."""
     return (
         f"Another deployment is under way: {described(holder, since)}. Wait until it has ended."
-        f" Its lock expires at {shown(until)}; if you know that it is dead, run again with"
+        f" Its lock expires at {utc(until)}; if you know that it is dead, run again with"
         " -e deployment_lock_break=true."
     )
 

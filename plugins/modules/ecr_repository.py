@@ -1,13 +1,66 @@
-#!/usr/bin/python
-"""Make or remove an ECR repository: immutable, scanned, tagged, with a rule for what is kept.
+"""Create or remove an ECR repository: immutable tags, scan on push, a lifecycle rule.
 
-An own module, because community.aws.ecs_ecr sets no tags and fails in check mode where the repository is not there yet.
+An own module, because community.aws.ecs_ecr sets no tags and fails in check mode where there is no repository yet.
 """
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+module: ecr_repository
+short_description: Create or remove an ECR repository
+description:
+  - Image tags are immutable, images are scanned on push.
+options:
+  name:
+    description: The repository.
+    type: str
+    required: true
+  state:
+    description: V(absent) removes it, with its images only when O(force) is set.
+    type: str
+    choices: [present, absent]
+    default: present
+  images_kept:
+    description: Number of images to keep; older ones expire.
+    type: int
+    default: 10
+  force:
+    description: Whether to remove a repository that holds images.
+    type: bool
+    default: false
+  tags:
+    description: Tags to add; others stay.
+    type: dict
+    default: {}
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Create the repository of the gateway's image
+  slm.serving.ecr_repository:
+    region: eu-central-1
+    name: slm-ft-serving-gateway
+    images_kept: 10
+    tags: {Application: slm-ft-serving}
+"""
+
+RETURN = r"""
+differences:
+  description: Settings that differed.
+  returned: success
+  type: list
+  elements: str
+  sample: [mutability, lifecycle]
+"""
+
 import contextlib
 import json
+from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -20,43 +73,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
 
-DOCUMENTATION = r"""
-module: ecr_repository
-short_description: Make or remove an ECR repository
-description:
-  - Tags of images are immutable, images are scanned when they are pushed.
-options:
-  name:
-    description: The repository.
-    type: str
-    required: true
-  state:
-    description: C(absent) removes it, with its images only when I(force) is set.
-    type: str
-    choices: [present, absent]
-    default: present
-  images_kept:
-    description: How many images stay; older ones expire.
-    type: int
-    default: 10
-  force:
-    description: Whether to remove a repository that holds images.
-    type: bool
-    default: false
-  tags:
-    description: Tags that it has at least.
-    type: dict
-    default: {}
-"""
 
-RETURN = r"""
-differences:
-  description: What was not as wanted.
-  type: list
-"""
-
-
-def lifecycle(images_kept: int) -> dict:
+def lifecycle(images_kept: int) -> dict[str, Any]:
     """Return the lifecycle policy that keeps the newest images."""
     selection = {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": images_kept}
     rule = {"rulePriority": 1, "description": f"Keep the last {images_kept}", "selection": selection}
@@ -66,60 +84,70 @@ def lifecycle(images_kept: int) -> dict:
 class Repository:
     """One repository."""
 
-    def __init__(self, client: object, wanted: dict) -> None:
-        """Take an ECR client and the module's parameters."""
+    def __init__(self, client: Any, params: dict[str, Any]) -> None:
+        """Read the repository.
+
+        Args:
+            client: of ECR.
+            params: the module's.
+        """
         self.client = client
-        self.wanted = wanted
-        self.name = wanted["name"]
-        self.found = self._look()
+        self.params = params
+        self.name = params["name"]
+        self.arn = ""
+        self.current = self._describe()
 
-    def _look(self) -> dict | None:
+    def _describe(self) -> dict[str, Any]:
+        """Return the repository's settings; empty when there is none."""
         try:
-            return self.client.describe_repositories(repositoryNames=[self.name], aws_retry=True)["repositories"][0]
+            answer = self.client.describe_repositories(repositoryNames=[self.name], aws_retry=True)
         except is_boto3_error_code("RepositoryNotFoundException"):
-            return None
+            return {}
+        repository: dict[str, Any] = answer["repositories"][0]
+        self.arn = repository["repositoryArn"]
+        return repository
 
-    def _lifecycle(self) -> dict:
+    def _lifecycle(self) -> Any:
         try:
             answer = self.client.get_lifecycle_policy(repositoryName=self.name, aws_retry=True)
         except is_boto3_error_code("LifecyclePolicyNotFoundException"):
             return {}
         return json.loads(answer["lifecyclePolicyText"])
 
-    def _missing_tags(self) -> dict:
-        tags = self.client.list_tags_for_resource(resourceArn=self.found["repositoryArn"], aws_retry=True)["tags"]
-        there = boto3_tag_list_to_ansible_dict(tags)
-        return {key: value for key, value in self.wanted["tags"].items() if there.get(key) != value}
+    def _missing_tags(self) -> dict[str, str]:
+        tags = self.client.list_tags_for_resource(resourceArn=self.arn, aws_retry=True)["tags"]
+        current = boto3_tag_list_to_ansible_dict(tags)
+        return {key: value for key, value in self.params["tags"].items() if current.get(key) != value}
 
-    def differences(self) -> list:
-        """Return what is not as wanted; the repository's absence first."""
-        if self.found is None:
+    def differences(self) -> list[str]:
+        """Return the settings that differ; `repository` where there is none."""
+        if not self.current:
             return ["repository", "lifecycle"]
-        parts = {
-            "mutability": self.found.get("imageTagMutability") != "IMMUTABLE",
-            "scanning": not self.found.get("imageScanningConfiguration", {}).get("scanOnPush"),
-            "lifecycle": self._lifecycle() != lifecycle(self.wanted["images_kept"]),
+        settings = {
+            "mutability": self.current.get("imageTagMutability") != "IMMUTABLE",
+            "scanning": not self.current.get("imageScanningConfiguration", {}).get("scanOnPush"),
+            "lifecycle": self._lifecycle() != lifecycle(self.params["images_kept"]),
             "tags": bool(self._missing_tags()),
         }
-        return [part for part, differs in parts.items() if differs]
+        return [setting for setting, differs in settings.items() if differs]
 
-    def correct(self, differences: list) -> None:
-        """Make what differs as wanted."""
-        for part in differences:
+    def correct(self, differences: list[str]) -> None:
+        """Correct the settings that differ."""
+        for setting in differences:
             {
                 "repository": self._create,
                 "mutability": self._make_immutable,
                 "scanning": self._scan,
                 "lifecycle": self._put_lifecycle,
                 "tags": self._tag,
-            }[part]()
+            }[setting]()
 
     def _create(self) -> None:
         self.client.create_repository(
             repositoryName=self.name,
             imageTagMutability="IMMUTABLE",
             imageScanningConfiguration={"scanOnPush": True},
-            tags=ansible_dict_to_boto3_tag_list(self.wanted["tags"]),
+            tags=ansible_dict_to_boto3_tag_list(self.params["tags"]),
             aws_retry=True,
         )
 
@@ -132,20 +160,20 @@ class Repository:
         )
 
     def _put_lifecycle(self) -> None:
-        policy = json.dumps(lifecycle(self.wanted["images_kept"]))
+        policy = json.dumps(lifecycle(self.params["images_kept"]))
         self.client.put_lifecycle_policy(repositoryName=self.name, lifecyclePolicyText=policy, aws_retry=True)
 
     def _tag(self) -> None:
         tags = ansible_dict_to_boto3_tag_list(self._missing_tags())
-        self.client.tag_resource(resourceArn=self.found["repositoryArn"], tags=tags, aws_retry=True)
+        self.client.tag_resource(resourceArn=self.arn, tags=tags, aws_retry=True)
 
     def remove(self) -> None:
-        """Remove it."""
-        self.client.delete_repository(repositoryName=self.name, force=self.wanted["force"], aws_retry=True)
+        """Remove the repository."""
+        self.client.delete_repository(repositoryName=self.name, force=self.params["force"], aws_retry=True)
 
 
 def main() -> None:
-    """Bring the repository to the state asked for."""
+    """Create, correct or remove the repository."""
     module = AnsibleAWSModule(
         argument_spec={
             "name": {"type": "str", "required": True},
@@ -160,7 +188,7 @@ def main() -> None:
     try:
         repository = Repository(client, module.params)
         if module.params["state"] == "absent":
-            differences = ["repository"] if repository.found else []
+            differences = ["repository"] if repository.current else []
             if differences and not module.check_mode:
                 repository.remove()
         else:
@@ -170,7 +198,7 @@ def main() -> None:
     except is_boto3_error_code("RepositoryNotEmptyException"):
         module.fail_json(msg=f"The repository {module.params['name']} holds images; it is removed only with force.")
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-        module.fail_json_aws(error, msg=f"ECR refused what was asked of the repository {module.params['name']}")
+        module.fail_json_aws(error, msg=f"ECR did not change the repository {module.params['name']}")
     module.exit_json(changed=bool(differences), differences=differences)
 
 

@@ -1,26 +1,13 @@
-#!/usr/bin/python
-"""Tell what an account has of the things that provisioning makes, and which of them provisioning made.
+"""List what an account has of the resources that provisioning makes, and which of them provisioning made.
 
 An own module: the ready info modules ask for one kind each, leave the tags out, or read the secrets' values.
 """
 
 from __future__ import annotations
 
-import contextlib
-from concurrent.futures import ThreadPoolExecutor
-
-from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
-from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_list_to_ansible_dict
-
-with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
-    import botocore
-
 DOCUMENTATION = r"""
 module: infrastructure_info
-short_description: What an account has of the things that provisioning makes
+short_description: List what an account has of the resources that provisioning makes
 description:
   - Reads names, tags and ids. Never reads a secret's value. Changes nothing.
 options:
@@ -57,86 +44,162 @@ options:
     type: str
     required: true
   application:
-    description: Value of the tag C(Application) by which the instance is found.
+    description: Value of the tag C(Application) of the instance.
     type: str
     required: true
   instance_id:
-    description: An instance to look at besides.
+    description: Another instance to list.
     type: str
     default: ""
   tags:
-    description: Tags of all that provisioning made.
+    description: Tags of every resource that provisioning made.
     type: dict
     required: true
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: List what the account has
+  slm.serving.infrastructure_info:
+    region: eu-central-1
+    application: slm-ft-serving
+    role: slm-ft-serving-instance
+    security_group: slm-ft-serving-gateway
+    buckets: [slm-ft-serving-models-123456789012-eu-central-1]
+    repositories: [slm-ft-serving-vllm, slm-ft-serving-gateway]
+    log_groups: [/aws/ssm/slm-ft-serving/sessions]
+    secrets: [slm-ft-serving/gateway-api-keys]
+    parameter_path: /slm-ft-serving
+    tags: {ManagedBy: slm-ft-serving}
+  register: account
 """
 
 RETURN = r"""
 account:
   description: Number of the account.
+  returned: success
   type: str
 partition:
   description: Partition of the account, such as C(aws).
+  returned: success
   type: str
 region:
-  description: Region that was asked.
+  description: Region of the calls.
+  returned: success
   type: str
 things:
-  description: Everything that is there, each with C(kind), C(name), C(key), C(id), C(ours) and what its kind tells.
+  description: Every resource that exists.
+  returned: success
   type: list
+  elements: dict
+  contains:
+    kind:
+      description: What it is, such as C(bucket).
+      returned: always
+      type: str
+    name:
+      description: Its name.
+      returned: always
+      type: str
+    key:
+      description: Kind and name.
+      returned: always
+      type: str
+    id:
+      description: Its id; the name where it has none.
+      returned: always
+      type: str
+    tags:
+      description: Its tags.
+      returned: always
+      type: dict
+    ours:
+      description: Whether it has all of O(tags).
+      returned: always
+      type: bool
+    holds_data:
+      description: Whether it holds data.
+      returned: for buckets, repositories and secrets
+      type: bool
 problems:
-  description: What could not be looked at, and why.
+  description: A sentence for each question that AWS did not answer.
+  returned: success
   type: list
+  elements: str
 """
 
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_list_to_ansible_dict
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
+    import botocore
+
 GONE = ("terminated", "shutting-down")
+Thing = dict[str, Any]
+Question = tuple[str, Callable[[], list[Thing]]]
 
 
 class Account:
-    """Questions about one account; each answer is a list of things."""
+    """Questions about one account; each answer is a list of resources."""
 
     def __init__(self, module: AnsibleAWSModule) -> None:
-        """Take the module's parameters and make the clients, which threads may share."""
-        self.wanted = module.params
+        """Make the clients, which threads may share."""
+        self.params = module.params
         services = ("ec2", "ecr", "iam", "logs", "s3", "secretsmanager", "ssm", "sts")
         self.clients = {
             name: module.client(name, retry_decorator=AWSRetry.jittered_backoff(retries=5)) for name in services
         }
 
-    def thing(self, kind: str, name: str, tags: dict, **more: object) -> dict:
-        """Return one thing; it is ours when it has all of our tags."""
-        ours = all(tags.get(key) == value for key, value in self.wanted["tags"].items())
+    def thing(self, kind: str, name: str, tags: dict[str, str], **more: object) -> Thing:
+        """Return one resource; it is ours when it has all of our tags."""
+        ours = all(tags.get(key) == value for key, value in self.params["tags"].items())
         return {"kind": kind, "name": name, "key": f"{kind} {name}", "id": name, "tags": tags, "ours": ours, **more}
 
-    def role(self) -> list:
+    def role(self) -> list[Thing]:
         """Return the IAM role."""
         try:
-            found = self.clients["iam"].get_role(RoleName=self.wanted["role"], aws_retry=True)["Role"]
+            role = self.clients["iam"].get_role(RoleName=self.params["role"], aws_retry=True)["Role"]
         except is_boto3_error_code("NoSuchEntity"):
             return []
-        return [self.thing("role", found["RoleName"], boto3_tag_list_to_ansible_dict(found.get("Tags", [])))]
+        return [self.thing("role", role["RoleName"], boto3_tag_list_to_ansible_dict(role.get("Tags", [])))]
 
-    def profile(self) -> list:
+    def profile(self) -> list[Thing]:
         """Return the instance profile."""
-        name = self.wanted["role"]
+        name = self.params["role"]
         try:
-            found = self.clients["iam"].get_instance_profile(InstanceProfileName=name, aws_retry=True)
+            answer = self.clients["iam"].get_instance_profile(InstanceProfileName=name, aws_retry=True)
         except is_boto3_error_code("NoSuchEntity"):
             return []
-        tags = boto3_tag_list_to_ansible_dict(found["InstanceProfile"].get("Tags", []))
-        return [self.thing("instance profile", name, tags, arn=found["InstanceProfile"]["Arn"])]
+        profile = answer["InstanceProfile"]
+        tags = boto3_tag_list_to_ansible_dict(profile.get("Tags", []))
+        return [self.thing("instance profile", name, tags, arn=profile["Arn"])]
 
-    def security_groups(self) -> list:
+    def security_groups(self) -> list[Thing]:
         """Return the security groups of the name, in whichever VPC."""
-        chosen = [{"Name": "group-name", "Values": [self.wanted["security_group"]]}]
-        found = self.clients["ec2"].describe_security_groups(Filters=chosen, aws_retry=True)["SecurityGroups"]
+        filters = [{"Name": "group-name", "Values": [self.params["security_group"]]}]
+        groups = self.clients["ec2"].describe_security_groups(Filters=filters, aws_retry=True)["SecurityGroups"]
         return [
             self.thing("security group", each["GroupName"], boto3_tag_list_to_ansible_dict(each.get("Tags", [])))
             | {"id": each["GroupId"], "vpc": each["VpcId"]}
-            for each in found
+            for each in groups
         ]
 
-    def bucket(self, name: str) -> list:
-        """Return a bucket; one of another account cannot be looked into, and is reported as such."""
+    def bucket(self, name: str) -> list[Thing]:
+        """Return a bucket; `foreign` where it is another account's, which cannot be read."""
         try:
             self.clients["s3"].head_bucket(Bucket=name, aws_retry=True)
         except is_boto3_error_code(["404", "NoSuchBucket"]):
@@ -150,84 +213,86 @@ class Account:
         holds = self.clients["s3"].list_objects_v2(Bucket=name, MaxKeys=1, aws_retry=True).get("KeyCount", 0)
         return [self.thing("bucket", name, boto3_tag_list_to_ansible_dict(tags), holds_data=bool(holds))]
 
-    def repository(self, name: str) -> list:
+    def repository(self, name: str) -> list[Thing]:
         """Return an ECR repository."""
         client = self.clients["ecr"]
         try:
-            found = client.describe_repositories(repositoryNames=[name], aws_retry=True)["repositories"][0]
+            repository = client.describe_repositories(repositoryNames=[name], aws_retry=True)["repositories"][0]
         except is_boto3_error_code("RepositoryNotFoundException"):
             return []
-        tags = client.list_tags_for_resource(resourceArn=found["repositoryArn"], aws_retry=True)["tags"]
+        tags = client.list_tags_for_resource(resourceArn=repository["repositoryArn"], aws_retry=True)["tags"]
         images = client.list_images(repositoryName=name, maxResults=1, aws_retry=True)["imageIds"]
         return [self.thing("repository", name, boto3_tag_list_to_ansible_dict(tags), holds_data=bool(images))]
 
-    def log_group(self, name: str) -> list:
+    def log_group(self, name: str) -> list[Thing]:
         """Return a log group."""
         client = self.clients["logs"]
-        found = client.describe_log_groups(logGroupNamePrefix=name, aws_retry=True)["logGroups"]
-        if name not in [each["logGroupName"] for each in found]:
+        groups = client.describe_log_groups(logGroupNamePrefix=name, aws_retry=True)["logGroups"]
+        if name not in [each["logGroupName"] for each in groups]:
             return []
         return [self.thing("log group", name, client.list_tags_log_group(logGroupName=name, aws_retry=True)["tags"])]
 
-    def secret(self, name: str) -> list:
-        """Return a secret, without its value; `deleted` while it can still be brought back."""
+    def secret(self, name: str) -> list[Thing]:
+        """Return a secret, without its value; `deleted` while it can still be restored."""
         try:
-            found = self.clients["secretsmanager"].describe_secret(SecretId=name, aws_retry=True)
+            secret = self.clients["secretsmanager"].describe_secret(SecretId=name, aws_retry=True)
         except is_boto3_error_code("ResourceNotFoundException"):
             return []
-        tags = boto3_tag_list_to_ansible_dict(found.get("Tags", []))
-        return [self.thing("secret", name, tags, deleted="DeletedDate" in found, holds_data=True)]
+        tags = boto3_tag_list_to_ansible_dict(secret.get("Tags", []))
+        return [self.thing("secret", name, tags, deleted="DeletedDate" in secret, holds_data=True)]
 
-    def parameters(self) -> list:
-        """Return the parameters below the path. Which are ours is asked with one filter: their tags come one by one."""
-        below = {"Key": "Name", "Option": "BeginsWith", "Values": [f"{self.wanted['parameter_path']}/"]}
-        tagged = [{"Key": f"tag:{key}", "Values": [value]} for key, value in self.wanted["tags"].items()]
+    def parameters(self) -> list[Thing]:
+        """Return the parameters below the path.
+
+        Which are ours is found by one filter: the tags of each could only be read with a call of its own.
+        """
+        below = {"Key": "Name", "Option": "BeginsWith", "Values": [f"{self.params['parameter_path']}/"]}
+        tagged = [{"Key": f"tag:{key}", "Values": [value]} for key, value in self.params["tags"].items()]
         names = self._parameter_names([below])
         ours = set(self._parameter_names([below, *tagged])) if names else set()
-        return [self.thing("parameter", name, self.wanted["tags"] if name in ours else {}) for name in sorted(names)]
+        return [self.thing("parameter", name, self.params["tags"] if name in ours else {}) for name in sorted(names)]
 
-    def _parameter_names(self, filters: list) -> list:
+    def _parameter_names(self, filters: list[dict[str, Any]]) -> list[str]:
         pages = self.clients["ssm"].get_paginator("describe_parameters").paginate(ParameterFilters=filters)
         return [each["Name"] for page in pages for each in page["Parameters"]]
 
-    def instances(self) -> list:
-        """Return the instances of the application, and the one asked for."""
-        client = self.clients["ec2"]
-        chosen = [{"Name": "tag:Application", "Values": [self.wanted["application"]]}]
-        found = client.describe_instances(Filters=chosen, aws_retry=True)["Reservations"]
-        if self.wanted["instance_id"]:
-            with contextlib.suppress(
-                is_boto3_error_code(["InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"])
-            ):
-                found += client.describe_instances(InstanceIds=[self.wanted["instance_id"]], aws_retry=True)[
-                    "Reservations"
-                ]
-        described = {each["InstanceId"]: each for reservation in found for each in reservation["Instances"]}
-        return [self._instance(each) for each in described.values() if each["State"]["Name"] not in GONE]
+    def instances(self) -> list[Thing]:
+        """Return the instances of the application, and the one named besides."""
+        client, instance_id = self.clients["ec2"], self.params["instance_id"]
+        filters = [{"Name": "tag:Application", "Values": [self.params["application"]]}]
+        reservations = client.describe_instances(Filters=filters, aws_retry=True)["Reservations"]
+        if instance_id:
+            # A filter: an id that does not exist is then no error.
+            filters = [{"Name": "instance-id", "Values": [instance_id]}]
+            reservations += client.describe_instances(Filters=filters, aws_retry=True)["Reservations"]
+        instances = {each["InstanceId"]: each for reservation in reservations for each in reservation["Instances"]}
+        return [self._instance(each) for each in instances.values() if each["State"]["Name"] not in GONE]
 
-    def _instance(self, found: dict) -> dict:
-        volumes = [mapping["Ebs"]["VolumeId"] for mapping in found.get("BlockDeviceMappings", []) if "Ebs" in mapping]
+    def _instance(self, instance: dict[str, Any]) -> Thing:
+        volumes = [
+            mapping["Ebs"]["VolumeId"] for mapping in instance.get("BlockDeviceMappings", []) if "Ebs" in mapping
+        ]
         disks = self.clients["ec2"].describe_volumes(VolumeIds=volumes, aws_retry=True)["Volumes"] if volumes else []
         return self.thing(
             "instance",
-            found["InstanceId"],
-            boto3_tag_list_to_ansible_dict(found.get("Tags", [])),
-            state=found["State"]["Name"],
-            type=found["InstanceType"],
-            profile=found.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
-            key_pair=found.get("KeyName", ""),
-            metadata_tokens=found.get("MetadataOptions", {}).get("HttpTokens", "unknown"),
-            security_groups=[each["GroupName"] for each in found.get("SecurityGroups", [])],
-            public_address=found.get("PublicIpAddress", ""),
-            private_address=found.get("PrivateIpAddress", ""),
+            instance["InstanceId"],
+            boto3_tag_list_to_ansible_dict(instance.get("Tags", [])),
+            state=instance["State"]["Name"],
+            type=instance["InstanceType"],
+            profile=instance.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
+            key_pair=instance.get("KeyName", ""),
+            metadata_tokens=instance.get("MetadataOptions", {}).get("HttpTokens", "unknown"),
+            security_groups=[each["GroupName"] for each in instance.get("SecurityGroups", [])],
+            public_address=instance.get("PublicIpAddress", ""),
+            private_address=instance.get("PrivateIpAddress", ""),
             volumes=[
                 camel_dict_to_snake_dict({key: each.get(key) for key in ("Size", "VolumeType", "Encrypted")})
                 for each in disks
             ],
         )
 
-    def everything(self) -> list:
-        """Return (what was asked, a callable that answers) for every question."""
+    def questions(self) -> list[Question]:
+        """Return every question: what it is about, and a callable that answers it."""
         return [
             ("the IAM role", self.role),
             ("the instance profile", self.profile),
@@ -235,33 +300,33 @@ class Account:
             ("the parameters", self.parameters),
             ("the instances", self.instances),
             *[
-                (f"the {kind} {name}", lambda ask=ask, name=name: ask(name))
+                (f"the {kind} {name}", partial(ask, name))
                 for kind, ask, names in (
-                    ("bucket", self.bucket, self.wanted["buckets"]),
-                    ("repository", self.repository, self.wanted["repositories"]),
-                    ("log group", self.log_group, self.wanted["log_groups"]),
-                    ("secret", self.secret, self.wanted["secrets"]),
+                    ("bucket", self.bucket, self.params["buckets"]),
+                    ("repository", self.repository, self.params["repositories"]),
+                    ("log group", self.log_group, self.params["log_groups"]),
+                    ("secret", self.secret, self.params["secrets"]),
                 )
                 for name in names
             ],
         ]
 
 
-def answers(questions: list) -> tuple:
-    """Ask all questions at the same time; return the things, and a sentence for each question that AWS refused."""
-    things, problems = [], []
+def answers(questions: list[Question]) -> tuple[list[Thing], list[str]]:
+    """Ask all questions at the same time; return the resources, and a sentence for each question without an answer."""
+    things: list[Thing] = []
+    problems: list[str] = []
     with ThreadPoolExecutor(max_workers=8) as pool:
-        asked = [(what, pool.submit(ask)) for what, ask in questions]
-        for what, answer in asked:
+        for what, answer in [(what, pool.submit(ask)) for what, ask in questions]:
             try:
                 things += answer.result()
             except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-                problems.append(f"AWS does not tell about {what}: {error}")
+                problems.append(f"AWS does not answer about {what}: {error}")
     return things, problems
 
 
 def main() -> None:
-    """Look and report."""
+    """Return the resources."""
     text, names = {"type": "str", "required": True}, {"type": "list", "elements": "str", "required": True}
     module = AnsibleAWSModule(
         argument_spec={
@@ -283,7 +348,7 @@ def main() -> None:
         caller = account.clients["sts"].get_caller_identity(aws_retry=True)
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         module.fail_json_aws(error, msg="AWS does not say whose credentials these are")
-    things, problems = answers(account.everything())
+    things, problems = answers(account.questions())
     module.exit_json(
         changed=False,
         account=caller["Account"],

@@ -1,24 +1,15 @@
-#!/usr/bin/python
-"""Find where an instance can be started, and from what: subnet, image, and whether the account may have one at all.
+"""Find a subnet and an image for an instance of a type, and check the quota.
 
-An own module: the ready ones answer each of these questions alone, and none asks for a zone that has the instance type.
+An own module: the ready ones answer each of these questions alone, and none finds a zone that has the instance type.
 """
 
 from __future__ import annotations
 
-import contextlib
-
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-
-with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
-    import botocore
-
 DOCUMENTATION = r"""
 module: instance_placement_info
-short_description: Where an instance can be started, and from what
+short_description: Find a subnet and an image for an instance, and check the quota
 description:
-  - Changes nothing. What stands in the way comes back as C(problems), all of it at once.
+  - Changes nothing. Everything that prevents a start is returned in RV(problems).
 options:
   instance_type:
     description: The instance type.
@@ -29,38 +20,72 @@ options:
     type: str
     default: ""
   ami_parameter:
-    description: Public parameter that names the image.
+    description: Public parameter of Systems Manager that holds the image's id.
     type: str
     required: true
   volume_gib:
-    description: Size of the root volume.
+    description: Size of the root volume in GiB.
     type: int
     required: true
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Find where an instance can be started
+  slm.serving.instance_placement_info:
+    region: eu-central-1
+    instance_type: g6.2xlarge
+    ami_parameter: /aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id
+    volume_gib: 80
+  register: placement
 """
 
 RETURN = r"""
 subnet_id:
-  description: The subnet.
+  description: The subnet; empty where none is suitable.
+  returned: success
   type: str
 vpc_id:
   description: The subnet's VPC.
+  returned: success
   type: str
 zone:
   description: The subnet's zone.
+  returned: success
   type: str
 image_id:
-  description: The image.
+  description: Id of the image; empty where there is none.
+  returned: success
   type: str
 image_name:
   description: The image's name.
+  returned: success
   type: str
 root_device:
   description: Name of the image's root device.
+  returned: success
   type: str
 problems:
-  description: What stands in the way, a sentence each.
+  description: A sentence for each thing that prevents a start.
+  returned: success
   type: list
+  elements: str
 """
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
+    import botocore
 
 # Running On-Demand G and VT instances, counted in vCPUs: https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
 GPU_QUOTA = "L-DB2E81BA"
@@ -68,111 +93,119 @@ GPU_FAMILIES = ("g", "vt")
 
 
 class Placement:
-    """The questions; what cannot be answered becomes a problem."""
+    """A place for an instance; what prevents a start is collected in `problems`."""
 
     def __init__(self, module: AnsibleAWSModule) -> None:
-        """Take the module's parameters and make the clients."""
+        """Make the clients."""
         retry = AWSRetry.jittered_backoff(retries=5)
-        self.wanted = module.params
+        self.params = module.params
         self.region = module.region
         self.ec2, self.ssm = (module.client(name, retry_decorator=retry) for name in ("ec2", "ssm"))
-        # Not retried: where it cannot be asked, EC2 itself says so later.
+        # Not retried: EC2 itself reports an exceeded quota later.
         self.quotas = module.client("service-quotas")
         self.problems: list[str] = []
 
-    def subnet(self) -> dict:
-        """Return the subnet to use; empty when there is none."""
-        offered = self.ec2.describe_instance_type_offerings(
+    @contextlib.contextmanager
+    def errors_as_problems(self) -> Iterator[None]:
+        """Add an error of AWS to the problems."""
+        try:
+            yield
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+            self.problems.append(f"AWS does not say where an instance can be started: {error}")
+
+    def subnet(self) -> dict[str, Any]:
+        """Return the subnet to use; empty when none is suitable."""
+        offerings = self.ec2.describe_instance_type_offerings(
             LocationType="availability-zone",
-            Filters=[{"Name": "instance-type", "Values": [self.wanted["instance_type"]]}],
+            Filters=[{"Name": "instance-type", "Values": [self.params["instance_type"]]}],
             aws_retry=True,
         )["InstanceTypeOfferings"]
-        zones = {each["Location"] for each in offered}
+        zones = {each["Location"] for each in offerings}
         if not zones:
             self.problems.append(
-                f"{self.region} has no {self.wanted['instance_type']}. Take another region (AWS_REGION) or name another"
+                f"{self.region} has no {self.params['instance_type']}. Take another region (AWS_REGION) or name another"
                 " type with -e infrastructure_instance_type=TYPE."
             )
             return {}
-        if self.wanted["subnet_id"]:
+        if self.params["subnet_id"]:
             return self._named_subnet(zones)
         default = [{"Name": "default-for-az", "Values": ["true"]}]
-        found = self.ec2.describe_subnets(Filters=default, aws_retry=True)["Subnets"]
-        suitable = sorted((each for each in found if each["AvailabilityZone"] in zones), key=_by_zone)
+        subnets = self.ec2.describe_subnets(Filters=default, aws_retry=True)["Subnets"]
+        suitable = sorted((each for each in subnets if each["AvailabilityZone"] in zones), key=_zone)
         if not suitable:
             self.problems.append(
-                f"No zone that has {self.wanted['instance_type']} has a default subnet. Make the default VPC with"
+                f"No zone that has {self.params['instance_type']} has a default subnet. Make the default VPC with"
                 " `aws ec2 create-default-vpc`, or name a subnet that reaches the internet, in one of the zones"
                 f" {', '.join(sorted(zones))}, with -e infrastructure_subnet_id=SUBNET."
             )
         return suitable[0] if suitable else {}
 
-    def _named_subnet(self, zones: set) -> dict:
-        name = self.wanted["subnet_id"]
-        # As a filter: a name that does not exist is then no error.
-        chosen = [{"Name": "subnet-id", "Values": [name]}]
-        found = self.ec2.describe_subnets(Filters=chosen, aws_retry=True)["Subnets"]
-        if not found:
+    def _named_subnet(self, zones: set[str]) -> dict[str, Any]:
+        name = self.params["subnet_id"]
+        # A filter: an id that does not exist is then no error.
+        filters = [{"Name": "subnet-id", "Values": [name]}]
+        subnets: list[dict[str, Any]] = self.ec2.describe_subnets(Filters=filters, aws_retry=True)["Subnets"]
+        if not subnets:
             self.problems.append(
                 f"There is no subnet {name} in {self.region}. Correct infrastructure_subnet_id, or leave it out."
             )
             return {}
-        if found[0]["AvailabilityZone"] not in zones:
+        if subnets[0]["AvailabilityZone"] not in zones:
             self.problems.append(
-                f"The subnet {name} is in {found[0]['AvailabilityZone']}, which has no {self.wanted['instance_type']}."
-                f" Take one in {', '.join(sorted(zones))}."
+                f"The subnet {name} is in {subnets[0]['AvailabilityZone']}, which has no"
+                f" {self.params['instance_type']}. Take one in {', '.join(sorted(zones))}."
             )
-        return found[0]
+        return subnets[0]
 
-    def image(self) -> dict:
+    def image(self) -> dict[str, Any]:
         """Return the image that the public parameter names; empty when there is none."""
-        name = self.wanted["ami_parameter"]
+        name = self.params["ami_parameter"]
         answer = self.ssm.get_parameters(Names=[name], aws_retry=True)["Parameters"]
         if not answer:
             self.problems.append(
                 f"{self.region} has no public parameter {name}. Name another with -e infrastructure_ami_parameter=NAME."
             )
             return {}
-        chosen = [{"Name": "image-id", "Values": [answer[0]["Value"]]}]
-        found = self.ec2.describe_images(Filters=chosen, aws_retry=True)["Images"]
-        if not found:
-            self.problems.append(f"The image {answer[0]['Value']} that {name} names is not to be seen.")
+        filters = [{"Name": "image-id", "Values": [answer[0]["Value"]]}]
+        images: list[dict[str, Any]] = self.ec2.describe_images(Filters=filters, aws_retry=True)["Images"]
+        if not images:
+            self.problems.append(f"The image {answer[0]['Value']} that {name} names cannot be found.")
             return {}
-        self._check_size(found[0])
-        return found[0]
+        self._check_size(images[0])
+        return images[0]
 
-    def _check_size(self, image: dict) -> None:
+    def _check_size(self, image: dict[str, Any]) -> None:
         sizes = [each["Ebs"].get("VolumeSize", 0) for each in image.get("BlockDeviceMappings", []) if "Ebs" in each]
-        if sizes and max(sizes) > self.wanted["volume_gib"]:
+        if sizes and max(sizes) > self.params["volume_gib"]:
             self.problems.append(
                 f"The image {image['ImageId']} needs {max(sizes)} GiB: set infrastructure_volume_gib to that at least."
             )
 
     def check_quota(self) -> None:
-        """Report a quota of vCPUs that is smaller than the type; a new account's is 0."""
-        if not self.wanted["instance_type"].startswith(GPU_FAMILIES):
+        """Add a problem where the quota of vCPUs is smaller than the type; a new account's is 0."""
+        if not self.params["instance_type"].startswith(GPU_FAMILIES):
             return
         try:
             allowed = self.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=GPU_QUOTA)["Quota"]["Value"]
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
-            return  # No right to ask, which is no obstacle.
-        described = self.ec2.describe_instance_types(InstanceTypes=[self.wanted["instance_type"]], aws_retry=True)
+            return  # The start does not need the permission to read the quota.
+        described = self.ec2.describe_instance_types(InstanceTypes=[self.params["instance_type"]], aws_retry=True)
         needed = described["InstanceTypes"][0]["VCpuInfo"]["DefaultVCpus"]
         if allowed < needed:
             self.problems.append(
                 f"The account may run {allowed:g} vCPUs of GPU instances in {self.region}, and"
-                f" {self.wanted['instance_type']} has {needed}. Ask for more, and wait for AWS's consent: aws"
+                f" {self.params['instance_type']} has {needed}. Ask for more, and wait for AWS's approval: aws"
                 f" service-quotas request-service-quota-increase --service-code ec2 --quota-code {GPU_QUOTA}"
                 f" --desired-value {needed}"
             )
 
 
-def _by_zone(subnet: dict) -> str:
-    return subnet["AvailabilityZone"]
+def _zone(subnet: dict[str, Any]) -> str:
+    return str(subnet["AvailabilityZone"])
 
 
 def main() -> None:
-    """Find and report."""
+    """Return the placement and the problems."""
     module = AnsibleAWSModule(
         argument_spec={
             "instance_type": {"type": "str", "required": True},
@@ -183,15 +216,14 @@ def main() -> None:
         supports_check_mode=True,
     )
     placement = Placement(module)
-    subnet, image = {}, {}
-    for question in (placement.subnet, placement.image, placement.check_quota):
-        try:
-            answer = question()
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            placement.problems.append(f"AWS does not tell where an instance can be started: {error}")
-            continue
-        subnet = answer if question == placement.subnet else subnet
-        image = answer if question == placement.image else image
+    subnet: dict[str, Any] = {}
+    image: dict[str, Any] = {}
+    with placement.errors_as_problems():
+        subnet = placement.subnet()
+    with placement.errors_as_problems():
+        image = placement.image()
+    with placement.errors_as_problems():
+        placement.check_quota()
     module.exit_json(
         changed=False,
         subnet_id=subnet.get("SubnetId", ""),

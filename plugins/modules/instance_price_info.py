@@ -1,23 +1,13 @@
-#!/usr/bin/python
-"""Ask AWS's price list what an instance and its volume cost on demand.
+"""Read the on-demand prices of an instance and of its volume from AWS's price list.
 
-An own module, because no collection asks the price list.
+An own module, because no collection reads the price list.
 """
 
 from __future__ import annotations
 
-import contextlib
-import datetime as dt
-import json
-
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
-with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
-    import botocore
-
 DOCUMENTATION = r"""
 module: instance_price_info
-short_description: What an instance and its volume cost on demand
+short_description: Read the on-demand prices of an instance and its volume
 description:
   - Changes nothing, and never fails because of the price list.
   - Prices are in USD, for Linux, without taxes and discounts.
@@ -28,34 +18,72 @@ options:
     required: true
   fallback:
     description:
-      - What to say when the price list cannot be asked, with C(region), C(instance_type), C(instance_hour),
+      - Prices to return when the price list cannot be read, with C(region), C(instance_type), C(instance_hour),
         C(volume_gib_month) and C(source). Not used for another region or type.
     type: dict
     default: {}
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Read the prices
+  slm.serving.instance_price_info:
+    region: eu-central-1
+    instance_type: g6.2xlarge
+    fallback:
+      region: us-east-1
+      instance_type: g6.2xlarge
+      instance_hour: 0.9776
+      volume_gib_month: 0.08
+      source: public tables of 2026-11-20
+  register: price
 """
 
 RETURN = r"""
 known:
-  description: Whether there is a price at all.
+  description: Whether a price was found, in the price list or in O(fallback).
+  returned: success
   type: bool
 instance_hour:
   description: USD for an hour of the running instance.
+  returned: success
   type: float
 volume_gib_month:
   description: USD for a GiB of gp3 in a month.
+  returned: success
   type: float
 source:
   description: Where the figures come from.
+  returned: success
   type: str
 """
+
+import contextlib
+import datetime as dt
+import json
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
+    import botocore
 
 PRICE_LIST_REGION = "us-east-1"  # The price list of all regions is served there.
 
 
-def on_demand_price(client: object, filters: dict) -> float:
-    """Return the one on-demand price of a product; raises LookupError when there is not exactly one."""
-    chosen = [{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in filters.items()]
-    products = client.get_products(ServiceCode="AmazonEC2", Filters=chosen, MaxResults=10)["PriceList"]
+def on_demand_price(client: Any, filters: dict[str, str]) -> float:
+    """Return the one on-demand price of a product, in USD.
+
+    Raises:
+        LookupError: the list has no price, or several.
+    """
+    matches = [{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in filters.items()]
+    products = client.get_products(ServiceCode="AmazonEC2", Filters=matches, MaxResults=10)["PriceList"]
     prices = {
         float(dimension["pricePerUnit"]["USD"])
         for product in products
@@ -67,8 +95,8 @@ def on_demand_price(client: object, filters: dict) -> float:
     return prices.pop()
 
 
-def listed(client: object, region: str, instance_type: str) -> dict:
-    """Return both prices as AWS's list has them now."""
+def list_prices(client: Any, region: str, instance_type: str) -> dict[str, Any]:
+    """Return both prices from AWS's price list."""
     instance = {
         "regionCode": region,
         "instanceType": instance_type,
@@ -87,16 +115,15 @@ def listed(client: object, region: str, instance_type: str) -> dict:
     }
 
 
-def fallen_back(fallback: dict, region: str, instance_type: str) -> dict:
-    """Return the prices of the fallback; unknown ones when it is for something else."""
+def fallback_prices(fallback: dict[str, Any], region: str, instance_type: str) -> dict[str, Any]:
+    """Return the prices of the fallback; unknown ones when it is for another region or type."""
     if (fallback.get("region"), fallback.get("instance_type")) != (region, instance_type):
         return {"known": False, "instance_hour": 0.0, "volume_gib_month": 0.0, "source": "unknown"}
-    kept = ("instance_hour", "volume_gib_month", "source")
-    return {"known": True, **{key: fallback[key] for key in kept}}
+    return {"known": True} | {key: fallback[key] for key in ("instance_hour", "volume_gib_month", "source")}
 
 
 def main() -> None:
-    """Ask and report."""
+    """Return the prices."""
     module = AnsibleAWSModule(
         argument_spec={
             "instance_type": {"type": "str", "required": True},
@@ -110,7 +137,7 @@ def main() -> None:
 
         limits = botocore.config.Config(connect_timeout=3, read_timeout=10, retries={"max_attempts": 1})
         client = boto3.session.Session().client("pricing", region_name=PRICE_LIST_REGION, config=limits)
-        prices = listed(client, region, instance_type)
+        prices = list_prices(client, region, instance_type)
     except (
         botocore.exceptions.BotoCoreError,
         botocore.exceptions.ClientError,
@@ -118,7 +145,7 @@ def main() -> None:
         LookupError,
         ValueError,
     ):
-        prices = fallen_back(module.params["fallback"], region, instance_type)
+        prices = fallback_prices(module.params["fallback"], region, instance_type)
     module.exit_json(changed=False, **prices)
 
 

@@ -1,25 +1,16 @@
-#!/usr/bin/python
-"""Give an instance its instance profile, or take it off.
+"""Attach an instance profile to an instance, or detach it.
 
-An own module, because no collection has one that takes a profile off, and amazon.aws.ec2_instance changes more of an
+An own module, because no collection has one that detaches a profile, and amazon.aws.ec2_instance changes more of an
 instance than its profile.
 """
 
 from __future__ import annotations
 
-import contextlib
-
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-
-with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
-    import botocore
-
 DOCUMENTATION = r"""
 module: instance_profile_association
-short_description: Give an instance its instance profile, or take it off
+short_description: Attach an instance profile to an instance, or detach it
 description:
-  - A profile that the instance has already is replaced with C(present), and left alone with C(absent).
+  - Another profile that the instance has is replaced with O(state=present), and left alone with O(state=absent).
 options:
   instance_id:
     description: The instance.
@@ -30,21 +21,44 @@ options:
     type: str
     required: true
   state:
-    description: Whether the instance shall have it.
+    description: Whether the instance has the profile.
     type: str
     choices: [present, absent]
     default: present
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Attach the instance profile
+  slm.serving.instance_profile_association:
+    region: eu-central-1
+    instance_id: i-0123456789abcdef0
+    instance_profile: slm-ft-serving-instance
 """
 
 RETURN = r"""
 before:
   description: Name of the profile that the instance had; empty when it had none.
+  returned: success
   type: str
 """
 
+import contextlib
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
+    import botocore
+
 
 def main() -> None:
-    """Bring the association to the state asked for."""
+    """Attach or detach the profile."""
     module = AnsibleAWSModule(
         argument_spec={
             "instance_id": {"type": "str", "required": True},
@@ -59,22 +73,22 @@ def main() -> None:
     retry = AWSRetry.jittered_backoff(retries=8, catch_extra_error_codes=["InvalidParameterValue"])
     client = module.client("ec2", retry_decorator=retry)
     try:
-        chosen = [{"Name": "instance-id", "Values": [instance]}, {"Name": "state", "Values": ["associated"]}]
-        answer = client.describe_iam_instance_profile_associations(Filters=chosen, aws_retry=True)
-        found = next(iter(answer["IamInstanceProfileAssociations"]), None)
-        before = found["IamInstanceProfile"]["Arn"].rpartition("/")[2] if found else ""
+        filters = [{"Name": "instance-id", "Values": [instance]}, {"Name": "state", "Values": ["associated"]}]
+        answer = client.describe_iam_instance_profile_associations(Filters=filters, aws_retry=True)
+        association = next(iter(answer["IamInstanceProfileAssociations"]), None)
+        before = association["IamInstanceProfile"]["Arn"].rpartition("/")[2] if association else ""
         changed = (before != profile) if present else (before == profile)
         if changed and not module.check_mode:
-            if not present:
-                client.disassociate_iam_instance_profile(AssociationId=found["AssociationId"], aws_retry=True)
-            elif found:
-                client.replace_iam_instance_profile_association(
-                    AssociationId=found["AssociationId"], IamInstanceProfile={"Name": profile}, aws_retry=True
-                )
-            else:
+            if association is None:
                 client.associate_iam_instance_profile(
                     InstanceId=instance, IamInstanceProfile={"Name": profile}, aws_retry=True
                 )
+            elif present:
+                client.replace_iam_instance_profile_association(
+                    AssociationId=association["AssociationId"], IamInstanceProfile={"Name": profile}, aws_retry=True
+                )
+            else:
+                client.disassociate_iam_instance_profile(AssociationId=association["AssociationId"], aws_retry=True)
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         module.fail_json_aws(error, msg=f"The instance profile of {instance} could not be changed")
     module.exit_json(changed=changed, before=before)

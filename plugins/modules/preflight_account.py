@@ -1,32 +1,20 @@
-#!/usr/bin/python
-"""Look in the account for everything that would make a deployment fail, before anything is touched.
+"""Check the account for everything that would make a deployment fail.
 
-An own module, because the ready ones stop at the first problem, and no collection asks for quotas or simulates rights.
+An own module, because the ready ones stop at the first problem, and none reads quotas or simulates permissions.
 """
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
-with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
-    from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.parsers import ResponseParserError  # What is no AWS, such as a proxy, may answer anything.
-
 DOCUMENTATION = r"""
 module: preflight_account
-short_description: Find everything in the account that would make a deployment fail
+short_description: Check the account for everything that would make a deployment fail
 description:
-  - Secrets (described, never read), the transfer bucket, models in S3, the instance, the right to start it and to open
-    a session, and the quota that the start needs.
-  - Changes nothing. What the credentials may not look at is no problem.
+  - Checks secrets (described, never read), the transfer bucket, models in S3, the instance, the permissions to start it
+    and to open a session, and the quota that the start needs.
+  - Changes nothing. What the credentials may not read is no problem; it is listed in RV(unseen).
 options:
   instance_id:
-    description: The instance; empty when it is not known.
+    description: The instance; empty when unknown.
     type: str
     default: ""
   caller:
@@ -34,7 +22,7 @@ options:
     type: str
     default: ""
   bucket:
-    description: The transfer bucket; empty when it is not known.
+    description: The transfer bucket; empty when unknown.
     type: str
     default: ""
   models:
@@ -42,37 +30,81 @@ options:
     type: dict
     default: {}
   secrets:
-    description: The secrets, each with C(name) and C(parameter).
+    description: The secrets, each with C(name) and C(parameter), the parameter that names it.
     type: list
     elements: dict
     default: []
   accelerator:
-    description: What the engine computes on.
+    description: What the engine runs on.
     type: str
     choices: [gpu, cpu]
     default: gpu
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Check the account
+  slm.serving.preflight_account:
+    region: eu-central-1
+    instance_id: i-0123456789abcdef0
+    caller: arn:aws:iam::123456789012:user/operator
+    bucket: slm-ft-serving-transfer-123456789012-eu-central-1
+    models:
+      base: s3://slm-ft-serving-models-123456789012-eu-central-1/base
+    secrets:
+      - name: slm-ft-serving/gateway-api-keys
+        parameter: /slm-ft-serving/secrets/gateway-api-keys
+    accelerator: gpu
+  register: account
 """
 
 RETURN = r"""
 problems:
-  description: What would make a deployment fail, each with what to do.
+  description: A sentence for each thing that would make a deployment fail, with what to do.
+  returned: success
   type: list
+  elements: str
 shared_problems:
-  description: The same, of what the instance looks at by itself, and better, when it can be reached.
+  description: The same for models and secrets, which the instance checks better itself when it can be reached.
+  returned: success
   type: list
+  elements: str
 warnings_found:
-  description: What is not as it should be, but does no harm to a deployment.
+  description: A sentence for each thing that should be corrected but does not prevent a deployment.
+  returned: success
   type: list
+  elements: str
 unseen:
-  description: What could not be looked at, and why.
+  description: A sentence for each thing that could not be checked, with the reason.
+  returned: success
   type: list
+  elements: str
 state:
-  description: The instance's state; empty when it is not known.
+  description: The instance's state; empty when unknown.
+  returned: success
   type: str
 reachable:
-  description: Whether Systems Manager reaches the instance, so that it can be looked at without starting anything.
+  description: Whether Systems Manager reaches the instance, so that it can be checked without starting it.
+  returned: success
   type: bool
 """
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError  # What is no AWS, such as a proxy, may answer anything.
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "AccessDeniedFault"}
 # Service Quotas' codes of EC2's vCPUs of running On-Demand instances, by the first letters of the type.
@@ -83,7 +115,7 @@ QUOTAS = {
 }
 LETTERS = re.compile(r"[a-z]+")
 EXPIRY_DAYS = 1
-LOOKS = ("secrets", "models", "bucket", "instance")
+CHECKS = ("secrets", "models", "bucket", "instance")
 
 
 def code_of(error: ClientError) -> str:
@@ -92,17 +124,22 @@ def code_of(error: ClientError) -> str:
 
 
 class Account:
-    """The looks, each a method that yields problems; warnings, and what was not seen, are collected."""
+    """The checks, each a method that yields problems; warnings, and what could not be checked, are collected."""
 
-    def __init__(self, client_of, options: dict) -> None:
-        """Take a function from a service's name to its client, and the module's options."""
+    def __init__(self, client_of: Callable[[str], Any], options: dict[str, Any]) -> None:
+        """Start without warnings.
+
+        Args:
+            client_of: from a service's name to its client.
+            options: the module's, with `region`.
+        """
         self._client_of, self.options = client_of, options
         self.warnings: list[str] = []
         self.unseen: list[str] = []
         self.state, self.reachable = "", False
 
     def secrets(self) -> Iterator[str]:
-        """Every secret exists and has a value."""
+        """Check that every secret exists and has a value."""
         client = self._client_of("secretsmanager")
         for secret in self.options["secrets"]:
             label = f"The secret {secret['name']} (named by the parameter {secret['parameter']})"
@@ -120,7 +157,7 @@ class Account:
                 yield f"{label} has no value: put one."
 
     def bucket(self) -> Iterator[str]:
-        """The transfer bucket is there and private; unversioned and with an expiry, too."""
+        """Check that the transfer bucket exists and is private, unversioned and has an expiry."""
         name = self.options["bucket"]
         if not name:
             return
@@ -129,7 +166,7 @@ class Account:
             client.head_bucket(Bucket=name)
         except ClientError as error:
             if code_of(error) in {"404", "NoSuchBucket"}:
-                yield f"The transfer bucket {name} does not exist: make it, or correct s3/transfer-bucket."
+                yield f"The transfer bucket {name} does not exist: create it, or correct s3/transfer-bucket."
             else:
                 yield f"Your credentials may not use the transfer bucket {name} ({error}): allow s3:ListBucket on it."
             return
@@ -145,7 +182,7 @@ class Account:
                     f"Objects in the transfer bucket {name} do not expire after a day: give it such a lifecycle rule."
                 )
 
-    def _public(self, client, name: str) -> Iterator[str]:
+    def _public(self, client: Any, name: str) -> Iterator[str]:
         with self._tolerant(f"Whether public access to the bucket {name} is blocked", "s3:GetBucketPublicAccessBlock"):
             try:
                 blocked = client.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
@@ -172,7 +209,7 @@ class Account:
             yield f"The transfer bucket {name} is public: block all public access to it."
 
     @staticmethod
-    def _expires(client, name: str) -> bool:
+    def _expires(client: Any, name: str) -> bool:
         """Say whether a rule lets every object expire after a day."""
         try:
             rules = client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
@@ -188,42 +225,42 @@ class Account:
         )
 
     def models(self) -> Iterator[str]:
-        """Models in S3 exist; the instance looks at them itself, with its own rights, and at those from elsewhere."""
+        """Check that models in S3 exist; the instance itself checks these and others with its own permissions."""
         client = self._client_of("s3")
         for name, source in self.options["models"].items():
             if not source.startswith("s3://"):
                 continue
             bucket, _, prefix = source.removeprefix("s3://").strip("/").partition("/")
             try:
-                found = client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=1)
+                listing = client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=1)
             except ClientError as error:
                 if code_of(error) == "NoSuchBucket":
                     yield f"The bucket {bucket} of the {name} model ({source}) does not exist: correct model/{name}."
                 else:
                     self._left_out(error, f"The {name} model at {source}", "s3:ListBucket")
                 continue
-            if not found.get("KeyCount"):
+            if not listing.get("KeyCount"):
                 yield f"There is nothing at {source} (the {name} model): upload it, or correct model/{name}."
 
     def instance(self) -> Iterator[str]:
-        """The instance can be used as it is, or started."""
+        """Check that the instance can be used as it is, or started."""
         name = self.options["instance_id"]
         if not name:
             return
         client = self._client_of("ec2")
         reservations = client.describe_instances(InstanceIds=[name])["Reservations"]
-        found = next((each for reservation in reservations for each in reservation["Instances"]), None)
-        self.state = found["State"]["Name"] if found else "gone"
-        if not found or self.state in {"terminated", "shutting-down"}:
-            yield f"The instance {name} is {self.state}: make another one with playbooks/provision.yml."
+        instance = next((each for reservation in reservations for each in reservation["Instances"]), None)
+        self.state = instance["State"]["Name"] if instance else "gone"
+        if not instance or self.state in {"terminated", "shutting-down"}:
+            yield f"The instance {name} is {self.state}: create another one with playbooks/provision.yml."
             return
-        if not found.get("IamInstanceProfile"):
+        if not instance.get("IamInstanceProfile"):
             yield (
                 f"The instance {name} has no instance profile, so it can fetch neither secrets nor images: attach one"
                 " with AmazonSSMManagedInstanceCore and what the README lists."
             )
-        kind = found["InstanceType"]
-        about: dict = {}
+        kind = instance["InstanceType"]
+        about: dict[str, Any] = {}
         with self._tolerant(f"What a {kind} has", "ec2:DescribeInstanceTypes"):
             about = next(iter(client.describe_instance_types(InstanceTypes=[kind])["InstanceTypes"]), {})
         if self.options["accelerator"] == "gpu" and about and "GpuInfo" not in about:
@@ -240,12 +277,12 @@ class Account:
 
     def _online(self, name: str) -> bool:
         """Say whether Systems Manager reaches the instance."""
-        chosen = [{"Key": "InstanceIds", "Values": [name]}]
-        listed = self._client_of("ssm").describe_instance_information(Filters=chosen)["InstanceInformationList"]
+        filters = [{"Key": "InstanceIds", "Values": [name]}]
+        listed = self._client_of("ssm").describe_instance_information(Filters=filters)["InstanceInformationList"]
         return any(each["PingStatus"] == "Online" for each in listed)
 
-    def _start(self, client, name: str) -> Iterator[str]:
-        """The credentials may start it; EC2 says so without doing it."""
+    def _start(self, client: Any, name: str) -> Iterator[str]:
+        """Check by a dry run that the credentials may start the instance."""
         try:
             client.start_instances(InstanceIds=[name], DryRun=True)
         except ClientError as error:
@@ -254,8 +291,8 @@ class Account:
             elif code_of(error) not in {"DryRunOperation", "IncorrectInstanceState"}:
                 self.unseen.append(f"Whether the instance may be started: {error}.")
 
-    def _quota(self, client, kind: str, needed: int) -> Iterator[str]:
-        """The account's vCPUs suffice for one more of this type."""
+    def _quota(self, client: Any, kind: str, needed: int) -> Iterator[str]:
+        """Check that the quota of vCPUs suffices for one more instance of this type."""
         family = LETTERS.match(kind)
         code, title = QUOTAS.get(family[0] if family else "", ("", ""))
         if not code or not needed:
@@ -270,18 +307,18 @@ class Account:
                 )
 
     @staticmethod
-    def _running_vcpus(client, code: str) -> int:
-        """Return the vCPUs of the running On-Demand instances that count for a quota."""
+    def _running_vcpus(client: Any, code: str) -> int:
+        """Return the vCPUs of the running On-Demand instances that count towards a quota."""
         prefixes = [prefix for prefix, (other, _) in QUOTAS.items() if other == code]
-        chosen = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
-        pages = client.get_paginator("describe_instances").paginate(Filters=chosen)
+        filters = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+        pages = client.get_paginator("describe_instances").paginate(Filters=filters)
         every = [each for page in pages for reservation in page["Reservations"] for each in reservation["Instances"]]
         families = [(each, LETTERS.match(each["InstanceType"])) for each in every if not each.get("InstanceLifecycle")]
         counted = [each.get("CpuOptions", {}) for each, family in families if family and family[0] in prefixes]
-        return sum(cpu.get("CoreCount", 0) * cpu.get("ThreadsPerCore", 0) for cpu in counted)
+        return int(sum(cpu.get("CoreCount", 0) * cpu.get("ThreadsPerCore", 0) for cpu in counted))
 
     def _session(self, name: str) -> Iterator[str]:
-        """The credentials' own policies let them open a session; IAM can say so only of users and roles."""
+        """Check that the policies of the credentials, a user's or a role's, allow a session."""
         caller = re.fullmatch(r"arn:([\w-]+):(?:iam|sts)::(\d+):(user|assumed-role)/(.+)", self.options["caller"])
         if not caller:
             return
@@ -295,30 +332,30 @@ class Account:
                 ResourceArns=[f"arn:{partition}:ec2:{self.options['region']}:{account}:instance/{name}"],
             )
             for result in answer["EvaluationResults"]:
-                # A right that depends on a tag cannot be judged here.
+                # A permission that depends on a tag cannot be judged here.
                 if result["EvalDecision"] != "allowed" and not result.get("MissingContextValues"):
                     yield f"{principal} may not open a session with {name}: allow it ssm:StartSession."
 
     @contextlib.contextmanager
     def _tolerant(self, what: str, action: str) -> Iterator[None]:
-        """Note what cannot be asked."""
+        """Note what cannot be checked."""
         try:
             yield
         except (ClientError, BotoCoreError, ResponseParserError) as error:
             self._left_out(error, what, action)
 
     def _left_out(self, error: Exception, what: str, action: str) -> None:
-        """Note that something was not looked at, and why."""
+        """Note that something was not checked, and why."""
         denied = isinstance(error, ClientError) and code_of(error) in DENIED
         why = f"your credentials lack {action}" if denied else str(error).splitlines()[0]
         self.unseen.append(f"{what}: {why}.")
 
 
-def look(account: Account) -> dict[str, list[str]]:
-    """Run the looks side by side; return the problems of each."""
+def run_checks(account: Account) -> dict[str, list[str]]:
+    """Run the checks side by side; return the problems of each."""
 
     def run(name: str) -> list[str]:
-        problems = []
+        problems: list[str] = []
         try:
             problems.extend(getattr(account, name)())
         except (ClientError, BotoCoreError, ResponseParserError) as error:
@@ -326,11 +363,11 @@ def look(account: Account) -> dict[str, list[str]]:
         return problems
 
     with ThreadPoolExecutor() as pool:
-        return dict(zip(LOOKS, pool.map(run, LOOKS), strict=True))
+        return dict(zip(CHECKS, pool.map(run, CHECKS), strict=True))
 
 
 def main() -> None:
-    """Look and tell; the role fails when there is a problem, together with those found elsewhere."""
+    """Return the problems; the role fails, with those found elsewhere, when there are any."""
     module = AnsibleAWSModule(
         argument_spec={
             "instance_id": {"type": "str", "default": ""},
@@ -343,10 +380,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     services = ["secretsmanager", "s3", "ec2", "ssm", "iam", "service-quotas"]
-    # Made one after the other: boto3's session is not to be used by several threads at once.
+    # Made one after the other: a session of boto3 is not thread-safe.
     clients = {service: module.client(service) for service in services}
     account = Account(clients.__getitem__, {**module.params, "region": module.region})
-    problems = look(account)
+    problems = run_checks(account)
     module.exit_json(
         changed=False,
         problems=problems["bucket"] + problems["instance"],

@@ -7,15 +7,16 @@ DOCUMENTATION = r"""
 module: stack_release
 short_description: Prepare, activate, accept or withdraw a release
 description:
-  - The state C(prepared) writes releases/STAMP unless the current release is a good one, whole, with the same files. What serves
-    is not touched. A damaged release is never taken for a good one.
-  - The state C(activated) points C(current) to the release, brings its containers up and waits until they are healthy.
-  - The state C(accepted) records a passed verification (result C(good) in C(release.yml)), points C(verified) to the release and
-    prunes what no kept release needs.
-  - The state C(withdrawn) keeps the logs of a release that failed, marks it and brings back what served before. Without such a
-    release it stops the stack.
-  - An own module, because each state is a dozen steps that belong together, must be safe to run twice, and would cost a
-    session each as tasks.
+  - The state C(prepared) writes releases/STAMP unless the current release is a good one, whole, with the same
+    files. What serves is not touched. A damaged release is never taken for a good one.
+  - The state C(activated) points C(current) to the release, brings its containers up and waits until they are
+    healthy.
+  - The state C(accepted) records a passed verification (result C(good) in C(release.yml)), points C(verified) to
+    the release and prunes what no kept release needs.
+  - The state C(withdrawn) keeps the logs of a release that failed, marks it and brings back what served before.
+    Without such a release it stops the stack.
+  - An own module, because each state is a dozen steps that belong together, must be safe to run twice, and would
+    cost a session each as tasks.
 author: The slm-ft-serving developers
 options:
   state:

@@ -7,8 +7,8 @@ DOCUMENTATION = r"""
 module: stack_release_info
 short_description: Report the releases on the instance
 description:
-  - Reports which release is current and which ones are good, and of one release whether it can be activated again and what
-    it needs that is no longer on the instance.
+  - Reports which release is current and which ones are good, and of one release whether it can be activated again
+    and what it needs that is no longer on the instance.
   - Changes nothing.
 author: The slm-ft-serving developers
 options:
@@ -32,7 +32,7 @@ current:
   type: str
   returned: success
 good:
-  description: The good releases, the one that was activated last first, each with C(stamp) and C(verified) (time in UTC).
+  description: The good releases, the one activated last first, each with C(stamp) and C(verified) (time in UTC).
   type: list
   elements: dict
   returned: success

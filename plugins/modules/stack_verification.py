@@ -1,22 +1,7 @@
 #!/usr/bin/python
-"""Verify the release that serves: containers, adapter, moving tokens, gateway, and golden notes extracted right.
-
-An own module, because the gateway's key is on the instance only, and because it is one session instead of six.
-"""
+"""Verify the release that serves: containers, adapter, moving tokens, gateway, and golden notes extracted right."""
 
 from __future__ import annotations
-
-import json
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.containers import containers, describe, logs
-from ansible_collections.slm.serving.plugins.module_utils.process import StackError, journal, last_line, run
-from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
-from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
 
 DOCUMENTATION = r"""
 module: stack_verification
@@ -24,20 +9,14 @@ short_description: Verify the release that serves
 description:
   - Reads what to expect from the current release's own C(verification.json), so that a release brought back is judged
     by its own golden notes.
+  - An own module, because the gateway's key is on the instance only, and because it is one session instead of six.
   - Changes nothing.
+author: The slm-ft-serving developers
 options:
-  root:
-    description: The directory that holds C(current).
-    type: path
-    default: /opt/slm-ft-serving
-  project:
-    description: The compose project.
+  release:
+    description: The release that has to be current. Empty means whatever serves.
     type: str
-    default: slm-ft-serving
-  unit:
-    description: The systemd unit of the stack.
-    type: str
-    default: slm-ft-serving.service
+    default: ""
   secrets_directory:
     description: Where the verification key lies.
     type: path
@@ -47,20 +26,47 @@ options:
     type: int
     default: 30
   token_timeout:
-    description: Seconds for the engine's first token; a cold engine compiles for it.
+    description: Seconds for the engine's first token. A cold engine compiles for it.
     type: int
     default: 60
   request_timeout:
     description: Seconds for one golden note.
     type: int
     default: 120
+extends_documentation_fragment:
+  - slm.serving.stack
+"""
+
+EXAMPLES = r"""
+- name: Verify what serves
+  slm.serving.stack_verification:
+    wait: 480
 """
 
 RETURN = r"""
 checks:
-  description: What was checked, each with C(check) and C(detail).
+  description: What was checked before the first failure, each with C(check) and C(detail).
   type: list
+  elements: dict
+  returned: always
+release:
+  description: The release that was verified.
+  type: str
+  returned: when there is one
 """
+
+import json
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils.containers import Container, containers, describe, logs
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, journal, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
+from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
 
 LOG_LINES = 15
 SETTLE = 15  # seconds for a gateway to notice its new keys file or an engine that is just there
@@ -77,13 +83,23 @@ sys.stdout.write(urllib.request.urlopen(request, timeout=float(timeout)).read().
 class Verification:
     """One verification of the current release."""
 
-    def __init__(self, options: dict) -> None:
-        """Take the module's options; raises StackError when there is no release to verify."""
+    def __init__(self, options: dict[str, Any]) -> None:
+        """Find the release to verify.
+
+        Args:
+            options: the module's.
+
+        Raises:
+            StackError: there is none, another one than expected, or it is damaged.
+        """
         self.options, self.project = options, options["project"]
         releases = Releases(options["root"])
-        self.release = releases.current()
-        if not self.release:
+        current = releases.current()
+        if not current:
             raise StackError("there is no release on the instance: run playbooks/deploy.yml")
+        self.release = current
+        if options["release"] not in ("", current):
+            raise StackError(f"the release {options['release']} was to be verified, but {current} is current now")
         damage = releases.damage(self.release)
         if damage:
             raise StackError(
@@ -92,25 +108,25 @@ class Verification:
         path = releases.path(self.release) / "verification.json"
         self.expected = json.loads(path.read_text(encoding="utf-8"))
         self.key = ""
-        self.checks: list[dict] = []
+        self.checks: list[dict[str, str]] = []
 
     def passed(self, check: str, detail: str) -> None:
-        """Note a check that passed."""
+        """Record a check that passed."""
         self.checks.append({"check": check, "detail": detail})
 
-    def broken_container(self, service: str, container: dict) -> StackError:
+    def broken_container(self, service: str, container: Container) -> StackError:
         """Return the error for a container that is not well, with the end of its log."""
         return StackError(f"{describe(service, container)}; the end of its log:\n{logs(container, LOG_LINES).rstrip()}")
 
     def check_containers(self) -> None:
-        """Engine and gateway run and are healthy; those that start, or are too busy to say so, get their time."""
+        """Require engine and gateway to be healthy; those that start, or are too busy to answer, get their time."""
         deadline = time.monotonic() + self.options["wait"]
         while True:
-            found = containers(self.project)
-            missing = [service for service in ("engine", "gateway") if service not in found]
+            present = containers(self.project)
+            missing = [service for service in ("engine", "gateway") if service not in present]
             unwell = {
                 service: container
-                for service, container in found.items()
+                for service, container in present.items()
                 if container["status"] != "running" or container["health"] != "healthy"
             }
             if not missing and not unwell:
@@ -119,17 +135,20 @@ class Verification:
             hopeful = coming or any(container["status"] == "running" for container in unwell.values())
             if time.monotonic() > deadline or not hopeful:
                 if missing:
-                    said = redact(journal(self.options["unit"]))
-                    raise StackError(f"there is no container of {' and '.join(missing)}. The unit said last: {said}")
+                    last = redact(journal(self.options["unit"]))
+                    raise StackError(f"there is no container of {' and '.join(missing)}. The unit logged last: {last}")
                 raise self.broken_container(*sorted(unwell.items())[0])
             time.sleep(2)
-        self.engine, self.gateway = found["engine"], found["gateway"]
-        self.passed("containers", ", ".join(describe(*item) for item in sorted(found.items())))
+        self.engine = present["engine"]
+        self.passed("containers", ", ".join(describe(*item) for item in sorted(present.items())))
 
     def ask_engine(self, path: str, *body: str, timeout: int = ENGINE_TIMEOUT) -> str:
-        """Return what the engine answers to a GET, or a POST with a body.
+        """Return what the engine answers to a GET, or to a POST with a body.
 
-        Asked from inside its container: it has no port outside.
+        It is asked from inside its container, because it has no port outside.
+
+        Raises:
+            StackError: it does not answer within `timeout` seconds.
         """
         command = ["docker", "exec", self.engine["id"], "python3", "-c", ASK_ENGINE, path, str(timeout), *body]
         answer = run(command, timeout=timeout + 20)
@@ -138,7 +157,7 @@ class Verification:
         return answer.stdout
 
     def check_adapter(self) -> None:
-        """The engine lists the adapter."""
+        """Require the engine to list the adapter."""
         models = [model["id"] for model in json.loads(self.ask_engine("/v1/models"))["data"]]
         for adapter in self.expected["adapters"]:
             if adapter not in models:
@@ -148,7 +167,7 @@ class Verification:
         self.passed("adapter", ", ".join(models))
 
     def check_token(self) -> None:
-        """The engine makes a token: its own /health says 200 even while it hangs (vllm#39863)."""
+        """Require the engine to make a token: its own /health says 200 even while it hangs (vllm#39863)."""
         body = json.dumps({"model": self.model, "prompt": "A", "max_tokens": 1})
         started = time.monotonic()
         try:
@@ -162,7 +181,7 @@ class Verification:
         lines = self.ask_engine("/metrics").splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("vllm:generation_tokens_total"))
 
-    def ask_gateway(self, path: str, body: dict | None = None) -> tuple[int, dict]:
+    def ask_gateway(self, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Return status and JSON of a request to the gateway."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.expected['gateway_port']}{path}",
@@ -182,8 +201,8 @@ class Verification:
             content = {}
         return status, content if isinstance(content, dict) else {}
 
-    def settled(self, path: str, body: dict | None, passing: set[int]) -> tuple[int, dict]:
-        """Ask the gateway; an answer with a `passing` status may pass and is asked for again for a while."""
+    def settled(self, path: str, body: dict[str, Any] | None, passing: set[int]) -> tuple[int, dict[str, Any]]:
+        """Ask the gateway, and again for a while as long as the status is one of `passing`."""
         deadline = time.monotonic() + SETTLE
         while True:
             status, content = self.ask_gateway(path, body)
@@ -192,14 +211,14 @@ class Verification:
             time.sleep(1)
 
     def check_gateway(self) -> None:
-        """The gateway says that it is ready."""
+        """Require the gateway to be ready."""
         status, content = self.settled("/health", None, {503})
         if status != 200:
             raise StackError(f"the gateway is not ready: /health answers {status} {redact(json.dumps(content))}")
         self.passed("gateway", f"/health says {content.get('status')}")
 
     def check_golden_notes(self) -> None:
-        """Every golden note comes back right."""
+        """Require every golden note to be extracted right."""
         path = Path(self.options["secrets_directory"]) / "verification-key"
         if not path.is_file():
             raise StackError(f"{path} is not there: the unit slm-ft-serving-secrets has not run")
@@ -220,7 +239,11 @@ class Verification:
             self.passed(f"golden note {note['name']}", f"right in {time.monotonic() - started:.2f} s")
 
     def run(self) -> None:
-        """Run all the checks in order; raises StackError at the first that fails."""
+        """Run all checks in order.
+
+        Raises:
+            StackError: the first one that fails.
+        """
         self.check_containers()
         self.check_adapter()
         self.check_token()
@@ -237,6 +260,7 @@ def main() -> None:
     """Verify and report."""
     module = AnsibleModule(
         argument_spec={
+            "release": {"type": "str", "default": ""},
             "root": {"type": "path", "default": "/opt/slm-ft-serving"},
             "project": {"type": "str", "default": "slm-ft-serving"},
             "unit": {"type": "str", "default": "slm-ft-serving.service"},
@@ -247,7 +271,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    verification = None
+    verification: Verification | None = None
     try:
         verification = Verification(module.params)
         verification.run()
@@ -259,7 +283,8 @@ def main() -> None:
         )
     except (KeyError, TypeError, ValueError) as error:
         module.fail_json(msg=f"verification failed: an answer was not of the form that was expected: {error!r}")
-    module.exit_json(changed=False, checks=verification.checks, release=verification.release)
+    else:
+        module.exit_json(changed=False, checks=verification.checks, release=verification.release)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ from pathlib import Path
 
 from tests.local_region import names
 from tests.local_region.region import ENGINES, LocalRegion
-from tests.playbooks.prober import NO_ANSWER, Prober
-from tests.playbooks.runner import run_playbook
+from tests.support.prober import NO_ANSWER, Prober, seconds_by_status
+from tests.support.runner import run_playbook
+from tests.support.tables import BENCHMARKS, add_write_option, publish
 
 SECONDS_BETWEEN_PROBES = 0.2
 CALLBACKS = names.REPOSITORY_ROOT / "tests/benchmarks/callbacks"
@@ -62,7 +63,14 @@ NAIVE_TASK = """\
 
 @dataclass(frozen=True)
 class Step:
-    """One run of a playbook. release: whether it is a kind of release, of which the time out is of interest."""
+    """One run of a playbook.
+
+    Attributes:
+        name: As the tables have it.
+        playbook: The file's name without its ending.
+        variables: Given by `-e`.
+        release: Whether it is a kind of release, of which the seconds without an answer are of interest.
+    """
 
     name: str
     playbook: str
@@ -85,7 +93,14 @@ STEPS = (
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took: sessions, seconds, the same by role, and seconds without an answer by HTTP status."""
+    """What one run took.
+
+    Attributes:
+        sessions: Opened by it.
+        seconds: From its start to its end.
+        roles: Sessions and seconds by role.
+        without_answer: Seconds by HTTP status other than 200.
+    """
 
     sessions: int
     seconds: float
@@ -94,7 +109,11 @@ class Cost:
 
 
 def run(region: LocalRegion, step: Step) -> Cost:
-    """Runs a step; gives what it took. Raises AssertionError with the playbook's output when it fails."""
+    """Run a step and return what it took.
+
+    Raises:
+        AssertionError: It fails; the message holds the playbook's output.
+    """
     with tempfile.TemporaryDirectory() as folder:
         costs = Path(folder, "costs.json")
         environment = {
@@ -107,11 +126,11 @@ def run(region: LocalRegion, step: Step) -> Cost:
             variables = ["-e", json.dumps(step.variables)]
             result = run_playbook(region, step.playbook, *variables, environment=environment).must_succeed()
         roles = {role: (int(sessions), seconds) for role, (sessions, seconds) in json.loads(costs.read_text()).items()}
-    return Cost(result.sessions, result.seconds, roles, prober.seconds_by_status())
+    return Cost(result.sessions, result.seconds, roles, seconds_by_status(prober.probes))
 
 
 def naive(region: LocalRegion) -> Cost:
-    """Copies as many files as a release has by a task each; gives what the copies alone took."""
+    """Copy as many files as a release has by a task each, and return what the copies alone took."""
     with tempfile.TemporaryDirectory() as folder:
         playbook = Path(folder, "naive.yml")
         playbook.write_text(NAIVE_PLAYBOOK + "".join(NAIVE_TASK.format(name=name) for name in NAIVE_FILES))
@@ -123,7 +142,15 @@ def naive(region: LocalRegion) -> Cost:
 
 
 def measure(engine: str, latency: float) -> tuple[dict[str, Cost], Cost]:
-    """Runs all steps in a fresh region whose sessions take `latency` seconds more; gives their costs, and naive's."""
+    """Run all steps in a fresh region.
+
+    Args:
+        engine: The region's.
+        latency: Seconds that a session takes more.
+
+    Returns:
+        The steps' costs, and those of the naive copies.
+    """
     with LocalRegion("benchmark", engine=engine).fresh() as region:
         if latency:
             region.faults.switch_on("session-latency", str(latency))
@@ -136,12 +163,12 @@ def measure(engine: str, latency: float) -> tuple[dict[str, Cost], Cost]:
 
 
 def say(line: str) -> None:
-    """Tells how far it is."""
+    """Report progress."""
     sys.stderr.write(f"== {line}\n")
 
 
 def by_playbook(near: dict[str, Cost], far: dict[str, Cost], latency: float) -> Iterator[str]:
-    """Gives the lines of the table by playbook."""
+    """Yield the lines of the table by playbook."""
     yield f"| | sessions | seconds | seconds at {latency:g} s a session |"
     yield "|---|---:|---:|---:|"
     for name, cost in near.items():
@@ -149,7 +176,7 @@ def by_playbook(near: dict[str, Cost], far: dict[str, Cost], latency: float) -> 
 
 
 def by_role(near: dict[str, Cost], far: dict[str, Cost], latency: float) -> Iterator[str]:
-    """Gives the lines of the table by role; what takes no session and less than a second is left out."""
+    """Yield the lines of the table by role; what takes no session and less than a second is left out."""
     yield f"| | role | sessions | seconds | seconds at {latency:g} s a session |"
     yield "|---|---|---:|---:|---:|"
     for name, cost in near.items():
@@ -161,7 +188,7 @@ def by_role(near: dict[str, Cost], far: dict[str, Cost], latency: float) -> Iter
 
 
 def time_out(near: dict[str, Cost]) -> Iterator[str]:
-    """Gives the lines of the table of the time in which the gateway did not answer a request with 200."""
+    """Yield the lines of the table of the time in which the gateway did not answer a request with 200."""
     yield "| kind of release | seconds of 503 | seconds with no answer |"
     yield "|---|---:|---:|"
     for step in STEPS:
@@ -172,7 +199,7 @@ def time_out(near: dict[str, Cost]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Measure and print; give the exit code."""
+    """Measure and print; return the exit code."""
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.deploy", description=__doc__, formatter_class=shape
@@ -190,6 +217,7 @@ def main() -> int:
         metavar="S",
         help="seconds that a session takes more (default: %(default)g)",
     )
+    add_write_option(parser, BENCHMARKS)
     options = parser.parse_args()
     load = os.getloadavg()[0]
     near, near_naive = measure(options.engine, 0)
@@ -207,7 +235,7 @@ def main() -> int:
         "",
         *by_role(near, far, options.latency),
     ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    publish("\n".join(lines), options.write, parser.prog)
     return 0
 
 

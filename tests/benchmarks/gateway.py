@@ -27,9 +27,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.keys import create_key
-from gateway.prompting import build_messages
+from gateway.access.keys import create_key
 from gateway.tasks import load_task
+from gateway.tasks.prompting import build_messages
 
 LITELLM = "litellm[proxy]==1.106.*"
 CLIENTS = (1, 8, 32, 64)
@@ -198,7 +198,7 @@ def start(stack: contextlib.ExitStack, folder: Path, litellm: Path | None) -> li
     bodies = write_bodies(folder)
     engine_port, gateway_port, litellm_port = free_port(), free_port(), free_port()
     engine = stack.enter_context(
-        running([sys.executable, "-m", "tests.benchmarks.fake_engine", str(engine_port)], folder / "engine.log")
+        running([sys.executable, "-m", "tests.fakes.engine.instant", str(engine_port)], folder / "engine.log")
     )
     key, line = create_key("benchmark")
     (folder / "keys").write_text(line)

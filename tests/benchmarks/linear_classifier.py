@@ -33,32 +33,32 @@ RAREST = 3  # an answer that fewer notes have is not learnt
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Gives the records of a JSON-lines file."""
+    """Return the records of a JSON-lines file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def predict(training: list[dict[str, Any]], texts: list[str]) -> list[dict[str, str | None]]:
-    """Gives every text's answer, as the training notes' answers have it."""
+    """Return every text's answer, by the training notes' answers."""
     vectorizer = make_union(
         TfidfVectorizer(ngram_range=(1, 3), min_df=2, sublinear_tf=True),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), min_df=3, sublinear_tf=True),
     )
-    known, asked = vectorizer.fit_transform([note["input"] for note in training]), vectorizer.transform(texts)
+    rows, queries = vectorizer.fit_transform([note["input"] for note in training]), vectorizer.transform(texts)
     answers: list[dict[str, str | None]] = [{} for _ in texts]
     for field in training[0]["output"]:
         labels = [note["output"][field] or "" for note in training]
         frequency = Counter(labels)
         kept = [i for i, label in enumerate(labels) if frequency[label] >= RAREST]
-        classifier = LinearSVC(C=0.5, random_state=0).fit(known[kept], [labels[i] for i in kept])
-        for answer, value in zip(answers, classifier.predict(asked), strict=True):
+        classifier = LinearSVC(C=0.5, random_state=0).fit(rows[kept], [labels[i] for i in kept])
+        for answer, value in zip(answers, classifier.predict(queries), strict=True):
             answer[field] = str(value) or None
     return answers
 
 
 def agreement(lines: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
-    """Gives what two sets of answers to the same notes have in common, as a text."""
+    """Return what two sets of answers to the same notes have in common, as a text."""
     values = right = only_here = only_there = same_wrong = 0
-    hits = given = wanted = 0  # of the better of the two, values that are not null
+    hits = predicted = relevant = 0  # of the better of the two, values that are not null
     for line, other in zip(lines, others, strict=True):
         if line["input"] != other["input"]:
             raise SystemExit("error: these are answers to other notes")
@@ -72,16 +72,17 @@ def agreement(lines: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
             same_wrong += first == second != expected
             better = first if first == expected else second
             hits += better == expected is not None
-            given += better is not None
-            wanted += expected is not None
+            predicted += better is not None
+            relevant += expected is not None
+    f1 = 2 * hits / (predicted + relevant)
     return (
         f"{values} values: {right} right in both, {only_there} in theirs only, {only_here} in the classifier's only; "
-        f"wrong with the same answer {same_wrong}\nmicro-F1 of the better of the two: {2 * hits / (given + wanted):.3f}"
+        f"wrong with the same answer {same_wrong}\nmicro-F1 of the better of the two: {f1:.3f}"
     )
 
 
 def as_object(text: str) -> dict[str, Any]:
-    """Gives the answer in a model's text; an empty one where it cannot be read."""
+    """Return the answer in a model's text; an empty one where it cannot be read."""
     try:
         answer = json.loads(text)
     except json.JSONDecodeError:
@@ -90,14 +91,14 @@ def as_object(text: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Learns from one file, and writes the answers to the other's notes."""
+    """Learn from one file, and write the answers to the other's notes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="FOLDER", help="with train.jsonl and validation.jsonl")
     parser.add_argument("answers", type=Path, metavar="ANSWERS", help="JSONL file to write")
     parser.add_argument("--beside", type=Path, metavar="FILE", help="a model's answers to the same notes")
     options = parser.parse_args()
-    wanted = [options.data / "train.jsonl", options.data / "validation.jsonl", *filter(None, [options.beside])]
-    if missing := [str(path) for path in wanted if not path.is_file()]:
+    required = [options.data / "train.jsonl", options.data / "validation.jsonl", *filter(None, [options.beside])]
+    if missing := [str(path) for path in required if not path.is_file()]:
         parser.error(f"not there: {', '.join(missing)}")
     training, validation = (read(options.data / f"{name}.jsonl") for name in ("train", "validation"))
     answers = predict(training, [note["input"] for note in validation])

@@ -23,10 +23,15 @@ import uvloop
 class Client(asyncio.Protocol):
     """One connection that is never idle."""
 
-    def __init__(self, requests: list[bytes], seen: list[tuple[float, float, int]]) -> None:
-        """Take the requests to send in turn, and the list that gets end, seconds and status of each."""
+    def __init__(self, requests: list[bytes], samples: list[tuple[float, float, int]]) -> None:
+        """Begin with nothing sent.
+
+        Args:
+            requests: Sent in turn.
+            samples: Gets end, seconds and status of each.
+        """
         self._requests = requests
-        self._seen = seen
+        self._seen = samples
         self._next = 0
         self._buffer = bytearray()
         self._began = 0.0
@@ -34,12 +39,12 @@ class Client(asyncio.Protocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Send the first request."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without being a subclass
         self._send()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """End."""
+        """Report the end."""
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -69,19 +74,30 @@ class Client(asyncio.Protocol):
 
 
 async def measure(url: str, bodies: list[bytes], headers: list[str], clients: int, seconds: float) -> dict[str, object]:
-    """Send requests for a warm-up of a fifth and then `seconds`; give what was seen after the warm-up."""
+    """Send requests for a warm-up and a time that counts.
+
+    Args:
+        url: Where to.
+        bodies: Sent in turn.
+        headers: Lines such as `X-API-Key: KEY`.
+        clients: How many send at once.
+        seconds: The time that counts; the warm-up is a fifth of it.
+
+    Returns:
+        Rate, latencies and statuses after the warm-up.
+    """
     parts = urlsplit(url)
     head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
     head += "".join(f"{header}\r\n" for header in headers)
     requests = [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
-    seen: list[tuple[float, float, int]] = []
+    samples: list[tuple[float, float, int]] = []
     loop = asyncio.get_running_loop()
     transports = []
     for number in range(clients):
         turned = requests[number % len(requests) :] + requests[: number % len(requests)]
 
         def client(own: list[bytes] = turned) -> Client:
-            return Client(own, seen)
+            return Client(own, samples)
 
         transport, _ = await loop.create_connection(client, parts.hostname or "", parts.port or 80)
         transports.append(transport)
@@ -90,7 +106,7 @@ async def measure(url: str, bodies: list[bytes], headers: list[str], clients: in
     end = time.perf_counter()
     for transport in transports:
         transport.abort()
-    counted = [(took, status) for at, took, status in seen if begin <= at <= end]
+    counted = [(took, status) for at, took, status in samples if begin <= at <= end]
     times = sorted(took for took, _ in counted)
     hundredths = statistics.quantiles(times, n=100) if len(times) > 1 else [0.0] * 99
     return {
@@ -109,9 +125,9 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--header", action="append", default=[])
-    chosen = parser.parse_args()
-    bodies = chosen.bodies.read_bytes().splitlines()
-    result = uvloop.run(measure(chosen.url, bodies, chosen.header, chosen.clients, chosen.seconds))
+    args = parser.parse_args()
+    bodies = args.bodies.read_bytes().splitlines()
+    result = uvloop.run(measure(args.url, bodies, args.header, args.clients, args.seconds))
     sys.stdout.write(json.dumps(result) + "\n")
 
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import openai
 
-from gateway.prompting import build_messages
 from gateway.tasks import Task, load_task
+from gateway.tasks.prompting import build_messages
 
 TASK_FILE = Path("gateway/tasks/medical_ie.yaml")
 MOST_TOKENS = 256
@@ -37,7 +37,7 @@ class Difference:
 
 
 def ask(client: openai.OpenAI, task: Task, model: str, text: str) -> tuple[str, list[Any]]:
-    """Gives the engine's answer, and each of its tokens with the two likeliest ones."""
+    """Return the engine's answer, and each of its tokens with the two likeliest ones."""
     messages: Any = build_messages(task, text)
     reply = client.chat.completions.create(
         model=model, messages=messages, temperature=0, max_tokens=MOST_TOKENS, logprobs=True, top_logprobs=2
@@ -48,7 +48,7 @@ def ask(client: openai.OpenAI, task: Task, model: str, text: str) -> tuple[str, 
 
 
 def difference(expected: str, served: str, tokens: list[Any]) -> Difference | None:
-    """Gives where an answer parts from the expected one; None where it does not."""
+    """Return where an answer parts from the expected one; None where it does not."""
     if expected == served:
         return None
     at = next((i for i, pair in enumerate(zip(expected, served, strict=False)) if len(set(pair)) > 1), None)
@@ -63,7 +63,11 @@ def difference(expected: str, served: str, tokens: list[Any]) -> Difference | No
 
 
 def main() -> int:
-    """Compare and print; give the exit code: 0 when all are the same, 1 when some differ."""
+    """Compare and print.
+
+    Returns:
+        The exit code: 0 when all are the same, 1 when some differ.
+    """
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.same_answers", description=__doc__, formatter_class=shape

@@ -6,10 +6,9 @@ import json
 
 import pytest
 
-from tests.drills.conftest import Begin
-from tests.drills.drill import current_release
 from tests.local_region.region import LocalRegion
-from tests.playbooks.runner import RunningPlaybook, run_playbook
+from tests.support.drill import Begin, current_release
+from tests.support.runner import RunningPlaybook, run_playbook
 
 pytestmark = pytest.mark.region
 
@@ -19,7 +18,7 @@ ACTIVATION = "TASK [inference_stack : Activate the release 2"
 SLOW_ENGINE = json.dumps({"inference_stack_engine_options": {"stand-in-load": 8}})
 
 
-def test_sessions_drop_in_mid_task(region: LocalRegion, begin: Begin) -> None:
+def test_deployment_whose_sessions_drop_in_mid_task(region: LocalRegion, begin: Begin) -> None:
     """One that drops is opened again by the connection itself, so all of them do until the task is lost."""
     with (
         begin("session dropped in mid-task") as drill,
@@ -45,7 +44,7 @@ def test_controller_killed_and_run_again(region: LocalRegion, begin: Begin) -> N
         drill.succeeded("the second run takes the dead one's lock over and brings the wanted release up")
 
 
-def test_two_deployments_at_once(region: LocalRegion, begin: Begin) -> None:
+def test_second_deployment_at_once_is_refused(region: LocalRegion, begin: Begin) -> None:
     region.faults.switch_on("session-latency", "1")  # The first is to be at it when the second comes.
     with begin("two deployments at once") as drill, RunningPlaybook(region, "deploy") as first:
         first.wait_for("TASK [preflight : Look at the instance")

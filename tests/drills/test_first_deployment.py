@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from tests.drills.drill import cause, current_release
-from tests.drills.table import Outcome
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import is_serving
-from tests.playbooks.runner import run_playbook
+from tests.support.drill import cause, current_release
+from tests.support.drill_table import Outcome
+from tests.support.gateway_client import is_serving
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 

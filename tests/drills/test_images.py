@@ -12,11 +12,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.drills.conftest import Begin
-from tests.local_region import docker_engine, images, names
-from tests.local_region.images import PushedImage
+from tests.local_region import names
+from tests.local_region.docker import engine as docker_engine
+from tests.local_region.docker import images
+from tests.local_region.docker.images import PushedImage
 from tests.local_region.region import LocalRegion
-from tests.playbooks.runner import RunningPlaybook, run_playbook
+from tests.support.drill import Begin
+from tests.support.runner import RunningPlaybook, run_playbook
 
 pytestmark = pytest.mark.region
 
@@ -30,17 +32,19 @@ WAIT_FOR_LAYER = (
 )
 
 
-def test_tag_that_ecr_does_not_know(region: LocalRegion, begin: Begin) -> None:
+def test_image_tag_missing_in_ecr(region: LocalRegion, begin: Begin) -> None:
     with begin("image missing: no such tag in ECR") as drill:
         run = run_playbook(region, "deploy", "-e", "images_gateway_tag=no-such-tag")
         drill.failed(run, "no-such-tag", names.GATEWAY_REPOSITORY)
 
 
-def test_image_that_the_registry_does_not_have(region: LocalRegion, begin: Begin) -> None:
+def test_image_missing_in_the_registry(region: LocalRegion, begin: Begin) -> None:
     """ECR knows the tag, so that the deployment gets as far as the pull."""
     manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": []})
     digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
-    region.account().tell_ecr(PushedImage(names.GATEWAY_REPOSITORY, "never-pushed", digest, manifest, MANIFEST_TYPE))
+    region.account().register_in_ecr(
+        PushedImage(names.GATEWAY_REPOSITORY, "never-pushed", digest, manifest, MANIFEST_TYPE)
+    )
     with begin("image missing: not in the registry") as drill:
         run = run_playbook(region, "deploy", "-e", "images_gateway_tag=never-pushed")
         drill.failed(run, "never-pushed", names.GATEWAY_REPOSITORY)
@@ -48,7 +52,7 @@ def test_image_that_the_registry_does_not_have(region: LocalRegion, begin: Begin
 
 @pytest.fixture
 def slow_registry(region: LocalRegion) -> Iterator[LocalRegion]:
-    """The region with a registry that takes many seconds for the image tagged `large`, which only it has."""
+    """Return the region with a registry that takes many seconds for the image tagged `large`, which only it has."""
     engine = docker_engine.connect()
     local = f"slm-ft-serving-drill:{LARGE_TAG}"
     subprocess.run([engine.client, "import", "-", local], input=archive(LARGE_BYTES), check=True, capture_output=True)
@@ -64,14 +68,14 @@ def slow_registry(region: LocalRegion) -> Iterator[LocalRegion]:
         )
     finally:
         engine.run("rmi", local)
-    region.account().tell_ecr(pushed)
+    region.account().register_in_ecr(pushed)
     region.slow_down_registry()
     yield region
     region.start_registry()
 
 
 def archive(size: int) -> bytes:
-    """A tar archive with one file that no compression makes smaller."""
+    """Return a tar archive with one file that no compression makes smaller."""
     content = random.Random(0).randbytes(size)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:

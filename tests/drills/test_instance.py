@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from tests.drills.conftest import Begin
 from tests.drills.test_controller import ACTIVATION, SLOW_ENGINE
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import is_serving
-from tests.playbooks.runner import RunningPlaybook, run_playbook
+from tests.support.drill import Begin
+from tests.support.gateway_client import is_serving
+from tests.support.runner import RunningPlaybook, run_playbook
 
 pytestmark = pytest.mark.region
 
@@ -18,7 +18,7 @@ REBOOT_SECONDS = 180
 
 
 def instance_id(region: LocalRegion) -> str:
-    """The instance's id, as the operator's settings name it."""
+    """Return the instance's id, as the operator's settings name it."""
     parameter = region.client("ssm").get_parameter(Name="/slm-ft-serving/ec2/instance-id")
     value: str = parameter["Parameter"]["Value"]
     return value
@@ -47,7 +47,7 @@ def test_reboot_while_serving(region: LocalRegion, begin: Begin) -> None:
         drill.succeeded("the unit brings it back at boot, with no playbook")
 
 
-def test_clock_wrong(region: LocalRegion, begin: Begin) -> None:
+def test_instance_whose_clock_is_an_hour_behind(region: LocalRegion, begin: Begin) -> None:
     """A container has its machine's clock, so AWS's own is set wrong: what differs is the same."""
     region.faults.switch_on("clock", "3600")
     with begin("clock wrong by an hour") as drill:

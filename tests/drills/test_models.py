@@ -7,12 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.drills.conftest import Begin
-from tests.drills.drill import current_release
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
 from tests.local_region.seed import SMALL_MODEL
-from tests.playbooks.runner import run_playbook
+from tests.support.drill import Begin, current_release
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 
@@ -22,7 +21,7 @@ CUT_AFTER_BYTES = 128 * 1024  # all files but the weights are smaller, and the w
 
 @pytest.fixture
 def other_base(region: LocalRegion) -> str:
-    """The address of a base model that is not on the instance yet."""
+    """Return the address of a base model that is not on the instance yet."""
     s3 = region.client("s3")
     prefix = f"drill-{secrets.token_hex(4)}"
     for path in (SMALL_MODEL / "base").iterdir():
@@ -32,7 +31,7 @@ def other_base(region: LocalRegion) -> str:
 
 @pytest.fixture
 def full_disk(region: LocalRegion) -> Iterator[None]:
-    """A file system of its own for the models, on which next to nothing fits."""
+    """Put the models on a file system of their own, on which next to nothing fits."""
     region.exec(f"mount -t tmpfs -o size=1m drill {MODELS}")
     yield
     region.exec(f"umount {MODELS}")
@@ -51,6 +50,6 @@ def test_model_download_cut_and_resumed(region: LocalRegion, begin: Begin, other
 
 
 @pytest.mark.usefixtures("full_disk")
-def test_disk_full(region: LocalRegion, begin: Begin) -> None:
+def test_disk_of_the_models_full(region: LocalRegion, begin: Begin) -> None:
     with begin("disk full") as drill:
         drill.failed(run_playbook(region, "deploy"), MODELS, "GB")

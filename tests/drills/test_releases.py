@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.drills.conftest import Begin
-from tests.drills.drill import CURRENT, current_release
 from tests.local_region.region import LocalRegion
-from tests.playbooks.runner import run_playbook
+from tests.support.drill import CURRENT, Begin, current_release
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.keys import create_key
-from tests.drills.conftest import Begin
+from gateway.access.keys import create_key
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import golden_note, request
-from tests.playbooks.runner import run_playbook
+from tests.support.drill import Begin
+from tests.support.gateway_client import golden_note, request
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 
 
 @pytest.fixture
 def keys(region: LocalRegion) -> Iterator[str]:
-    """The value of the secret with the gateway's keys, as it was before the drill and is again after it."""
+    """Return the secret with the gateway's keys, as it was before the drill and is again after it."""
     manager = region.client("secretsmanager")
     value: str = manager.get_secret_value(SecretId=names.SECRET_GATEWAY_API_KEYS)["SecretString"]
     yield value
@@ -35,7 +35,7 @@ def test_missing_secret(region: LocalRegion, begin: Begin) -> None:
         drill.failed(run_playbook(region, "deploy"), names.SECRET_GATEWAY_API_KEYS, "does not exist")
 
 
-def test_denied_secret(region: LocalRegion, begin: Begin) -> None:
+def test_access_to_the_secret_denied(region: LocalRegion, begin: Begin) -> None:
     region.faults.switch_on("deny", "GetSecretValue")
     with begin("access to the secret denied") as drill:
         run = run_playbook(region, "deploy")

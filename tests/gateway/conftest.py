@@ -13,10 +13,10 @@ import pytest
 import uvicorn
 
 from gateway.app import create_app
+from gateway.observability.logs import configure_logging
 from gateway.services import Services
 from gateway.settings import Settings
-from gateway.telemetry import configure_logging
-from tests.gateway.fake_engine import FakeEngine, fake_engine
+from tests.fakes.engine.scripted import FakeEngine, fake_engine
 
 NOTE = (
     "64-year-old woman with stage IV lung adenocarcinoma. Molecular testing identified EGFR L858R and PD-L1 expression "

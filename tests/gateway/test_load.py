@@ -9,9 +9,9 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.fakes.engine.scripted import FakeEngine
+from tests.gateway.cli.test_main import start
 from tests.gateway.conftest import NOTE, free_port
-from tests.gateway.fake_engine import FakeEngine
-from tests.gateway.test_cli import start
 
 SECONDS = float(os.environ.get("GATEWAY_LOAD_SECONDS", "2"))
 PLACES, QUEUE, QUEUE_SECONDS, SERVICE_SECONDS = 4, 12, 1.0, 0.1

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import main
+from gateway.cli.main import main
 from gateway.settings import PREFIX, Settings, SettingsError, load, shown_default
 
 README = Path("gateway/README.md")

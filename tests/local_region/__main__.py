@@ -25,7 +25,7 @@ Regions of different names run side by side. State and logs are in .local-region
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Gives the parser of the command line."""
+    """Return the parser of the command line."""
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="python -m tests.local_region", description=DESCRIPTION, epilog=EPILOGUE, formatter_class=shape
@@ -95,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; gives the exit code."""
+    """Run one command and return the exit code."""
     parser = build_parser()
     options = parser.parse_args(arguments)
     if options.command == "up" and options.empty_account and options.training_data is not None:
@@ -129,12 +129,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _ports(options: argparse.Namespace) -> Ports | None:
-    """Gives the ports asked for, those not named being as they would be; None when none is named."""
+    """Return the requested ports, those not named being as they would be; None when none is named."""
     if options.api_port is None and options.registry_port is None and options.gateway_port is None:
         return None
-    chosen = RegionState(options.name).choose_ports()
+    defaults = RegionState(options.name).choose_ports()
     return Ports(
-        options.api_port or chosen.api, options.registry_port or chosen.registry, options.gateway_port or chosen.gateway
+        options.api_port or defaults.api,
+        options.registry_port or defaults.registry,
+        options.gateway_port or defaults.gateway,
     )
 
 

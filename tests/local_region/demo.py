@@ -31,7 +31,11 @@ FURTHER_NOTE = (
 
 
 def main() -> int:
-    """Runs the demonstration. Gives the exit code: 0 when the note was answered, 1 on an error, which is said."""
+    """Run the demonstration.
+
+    Returns:
+        The exit code: 0 when the note was answered, 1 after an error was reported.
+    """
     started = time.monotonic()
     region = LocalRegion()
     # The deployment was verified with the same note, so that its answer here can be judged by eye.
@@ -55,7 +59,7 @@ def main() -> int:
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Says which step begins, and how many seconds it took when it ended well."""
+    """Print which step begins, and how many seconds it took when it ended well."""
     say(f"\n== {title}")
     started = time.monotonic()
     yield
@@ -63,7 +67,11 @@ def step(title: str) -> Iterator[None]:
 
 
 def deploy(environment: Mapping[str, str]) -> None:
-    """Runs the playbook, its output shown. Raises RegionError when it fails."""
+    """Run the playbook, its output shown.
+
+    Raises:
+        RegionError: It fails.
+    """
     playbook = Path(sys.executable).with_name("ansible-playbook")
     result = subprocess.run(
         [playbook, "playbooks/deploy.yml"], cwd=names.REPOSITORY_ROOT, env={**os.environ, **environment}, check=False
@@ -73,7 +81,11 @@ def deploy(environment: Mapping[str, str]) -> None:
 
 
 def extract(environment: Mapping[str, str], note: str) -> dict[str, Any]:
-    """Sends a note to the gateway and gives its answer. Raises RegionError when there is none."""
+    """Send a note to the gateway and return its answer.
+
+    Raises:
+        RegionError: There is none.
+    """
     key = Path(environment["GATEWAY_API_KEY_FILE"]).read_text(encoding="ascii").strip()
     request = urllib.request.Request(
         f"{environment['GATEWAY_URL']}/api/v1/extract",
@@ -91,7 +103,7 @@ def extract(environment: Mapping[str, str], note: str) -> dict[str, Any]:
 
 
 def show(note: str, fields: Sequence[str], answer: Mapping[str, Any]) -> None:
-    """Prints the note, and each field with the words of the note that it rests on."""
+    """Print the note, and each field with the words of the note that it rests on."""
     say("The note:")
     say(textwrap.indent(textwrap.fill(note, 100), "  "))
     say("\nThe answer:")
@@ -105,7 +117,7 @@ def show(note: str, fields: Sequence[str], answer: Mapping[str, Any]) -> None:
 
 
 def what_next(url: str, seconds: float) -> str:
-    """Gives the text that says what to do with the running stack; seconds: what the demonstration took."""
+    """Return the text that explains what to do with the running stack; `seconds` is what the demonstration took."""
     return f"""
 It took {seconds:.0f} s. The stack keeps running:
 
@@ -120,7 +132,7 @@ It took {seconds:.0f} s. The stack keeps running:
 
 
 def say(text: str) -> None:
-    """Writes a line to standard output at once."""
+    """Write a line to standard output at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

@@ -22,17 +22,23 @@ UNSET = (
 
 
 def endpoint(ports: Ports) -> str:
-    """Gives the URL of AWS's API, the same on this machine and on the instance."""
+    """Return the URL of AWS's API, the same on this machine and on the instance."""
     return f"http://127.0.0.1:{ports.api}"
 
 
 def gateway_url(ports: Ports) -> str:
-    """Gives the URL of the gateway on the instance, as this machine reaches it."""
+    """Return the URL of the gateway on the instance, as this machine reaches it."""
     return f"http://127.0.0.1:{ports.gateway}"
 
 
 def exports(state: RegionState, ports: Ports, base: Mapping[str, str]) -> dict[str, str]:
-    """Gives what a region sets in an environment; base: the environment that PATH and NO_PROXY are taken from."""
+    """Return what a region sets in an environment.
+
+    Args:
+        state: The region's.
+        ports: The region's.
+        base: The environment that PATH and NO_PROXY are taken from.
+    """
     programs = [str(BIN), str(Path(sys.prefix) / "bin")]
     path = [entry for entry in base.get("PATH", os.defpath).split(os.pathsep) if entry not in programs]
     here = ["127.0.0.1", "localhost"]
@@ -59,6 +65,6 @@ def exports(state: RegionState, ports: Ports, base: Mapping[str, str]) -> dict[s
 
 
 def as_shell(values: Mapping[str, str]) -> str:
-    """Gives lines for a shell's `eval` that set these values and clear what would lead away from the region."""
+    """Return lines for a shell's `eval` that set these values and clear what would lead away from the region."""
     lines = [f"unset {' '.join(UNSET)}", *(f"export {key}={shlex.quote(value)}" for key, value in values.items())]
     return "\n".join(lines) + "\n"

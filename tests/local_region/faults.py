@@ -17,37 +17,49 @@ from __future__ import annotations
 
 from pathlib import Path
 
-KNOWN = ("instance-start", "session-drop", "session-latency", "s3-cut", "clock", "deny")
+FAULTS = ("instance-start", "session-drop", "session-latency", "s3-cut", "clock", "deny")
 
 
 class Faults:
     """The faults of one region."""
 
     def __init__(self, folder: Path) -> None:
-        """folder: the region's folder of faults."""
+        """Read and write the faults of a folder.
+
+        Args:
+            folder: The region's folder of faults.
+        """
         self._folder = folder
 
     def switch_on(self, fault: str, value: str) -> None:
-        """Switches a fault on. Raises ValueError for one that is not known."""
-        if fault not in KNOWN:
-            raise ValueError(f"{fault!r} is not one of {', '.join(KNOWN)}")
+        """Switch a fault on.
+
+        Args:
+            fault: One of the table above.
+            value: As the table has it.
+
+        Raises:
+            ValueError: There is no such fault.
+        """
+        if fault not in FAULTS:
+            raise ValueError(f"{fault!r} is not one of {', '.join(FAULTS)}")
         (self._folder / fault).write_text(f"{value}\n", encoding="ascii")
 
     def switch_off(self, *faults: str) -> None:
-        """Switches the named faults off; all of them when none is named."""
-        for fault in faults or KNOWN:
+        """Switch the named faults off; all of them when none is named."""
+        for fault in faults or FAULTS:
             (self._folder / fault).unlink(missing_ok=True)
 
     def value(self, fault: str) -> str:
-        """Gives the value of a fault; empty when it is off."""
+        """Return the value of a fault; empty when it is off."""
         try:
             return (self._folder / fault).read_text(encoding="ascii").strip()
         except FileNotFoundError:
             return ""
 
     def switched_on(self) -> dict[str, str]:
-        """Gives the faults that are on, with their values."""
-        return {fault: self.value(fault) for fault in KNOWN if self.value(fault)}
+        """Return the faults that are on, with their values."""
+        return {fault: self.value(fault) for fault in FAULTS if self.value(fault)}
 
     @property
     def instance_start(self) -> str:
@@ -62,7 +74,7 @@ class Faults:
 
     @property
     def clock(self) -> float:
-        """Seconds to add to the time that AWS tells."""
+        """Seconds by which AWS's clock is ahead."""
         return float(self.value("clock") or 0)
 
     @property

@@ -34,6 +34,8 @@ BASE_IMAGE = "slm-ft-serving-base:bookworm"
 REGISTRY_IMAGE = "slm-ft-serving-registry:local"
 INSTANCE_IMAGE = "slm-ft-serving-instance:local"
 
+API_STATUS_PATH = "/_local-region"  # beside AWS's own paths; says which region's server answers
+
 DEFAULT_REGION_NAME = "default"
 DEFAULT_API_PORT = 4566
 DEFAULT_REGISTRY_PORT = 5443
@@ -41,20 +43,20 @@ DEFAULT_GATEWAY_PORT = 8080
 
 
 def network_name(region: str) -> str:
-    """Gives the name of a region's Docker network."""
+    """Return the name of a region's Docker network."""
     return f"{APPLICATION}-{region}"
 
 
 def instance_container(region: str) -> str:
-    """Gives the name of the container that stands for a region's EC2 instance."""
+    """Return the name of the container that stands for a region's EC2 instance."""
     return f"{APPLICATION}-{region}-instance"
 
 
 def registry_container(region: str) -> str:
-    """Gives the name of a region's registry container."""
+    """Return the name of a region's registry container."""
     return f"{APPLICATION}-{region}-registry"
 
 
 def volume_name(region: str, purpose: str) -> str:
-    """Gives the name of a region's named volume for one purpose, such as `docker`."""
+    """Return the name of a region's named volume for one purpose, such as `docker`."""
     return f"{APPLICATION}-{region}-{purpose}"

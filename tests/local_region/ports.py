@@ -13,7 +13,16 @@ LISTEN_STATE = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
 def require_free(port: int, purpose: str, option: str) -> None:
-    """Raises RegionError, which names the port, its holder where that can be known, and the option to change it."""
+    """Check that nobody listens on a port of 127.0.0.1.
+
+    Args:
+        port: The port.
+        purpose: What it is for, in the message.
+        option: The command's option that changes it.
+
+    Raises:
+        RegionError: Somebody does; the message names the port, its holder where that can be seen, and the option.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -26,7 +35,7 @@ def require_free(port: int, purpose: str, option: str) -> None:
             if error.errno != errno.EADDRINUSE:
                 raise
             raise RegionError(
-                f"Port {port} on 127.0.0.1, wanted for {purpose}, is taken{_by_whom(port)}. "
+                f"Port {port} on 127.0.0.1, needed for {purpose}, is taken{_by_whom(port)}. "
                 f"Stop what holds it, or choose another port with {option} PORT."
             ) from error
 
@@ -37,7 +46,12 @@ def _by_whom(port: int) -> str:
 
 
 def holder_of(port: int, proc: Path = Path("/proc")) -> tuple[int, str] | None:
-    """Gives process id and command of who listens on a port; None where that cannot be seen."""
+    """Return process id and command of who listens on a port; None where that cannot be seen.
+
+    Args:
+        port: The port.
+        proc: Where the kernel shows its processes.
+    """
     inodes = _listening_inodes(port, proc)
     if not inodes:
         return None
@@ -49,7 +63,7 @@ def holder_of(port: int, proc: Path = Path("/proc")) -> tuple[int, str] | None:
 
 
 def _sockets_of(process: Path) -> set[str]:
-    """Gives what a process has open; less than that where it is another user's, or ends meanwhile."""
+    """Return a process's open descriptors; fewer where it is another user's, or ends meanwhile."""
     found = set()
     try:
         for descriptor in (process / "fd").iterdir():
@@ -61,7 +75,7 @@ def _sockets_of(process: Path) -> set[str]:
 
 
 def _listening_inodes(port: int, proc: Path) -> set[str]:
-    """Gives the sockets that listen on a port, named as /proc/PID/fd names them (the format is in proc(5))."""
+    """Return the sockets that listen on a port, named as /proc/PID/fd names them (the format is in proc(5))."""
     found = set()
     for table in ("net/tcp", "net/tcp6"):
         try:

@@ -9,21 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from tests.local_region import (
-    api_process,
-    containers,
-    docker_engine,
-    environment,
-    images,
-    instance_container,
-    names,
-    registry_container,
-    seed,
-)
-from tests.local_region.docker_engine import DockerCommandError, DockerEngine, DockerUnavailable
+from tests.local_region import environment, names, seed
+from tests.local_region.aws_api import process as api_process
+from tests.local_region.docker import containers, images, instance_container, ownership, registry_container
+from tests.local_region.docker import engine as docker_engine
+from tests.local_region.docker.engine import DockerCommandError, DockerEngine, DockerUnavailable
+from tests.local_region.docker.machine import Machine
 from tests.local_region.errors import RegionError
 from tests.local_region.faults import Faults
-from tests.local_region.machine import Machine
 from tests.local_region.ports import require_free
 from tests.local_region.state import Ports, RegionState, docker_locked
 from tests.local_region.steps import Steps
@@ -51,22 +44,30 @@ class LocalRegion:
         training_data: Path | None = None,
         steps: Steps | None = None,
     ) -> None:
-        """name: lower-case letters, digits, dashes. ports: taken in place of those remembered or chosen.
+        """Describe a region; make nothing.
 
-        model: folder with `base` and `adapter`, uploaded to S3. engine: `vllm`, or `stand-in`, a fake that needs no
-        model and starts in a moment. pushed: images that the registry gets. instance_image: gives the image of the
-        instance from that of every region. empty_account: whether the account holds nothing, as before provision.yml,
-        which then makes the instance too; what comes after it is `give_images_and_model`. training_data: folder with
-        train.jsonl and validation.jsonl, for playbooks/finetune.yml; the trainer's image is then pushed too. steps:
-        where progress is reported.
-        Raises RegionError for a bad name or engine.
+        Args:
+            name: Lower-case letters, digits, dashes.
+            ports: Taken in place of those remembered or chosen.
+            model: Folder with `base` and `adapter`, uploaded to S3.
+            engine: `vllm`, or `stand-in`, a fake that needs no model and starts in a moment.
+            pushed: Images that the registry gets.
+            instance_image: Makes the image of the instance from that of every region.
+            empty_account: Whether the account holds nothing, as before provision.yml, which then makes the instance
+                too; what comes after it is `give_images_and_model`.
+            training_data: Folder with train.jsonl and validation.jsonl, for playbooks/finetune.yml; the trainer's
+                image is then pushed too.
+            steps: Where progress is reported.
+
+        Raises:
+            RegionError: The name or the engine is none.
         """
         if engine not in ENGINES:
             raise RegionError(f"There is no engine {engine!r}: take one of {', '.join(ENGINES)}.")
         self.name = name
         self.state = RegionState(name)
         self.faults = Faults(self.state.faults)
-        self._wanted_ports = ports
+        self._requested_ports = ports
         self._model = model
         self._engine_image = ENGINES[engine]
         # The trainer's is large, so it is built for those who train.
@@ -78,10 +79,15 @@ class LocalRegion:
         self._engine: DockerEngine | None = None
 
     def up(self) -> str:
-        """Has everything of the region run, whatever was there before; gives the instance's id (none: empty account).
+        """Start everything of the region, whatever was there before.
 
         Takes minutes the first time (images are built), seconds when all runs.
-        Raises RegionError, which says what to do.
+
+        Returns:
+            The instance's id; empty for an empty account.
+
+        Raises:
+            RegionError: It cannot; the message says what to do.
         """
         steps = self._steps
         if self._training_data is not None:
@@ -98,14 +104,14 @@ class LocalRegion:
         with docker_locked(self._say_waiting):
             with steps.step("Docker Engine") as line:
                 self._engine = engine = docker_engine.ensure(line, names.STATE_ROOT)
-            self._require_own(engine)
+            ownership.require_own(engine, self.state, steps.line)
             self.state.prepare()
-            ports = self._wanted_ports or self.state.choose_ports()
+            ports = self._requested_ports or self.state.choose_ports()
             self.state.save_ports(ports)  # From here on no other region's end stops the Docker Engine.
             self._require_ports(engine, ports)
             with steps.step("Images: built where something changed") as line:
-                wanted = ("registry", "instance", *self._wanted_images())
-                built = images.build_all(engine, line, names.STATE_ROOT, wanted)
+                selected = ("registry", "instance", *self._registry_images())
+                built = images.build_all(engine, line, names.STATE_ROOT, selected)
         containers.ensure_network(engine, self.name)
         with steps.step(f"AWS API on 127.0.0.1:{ports.api}") as line:
             fresh = api_process.ensure(self.state, ports.api, engine)
@@ -129,7 +135,11 @@ class LocalRegion:
 
     @contextmanager
     def fresh(self) -> Iterator[Self]:
-        """Has the region run from nothing, and leaves nothing of it at the end. Raises RegionError."""
+        """Start the region from nothing, and leave nothing of it at the end.
+
+        Raises:
+            RegionError: As `up` does.
+        """
         self.down()
         try:
             self.up()
@@ -137,27 +147,37 @@ class LocalRegion:
         finally:
             self.down()
 
-    def give_images_and_model(self) -> None:
-        """Pushes the images and uploads the model to an account that has repositories and bucket, and the images' tags.
+    def repair(self) -> None:
+        """Switch all faults off and put back what is missing of the account, the registry and the instance.
 
-        Raises RegionError.
+        Raises:
+            RegionError: As `up` does.
+        """
+        self.faults.switch_off()
+        self.up()
+
+    def give_images_and_model(self) -> None:
+        """Push the images, upload the model and set the images' tags, in an account that has repositories and bucket.
+
+        Raises:
+            RegionError: It cannot; the message says what to do.
         """
         try:
             with self.state.locked(self._say_waiting):
                 engine = self._connected()
                 with docker_locked(self._say_waiting):
-                    built = images.build_all(engine, self._steps.line, names.STATE_ROOT, self._wanted_images())
+                    built = images.build_all(engine, self._steps.line, names.STATE_ROOT, self._registry_images())
                 self._give(engine, self.account(), built, self._steps)
         except (DockerUnavailable, DockerCommandError) as error:
             raise RegionError(str(error)) from error
 
-    def _wanted_images(self) -> list[str]:
-        """Gives the names of the images for the registry."""
+    def _registry_images(self) -> list[str]:
+        """Return the names of the images for the registry."""
         trainer = ["trainer"] if "trainer" in self._pushed else []
         return ["gateway", self._engine_image, *trainer]
 
     def _give(self, engine: DockerEngine, account: seed.Account, built: Mapping[str, str], steps: Steps) -> None:
-        with steps.step("Images: pushed to the registry, told to ECR") as line:
+        with steps.step("Images: pushed to the registry, registered in ECR") as line:
             self._push(engine, account, built, line)
         with steps.step("Model: uploaded to S3") as line:
             line(f"{account.upload_model(self._model)} files changed")
@@ -165,26 +185,12 @@ class LocalRegion:
             with steps.step("Notes to train on: uploaded to S3") as line:
                 line(f"{account.upload_training_data(self._training_data)} files changed")
 
-    def _require_own(self, engine: DockerEngine) -> None:
-        """Removes what the region of a deleted folder left. Raises RegionError when the folder is still there."""
-        if (other := self._other_copy(engine)) is not None:
-            raise RegionError(
-                f"A region {self.name!r} belongs to another copy of this repository, {other}. Run `make down` there, "
-                "or take another name: python -m tests.local_region up --name NAME"
-            )
-        if containers.folders_of(engine, self.name) - {self.state.folder}:
-            self._steps.line("Removing what the region of a copy that is gone left behind")
-            containers.remove_all(engine, self.name)
-
-    def _other_copy(self, engine: DockerEngine) -> Path | None:
-        """Gives the folder of another copy of the repository that has a region of this name; None when none has."""
-        for folder in containers.folders_of(engine, self.name) - {self.state.folder}:
-            if RegionState(self.name, folder.parent).exists:
-                return folder.parent.parent
-        return None
-
     def _require_ports(self, engine: DockerEngine, ports: Ports) -> None:
-        """Raises RegionError when something else holds a port of the region: before the long work, not after it."""
+        """Check that nothing else holds a port of the region: before the long work, not after it.
+
+        Raises:
+            RegionError: Something does.
+        """
         if not api_process.exists(self.state):
             require_free(ports.api, "AWS's API", "--api-port")
         if not containers.holds_port(engine, names.registry_container(self.name), ports.registry):
@@ -212,14 +218,19 @@ class LocalRegion:
                 docker_config=self.state.docker_config,
                 authority=self.state.certificates / "ca.crt",
             )
-            account.tell_ecr(pushed)
+            account.register_in_ecr(pushed)
             account.put_parameters({f"images/{name}-tag": pushed.tag}, overwrite=True)
 
     def down(self, *, remove_images: bool = False) -> None:
-        """Removes all that `up` made: server, containers, volumes, network, state; images only with `remove_images`.
+        """Remove all that `up` made: server, containers, volumes, network, state.
 
         Also stops a Docker Engine that `up` started, when nothing else runs on it. Nothing to do is no error.
-        Raises RegionError.
+
+        Args:
+            remove_images: Whether the built images go too.
+
+        Raises:
+            RegionError: Something cannot be removed.
         """
         with self.state.locked(self._say_waiting):
             self._down(self._steps, remove_images=remove_images)
@@ -236,7 +247,7 @@ class LocalRegion:
             )
         else:
             with steps.step("Containers, volumes and network") as line:
-                line(self._remove_containers(engine))
+                line(ownership.remove_own(engine, self.state))
             if remove_images:
                 with docker_locked(self._say_waiting), steps.step("Images") as line:
                     images.remove_all(engine, line)
@@ -245,22 +256,16 @@ class LocalRegion:
             if not self._others():
                 docker_engine.stop_if_ours(steps.line, names.STATE_ROOT)
 
-    def _remove_containers(self, engine: DockerEngine) -> str:
-        """Removes what is labelled with the region's name, unless it is another copy's; says what was done."""
-        if (other := self._other_copy(engine)) is not None:
-            return f"left alone: they belong to another copy of this repository, {other}"
-        return f"{containers.remove_all(engine, self.name)} removed"
-
     def _say_waiting(self) -> None:
         self._steps.line("Another command is at work on a local region: waiting for it to end")
 
     def _others(self) -> list[str]:
-        """Gives the names of the other regions that are there."""
+        """Return the names of the other regions that are there."""
         folders = names.STATE_ROOT.glob("*/state.json")
         return [file.parent.name for file in folders if file.parent.name != self.name]
 
     def status(self) -> dict[str, str]:
-        """Gives a word for each part of the region (`running`, `stopped`, `absent`), its addresses and its faults."""
+        """Return a word for each part of the region (`running`, `stopped`, `absent`), its addresses and its faults."""
         ports = self.state.load_ports()
         if ports is None:
             return {"region": "absent"}
@@ -287,7 +292,11 @@ class LocalRegion:
 
     @property
     def ports(self) -> Ports:
-        """The region's ports. Raises RegionError when `up` never ran."""
+        """The region's ports.
+
+        Raises:
+            RegionError: `up` never ran.
+        """
         ports = self.state.load_ports()
         if ports is None:
             raise RegionError(
@@ -311,57 +320,72 @@ class LocalRegion:
         return names.instance_container(self.name)
 
     def account(self) -> seed.Account:
-        """Gives the operator's account."""
+        """Return the operator's account."""
         return seed.Account(self.endpoint)
 
     def client(self, service: str) -> Any:
-        """Gives a boto3 client of the region with the operator's rights."""
+        """Return a boto3 client of the region with the operator's permissions."""
         return self.account().client(service)
 
     def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Gives an environment for commands that are to work against the region, made from `base` (this process's)."""
+        """Return an environment for commands that work against the region, made from `base` (this process's)."""
         inherited = os.environ if base is None else base
         kept = {key: value for key, value in inherited.items() if key not in environment.UNSET}
         return kept | self.exports(inherited)
 
     def exports(self, base: Mapping[str, str]) -> dict[str, str]:
-        """Gives what the region sets in an environment; base: the environment that PATH and NO_PROXY are taken from."""
+        """Return what the region sets in an environment; PATH and NO_PROXY are taken from `base`."""
         return environment.exports(self.state, self.ports, base)
 
     def exec(
         self, command: str, *, check: bool = True, timeout: float | None = 120
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a shell command as root on the instance, beside SSM, with the machine-wide environment; output as text.
+        """Run a shell command as root on the instance, beside SSM, with the machine-wide environment.
 
-        timeout: seconds. Raises subprocess.CalledProcessError when `check` is set and it fails.
+        Args:
+            command: For bash.
+            check: Whether a failure is an error.
+            timeout: Seconds.
+
+        Returns:
+            The finished process, its output as text.
+
+        Raises:
+            subprocess.CalledProcessError: It failed and `check` is set.
         """
         script = f"set -a; . /etc/environment; set +a; {command}"
         arguments = [self._connected().client, "exec", self.container, "bash", "-c", script]
         return subprocess.run(arguments, capture_output=True, text=True, check=check, timeout=timeout)
 
+    def instance_state(self) -> str:
+        """Return the instance's state as EC2 reports it, such as `running`."""
+        filters = [{"Name": "tag:Application", "Values": [names.APPLICATION]}]
+        reservations = self.client("ec2").describe_instances(Filters=filters)["Reservations"]
+        return str(reservations[0]["Instances"][0]["State"]["Name"])
+
     def session_logs(self) -> list[Path]:
-        """Gives the files with the sessions' output, in the order in which they began."""
+        """Return the files with the sessions' output, in the order in which they began."""
         return sorted(self.state.sessions.glob("*.log"))
 
     def session_count(self) -> int:
-        """Gives how many sessions were ever started."""
+        """Return how many sessions were ever started."""
         counter = self.state.sessions / "count"
         return int(counter.read_text(encoding="ascii")) if counter.exists() else 0
 
     def api_log(self) -> str:
-        """Gives the API server's log: principal, service and action of each call."""
+        """Return the API server's log: principal, service and action of each call."""
         return self.state.api_log.read_text(encoding="utf-8")
 
     def stop_registry(self) -> None:
-        """Has the registry refuse connections."""
+        """Make the registry refuse connections."""
         self._connected().run("stop", "--time", "2", names.registry_container(self.name))
 
     def slow_down_registry(self) -> None:
-        """Has the registry send a layer of 100 MB in about ten seconds, until `start_registry`."""
+        """Make the registry send a layer of 100 MB in about ten seconds, until `start_registry`."""
         self._connected().run("update", "--cpu-quota", SLOW_REGISTRY_QUOTA, names.registry_container(self.name))
 
     def start_registry(self) -> None:
-        """Has the registry answer again, and as fast as before."""
+        """Make the registry answer again, and as fast as before."""
         engine = self._connected()
         engine.run("update", "--cpu-quota", "-1", names.registry_container(self.name))
         engine.run("start", names.registry_container(self.name))

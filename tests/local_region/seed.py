@@ -21,8 +21,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.local_region import environment, names
+from tests.local_region.docker.images import PushedImage
 from tests.local_region.errors import RegionError
-from tests.local_region.images import PushedImage
 from tests.local_region.state import RegionState
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ TRAINING_FILES = ("train.jsonl", "validation.jsonl")
 
 @functools.cache
 def _session() -> boto3.Session:
-    """One for all accounts: it reads boto3's large descriptions of the services, and keeps them."""
+    """Return the one session of all accounts: it reads boto3's large descriptions of the services, and keeps them."""
     return boto3.Session(region_name=names.AWS_REGION)
 
 
@@ -46,12 +46,16 @@ class Account:
     """Clients of a region's API, and what is put there."""
 
     def __init__(self, endpoint: str) -> None:
-        """endpoint: URL of the region's API."""
+        """Connect to nothing yet.
+
+        Args:
+            endpoint: URL of the region's API.
+        """
         self.endpoint = endpoint
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
-        """Gives a boto3 client of the region; no setting of the operator's own reaches it."""
+        """Return a boto3 client of the region; no setting of the operator's own reaches it."""
         if service not in self._clients:
             config = Config(proxies={}, retries={"max_attempts": 2}, s3={"addressing_style": "path"})
             make: Any = _session().client
@@ -65,7 +69,7 @@ class Account:
         return self._clients[service]
 
     def seed(self, state: RegionState) -> str:
-        """Puts everything but the images and the model; gives the instance's id."""
+        """Put everything but the images and the model, and return the instance's id."""
         self._buckets()
         self._secrets(state)
         self._repositories()
@@ -86,7 +90,12 @@ class Account:
         return instance_id
 
     def put_parameters(self, values: Mapping[str, str], *, overwrite: bool = False) -> None:
-        """Puts parameters below `/slm-ft-serving/`; one that is there stays as it is unless `overwrite` is set."""
+        """Put parameters below `/slm-ft-serving/`.
+
+        Args:
+            values: By name.
+            overwrite: Whether one that is there is replaced.
+        """
         ssm = self.client("ssm")
         for name, value in values.items():
             _unless_there(
@@ -96,8 +105,8 @@ class Account:
                 ),
             )
 
-    def tell_ecr(self, image: PushedImage) -> None:
-        """Tells ECR of an image that was pushed to the registry; keeps the registry's digest."""
+    def register_in_ecr(self, image: PushedImage) -> None:
+        """Register in ECR an image that was pushed to the registry, under the registry's digest."""
         ecr = self.client("ecr")
         _unless_there(
             ("ImageAlreadyExistsException", "ImageTagAlreadyExistsException"),
@@ -132,10 +141,18 @@ class Account:
         )
 
     def upload_model(self, model: Path) -> int:
-        """Makes the models bucket's `small/` equal to a folder with `base` and `adapter`; gives the number of changes.
+        """Make the models bucket's `small/` equal to a folder with `base` and `adapter`.
 
         The adapter's evaluation goes with it, where there is one: the next adapter is compared with that.
-        Raises RegionError when there is no such folder.
+
+        Args:
+            model: The folder.
+
+        Returns:
+            The number of files changed.
+
+        Raises:
+            RegionError: There is no such folder.
         """
         missing = [part for part in MODEL_PARTS if not (model / part).is_dir()]
         if missing:
@@ -150,9 +167,16 @@ class Account:
         return self._make_equal("small", files)
 
     def upload_training_data(self, folder: Path) -> int:
-        """Puts a folder's notes, and the settings of playbooks/finetune.yml, where provision.yml has them.
+        """Put a folder's notes, and the settings of playbooks/finetune.yml, where provision.yml has them.
 
-        Gives the number of files changed. Raises RegionError when one is missing.
+        Args:
+            folder: Holds train.jsonl and validation.jsonl.
+
+        Returns:
+            The number of files changed.
+
+        Raises:
+            RegionError: One is missing.
         """
         files = training_files(folder)
         changed = self._make_equal("data", {path.name: path for path in files})
@@ -164,12 +188,12 @@ class Account:
         )
         return changed
 
-    def _make_equal(self, prefix: str, wanted: Mapping[str, Path]) -> int:
-        """Makes a prefix of the models bucket hold these files by their keys, and no others; gives what changed."""
+    def _make_equal(self, prefix: str, content: Mapping[str, Path]) -> int:
+        """Make a prefix of the models bucket hold these files by their keys, and no others; return how many changed."""
         s3: S3Client = self.client("s3")
         listed = s3.list_objects_v2(Bucket=names.MODELS_BUCKET, Prefix=f"{prefix}/").get("Contents", [])
         there = {each["Key"]: each["ETag"].strip('"') for each in listed}
-        files = {f"{prefix}/{key}": path for key, path in wanted.items()}
+        files = {f"{prefix}/{key}": path for key, path in content.items()}
         # S3's ETag of an object put whole is its MD5.
         changed = [key for key, path in files.items() if there.get(key) != _md5(path)]
         for key in changed:
@@ -221,8 +245,8 @@ class Account:
 
     def _instance(self, region: str) -> str:
         ec2: Any = self.client("ec2")
-        chosen = [{"Name": "tag:Application", "Values": [names.APPLICATION]}]
-        for reservation in ec2.describe_instances(Filters=chosen)["Reservations"]:
+        filters = [{"Name": "tag:Application", "Values": [names.APPLICATION]}]
+        for reservation in ec2.describe_instances(Filters=filters)["Reservations"]:
             for instance in reservation["Instances"]:
                 if instance["State"]["Name"] not in ("terminated", "shutting-down"):
                     return str(instance["InstanceId"])
@@ -253,7 +277,7 @@ class Account:
 
 
 def kept_secret(path: Path, prefix: str) -> str:
-    """Gives the secret kept in a file, made at random and readable by this user alone when there is none yet."""
+    """Return the secret kept in a file, made at random and readable by this user alone when there is none yet."""
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(f"{prefix}{secrets.token_hex(24)}\n", encoding="ascii")
@@ -269,7 +293,11 @@ def _md5(path: Path) -> str:
 
 
 def training_files(folder: Path) -> list[Path]:
-    """Gives the files of a folder of notes. Raises RegionError, naming what is missing."""
+    """Return the files of a folder of notes.
+
+    Raises:
+        RegionError: One is missing, which the message names.
+    """
     missing = [name for name in TRAINING_FILES if not (folder / name).is_file()]
     if missing:
         raise RegionError(f"There are no notes to train on: {folder} lacks {' and '.join(missing)}.")

@@ -30,12 +30,20 @@ class Ports:
 class RegionState:
     """The folder of one region, `.local-region/NAME`, and the files in it."""
 
-    def __init__(self, name: str, root: Path = names.STATE_ROOT) -> None:
-        """name: lower-case letters, digits and dashes. Raises RegionError for any other."""
+    def __init__(self, name: str, root: Path | None = None) -> None:
+        """Name the files; make none.
+
+        Args:
+            name: Lower-case letters, digits and dashes.
+            root: Folder of all regions; this repository's when it is None.
+
+        Raises:
+            RegionError: The name is another.
+        """
         if not NAME_PATTERN.fullmatch(name):
             raise RegionError(f"A region's name is 1 to 31 lower-case letters, digits and dashes, not {name!r}.")
         self.name = name
-        self.folder = root / name
+        self.folder = (root or names.STATE_ROOT) / name
 
     @property
     def exists(self) -> bool:
@@ -93,38 +101,39 @@ class RegionState:
 
     @contextmanager
     def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Keeps other commands for this region off meanwhile.
+        """Keep other commands for this region off meanwhile.
 
-        waiting: called once when another command is at work, before waiting for its end.
+        Args:
+            waiting: Called once when another command is at work, before waiting for its end.
         """
         with _locked(self.folder.parent / f"{self.name}.lock", waiting):
             yield
 
     def prepare(self) -> None:
-        """Makes the region's folders, private to this user."""
+        """Make the region's folders, private to this user."""
         for folder in (self.folder, self.sessions, self.faults, self.certificates, self.docker_config, self.aws):
             folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
 
     def remove(self) -> None:
-        """Removes the region's folder and all in it."""
+        """Remove the region's folder and all in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def load_ports(self) -> Ports | None:
-        """Gives the ports chosen by an earlier `up`; None when there was none or the file cannot be read."""
+        """Return the ports chosen by an earlier `up`; None when there was none or the file cannot be read."""
         try:
             return Ports(**json.loads(self._file.read_text(encoding="utf-8"))["ports"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
     def save_ports(self, ports: Ports) -> None:
-        """Remembers the ports."""
+        """Remember the ports."""
         temporary = self._file.with_suffix(".tmp")
         temporary.write_text(json.dumps({"name": self.name, "ports": asdict(ports)}, indent=2) + "\n", encoding="utf-8")
         temporary.replace(self._file)
 
     def choose_ports(self) -> Ports:
-        """Gives the ports of an earlier `up`, else well-known ones for the default region, free ones for others."""
+        """Return the ports of an earlier `up`, else well-known ones for the default region, free ones for others."""
         ports = self.load_ports()
         if ports is not None:
             return ports
@@ -135,9 +144,11 @@ class RegionState:
 
 @contextmanager
 def docker_locked(waiting: Callable[[], None], root: Path = names.STATE_ROOT) -> Iterator[None]:
-    """Keeps the commands of all regions off the Docker Engine's start and end and the images, which they share.
+    """Keep the commands of all regions off the Docker Engine's start and end and the images, which they share.
 
-    waiting: called once when another command is at work, before waiting for its end.
+    Args:
+        waiting: Called once when another command is at work, before waiting for its end.
+        root: Folder of all regions.
     """
     with _locked(root / ".lock", waiting):
         yield
@@ -157,7 +168,7 @@ def _locked(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Gives ports that are free now; they are held together while looking, so that they differ."""
+    """Return ports that are free now; they are held together meanwhile, so that they differ."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

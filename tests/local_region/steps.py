@@ -11,31 +11,35 @@ Write = Callable[[str], None]
 
 
 def to_stderr(line: str) -> None:
-    """Writes a line to standard error, so that `env` keeps standard output to itself."""
+    """Write a line to standard error, so that `env` keeps standard output to itself."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
 
 class Steps:
-    """Reports steps as they begin and end."""
+    """A report of steps as they begin and end."""
 
     def __init__(self, write: Write = to_stderr) -> None:
-        """write: takes a line."""
+        """Start the clock of all steps.
+
+        Args:
+            write: Takes a line.
+        """
         self._write = write
         self._began = time.monotonic()
 
     @contextmanager
     def step(self, what: str) -> Iterator[Write]:
-        """Reports a step; gives a function for lines in between."""
+        """Report a step's beginning and end; yield a function for lines in between."""
         began = time.monotonic()
         self._write(f"==> {what}")
         yield self.line
         self._write(f"    done in {time.monotonic() - began:.1f} s")
 
     def line(self, text: str) -> None:
-        """Reports something within a step."""
+        """Report something within a step."""
         self._write(f"    {text}")
 
     def total(self, what: str) -> None:
-        """Reports the end of all steps, with the time since the first."""
+        """Report the end of all steps, with the time since the first."""
         self._write(f"{what} ({time.monotonic() - self._began:.1f} s)")

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.local_region import images
+from tests.local_region.docker import images
 from tests.local_region.errors import RegionError
 from tests.local_region.region import LocalRegion
 
@@ -23,7 +23,8 @@ def stand_in_model(folder: Path) -> Path:
 def give_images(region: LocalRegion) -> None:
     """Put the images of gateway and stand-in engine into the instance's own Docker Engine, past the registry.
 
-    Raises subprocess.CalledProcessError.
+    Raises:
+        subprocess.CalledProcessError: Docker refuses.
     """
     on_instance = ["docker", "exec", "--interactive", region.container, "docker"]
     tags = {"gateway": "slm-ft-serving-gateway:scenario", "stand-in": "slm-ft-serving-engine:scenario"}

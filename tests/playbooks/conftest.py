@@ -7,41 +7,35 @@ from collections.abc import Iterator
 import pytest
 
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import is_serving
-from tests.playbooks.runner import PlaybookRun, run_playbook
+from tests.support.gateway_client import is_serving
+from tests.support.runner import PlaybookRun, run_playbook
 
 
 @pytest.fixture(scope="session")
 def region() -> Iterator[LocalRegion]:
-    """A region of its own name and ports, beside any that `make demo` made; nothing of it is left afterwards."""
+    """Make a region of its own name and ports, beside any that `make demo` made; nothing of it is left afterwards."""
     with LocalRegion("test").fresh() as region:
         yield region
 
 
 @pytest.fixture(scope="session")
 def bare() -> Iterator[LocalRegion]:
-    """A region with nothing on its instance and no image pushed: for runs that end before anything is touched."""
+    """Make a region with nothing on its instance and no image pushed: for runs that end before anything is touched."""
     with LocalRegion("bare", pushed=()).fresh() as region:
         yield region
 
 
-def repair(region: LocalRegion) -> None:
-    """Switch all faults off and put back what is missing of the account, the registry and the instance."""
-    region.faults.switch_off()
-    region.up()
-
-
 @pytest.fixture(scope="session")
 def first_deployment(region: LocalRegion) -> PlaybookRun:
-    """The run of deploy.yml that finds an instance with nothing on it."""
+    """Return the run of deploy.yml that finds an instance with nothing on it."""
     return run_playbook(region, "deploy")
 
 
 @pytest.fixture
 def serving(region: LocalRegion, first_deployment: PlaybookRun) -> LocalRegion:
-    """The region with a verified release that serves, whatever an earlier test left behind."""
+    """Return the region with a verified release that serves, whatever an earlier test left behind."""
     first_deployment.must_succeed()
-    repair(region)
+    region.repair()
     if not is_serving(region):
         run_playbook(region, "deploy").must_succeed()
     return region

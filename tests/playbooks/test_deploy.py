@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import golden_note, request
-from tests.playbooks.runner import PlaybookRun, run_playbook
+from tests.support.gateway_client import golden_note, request
+from tests.support.runner import PlaybookRun, run_playbook
 
 pytestmark = pytest.mark.region
 
@@ -21,13 +21,13 @@ MIB = 1024 * 1024
 
 
 def containers(region: LocalRegion) -> dict[str, dict[str, Any]]:
-    """What `docker inspect` on the instance says of the stack's containers, by compose service."""
-    found = json.loads(
+    """Return what `docker inspect` on the instance reports of the stack's containers, by compose service."""
+    stack = json.loads(
         region.exec(
             "docker inspect $(docker ps --quiet --filter label=com.docker.compose.project=slm-ft-serving)"
         ).stdout
     )
-    return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in found}
+    return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in stack}
 
 
 def test_first_deployment_succeeds_in_few_sessions(first_deployment: PlaybookRun) -> None:
@@ -87,20 +87,20 @@ def test_check_mode_works_on_a_live_system_and_changes_nothing(serving: LocalReg
 
 
 def test_engine_is_reachable_by_the_gateway_only(serving: LocalRegion) -> None:
-    found = containers(serving)
-    assert not any(found["engine"]["NetworkSettings"]["Ports"].values())
-    assert found["gateway"]["NetworkSettings"]["Ports"]["8080/tcp"]
+    stack = containers(serving)
+    assert not any(stack["engine"]["NetworkSettings"]["Ports"].values())
+    assert stack["gateway"]["NetworkSettings"]["Ports"]["8080/tcp"]
 
 
 def test_containers_are_bounded_and_restarted(serving: LocalRegion) -> None:
-    found = containers(serving)
-    for container in found.values():
+    stack = containers(serving)
+    for container in stack.values():
         assert container["State"]["Health"]["Status"] == "healthy"
         assert container["HostConfig"]["RestartPolicy"]["Name"] == "on-failure"
         assert container["HostConfig"]["LogConfig"]["Config"].keys() >= {"max-size", "max-file"}
-    assert found["engine"]["HostConfig"]["ShmSize"] >= 1024 * MIB
-    assert found["gateway"]["Config"]["User"] not in {"", "0", "root"}
+    assert stack["engine"]["HostConfig"]["ShmSize"] >= 1024 * MIB
+    assert stack["gateway"]["Config"]["User"] not in {"", "0", "root"}
 
 
-def test_verify_says_that_the_running_release_is_good(serving: LocalRegion) -> None:
+def test_verify_reports_the_running_release_as_good(serving: LocalRegion) -> None:
     assert run_playbook(serving, "verify").must_succeed().changed == 0

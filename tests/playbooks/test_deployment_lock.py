@@ -1,4 +1,4 @@
-"""The deployment lock as playbooks hold it: told who has it, broken by force, and released in every ending."""
+"""The deployment lock as playbooks hold it: its holder is reported, force breaks it, every ending releases it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
-from tests.playbooks.runner import run_playbook
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 
@@ -29,7 +29,7 @@ ELSEWHERE = {
 
 @pytest.fixture
 def colleague(bare: LocalRegion) -> Iterator[LocalRegion]:
-    """A region in which somebody deploys from another machine."""
+    """Return a region in which somebody deploys from another machine."""
     bare.client("s3").put_object(Bucket=names.TRANSFER_BUCKET, Key=KEY, Body=json.dumps(ELSEWHERE).encode())
     yield bare
     bare.client("s3").delete_object(Bucket=names.TRANSFER_BUCKET, Key=KEY)
@@ -43,8 +43,8 @@ def is_free(region: LocalRegion) -> bool:
 
 def is_running(region: LocalRegion) -> bool:
     """Whether the instance runs."""
-    found = region.client("ec2").describe_instances()["Reservations"]
-    return any(each["State"]["Name"] == "running" for reservation in found for each in reservation["Instances"])
+    reservations = region.client("ec2").describe_instances()["Reservations"]
+    return any(each["State"]["Name"] == "running" for reservation in reservations for each in reservation["Instances"])
 
 
 def test_stop_is_refused_in_mid_deployment_and_forced(colleague: LocalRegion) -> None:

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
-from tests.drills.drill import Drill, drill
-from tests.drills.table import Outcome
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import golden_note
-from tests.playbooks.runner import run_playbook
+from tests.support.drill import Begin, recorded_drills
+from tests.support.gateway_client import golden_note
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 
-Begin = Callable[[str], AbstractContextManager[Drill]]
 # An extraction takes the engine a good part of a second on two cores.
 SECONDS_BETWEEN_REQUESTS = 2.0
 
 
 @pytest.fixture
 def begin(serving: LocalRegion, request: pytest.FixtureRequest) -> Begin:
-    """Begins a drill by the name of its fault, and has its outcome in the drills' table."""
-
-    def record(outcome: Outcome) -> None:
-        request.node.user_properties.append(outcome.as_property())
-
-    return lambda fault: drill(serving, fault, record, engine="vLLM", interval=SECONDS_BETWEEN_REQUESTS)
+    """Begin a drill by the name of its fault; its outcome is in the drills' table."""
+    return recorded_drills(serving, request.node, engine="vLLM", seconds_between_requests=SECONDS_BETWEEN_REQUESTS)
 
 
 def engine_options(**options: Any) -> str:
-    """An argument of -e that gives the engine options of vLLM's own."""
+    """Return an argument of -e that gives the engine options of vLLM's own."""
     return json.dumps({"inference_stack_engine_options": options})
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
-from tests.playbooks.conftest import repair
-from tests.playbooks.runner import run_playbook
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 
@@ -27,14 +26,14 @@ WATCH_ARGUMENTS = (
 
 @pytest.fixture
 def planted(serving: LocalRegion) -> Iterator[str]:
-    """A secret value that the instance has to fetch anew: the Hugging Face token."""
+    """Set a secret value that the instance has to fetch anew: the Hugging Face token."""
     marker = f"hf_{secrets.token_hex(16)}"
     manager = serving.client("secretsmanager")
     old = manager.get_secret_value(SecretId=names.SECRET_HF_TOKEN)["SecretString"]
     manager.put_secret_value(SecretId=names.SECRET_HF_TOKEN, SecretString=marker)
     yield marker
     manager.put_secret_value(SecretId=names.SECRET_HF_TOKEN, SecretString=old)
-    repair(serving)
+    serving.repair()
 
 
 def test_planted_secret_is_only_in_its_file_on_tmpfs(serving: LocalRegion, planted: str) -> None:

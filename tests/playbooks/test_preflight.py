@@ -1,4 +1,4 @@
-"""What would make a deployment fail is all told in one run, before anything was touched."""
+"""Whatever would make a deployment fail is reported in one run, before anything is touched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
-from tests.playbooks.runner import PlaybookRun, run_playbook
+from tests.support.runner import PlaybookRun, run_playbook
 
 pytestmark = pytest.mark.region
 
@@ -20,7 +20,7 @@ UNKNOWN_TAGS = {"images_engine_tag": "never-pushed", "images_gateway_tag": "nor-
 
 @pytest.fixture
 def unready(bare: LocalRegion) -> Iterator[LocalRegion]:
-    """A region in which much is wrong at once."""
+    """Return a region in which much is wrong at once."""
     bare.faults.switch_on("deny", "GetSecretValue")
     bare.faults.switch_on("clock", "3600")
     bare.client("ssm").delete_parameter(Name=f"{names.PARAMETER_PREFIX}/model/adapter")
@@ -35,23 +35,23 @@ def unready(bare: LocalRegion) -> Iterator[LocalRegion]:
 
 
 def problems(run: PlaybookRun) -> list[str]:
-    """The numbered lines that the run told last."""
+    """Return the numbered lines that the run reported last."""
     lines = [line.strip() for line in run.output.rpartition("fatal: ")[2].splitlines()]
     return [line.partition(". ")[2] for line in lines if line.partition(". ")[0].isdigit()]
 
 
 def touched(region: LocalRegion) -> str:
-    """What a deployment leaves on an instance, and the lock."""
+    """Return what a deployment leaves on an instance, and the lock."""
     places = "/opt/slm-ft-serving /var/lib/slm-ft-serving /run/slm-ft-serving"
-    found = region.exec(f"find {places} -type f 2>/dev/null; docker images --quiet", check=False).stdout
+    left = region.exec(f"find {places} -type f 2>/dev/null; docker images --quiet", check=False).stdout
     objects = region.client("s3").list_objects_v2(Bucket=names.TRANSFER_BUCKET).get("Contents", [])
-    return str(found) + "".join(each["Key"] for each in objects)
+    return str(left) + "".join(each["Key"] for each in objects)
 
 
-def test_all_problems_are_told_in_one_run_and_nothing_was_touched(unready: LocalRegion) -> None:
+def test_preflight_reports_all_problems_in_one_run_and_touches_nothing(unready: LocalRegion) -> None:
     run = run_playbook(unready, "deploy", "-e", json.dumps(TOO_MUCH | UNKNOWN_TAGS))
     assert run.returncode != 0
-    told = problems(run)
+    reported = problems(run)
     for words in (
         ["/slm-ft-serving/model/adapter", "not set"],
         [names.ENGINE_REPOSITORY, "never-pushed"],
@@ -64,13 +64,13 @@ def test_all_problems_are_told_in_one_run_and_nothing_was_touched(unready: Local
         ["memory", "take a larger one"],
         ["python3", "gateway's port 8080"],
     ):
-        assert [line for line in told if all(word in line for word in words)], f"{words} not in {run.output}"
-    assert len(told) == 10, told
+        assert [line for line in reported if all(word in line for word in words)], f"{words} not in {run.output}"
+    assert len(reported) == 10, reported
     assert run.sessions == 1
     assert touched(unready) == ""
 
 
-def test_stopped_instance_is_not_started_in_vain(bare: LocalRegion) -> None:
+def test_problems_of_the_account_are_reported_without_starting_the_instance(bare: LocalRegion) -> None:
     ec2 = bare.client("ec2")
     instance = bare.up()
     ec2.stop_instances(InstanceIds=[instance])

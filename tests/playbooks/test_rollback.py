@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import golden_note, request
-from tests.playbooks.runner import run_playbook
+from tests.support.gateway_client import golden_note, request
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 
@@ -21,19 +21,19 @@ expected, record = release / "verification.json", release / "release.yml"
 content = json.loads(expected.read_text())
 content["golden"][0]["expected"]["stage"] = "a stage that does not exist"
 expected.write_text(json.dumps(content))
-told = json.loads(record.read_text())
-told["files"]["verification.json"] = hashlib.sha256(expected.read_bytes()).hexdigest()
-record.write_text(json.dumps(told))
+manifest = json.loads(record.read_text())
+manifest["files"]["verification.json"] = hashlib.sha256(expected.read_bytes()).hexdigest()
+record.write_text(json.dumps(manifest))
 """
 
 
 def current(region: LocalRegion) -> str:
-    """The stamp of the current release."""
+    """Return the stamp of the current release."""
     return region.exec(f"basename $(readlink {ROOT}/current)").stdout.strip()
 
 
 def assert_serving(region: LocalRegion, release: str) -> None:
-    """The release is current and verified, and answers the golden note."""
+    """Check that the release is current and verified, and answers the golden note."""
     note = golden_note()
     assert current(region) == release
     assert region.exec(f"basename $(readlink {ROOT}/verified)").stdout.strip() == release
@@ -42,7 +42,7 @@ def assert_serving(region: LocalRegion, release: str) -> None:
     assert {field: answer[field] for field in note["expected"]} == note["expected"]
 
 
-def test_back_and_a_rollback_that_fails(serving: LocalRegion) -> None:
+def test_rollback_serves_the_release_before_and_a_failing_one_changes_nothing(serving: LocalRegion) -> None:
     first = current(serving)
     extra = json.dumps({"inference_stack_gateway_environment": {"GATEWAY_MAX_QUEUE": "77"}})
     run_playbook(serving, "deploy", "-e", extra).must_succeed()

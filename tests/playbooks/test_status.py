@@ -6,14 +6,14 @@ import pytest
 
 from tests.local_region import names
 from tests.local_region.region import LocalRegion
-from tests.playbooks.runner import run_playbook
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 
 STATUS_SESSIONS = 2
 
 
-def test_one_screen_in_few_sessions(serving: LocalRegion) -> None:
+def test_status_fits_one_screen_and_takes_few_sessions(serving: LocalRegion) -> None:
     current = serving.exec("basename $(readlink /opt/slm-ft-serving/current)").stdout.strip()
     shown = run_playbook(serving, "status").must_succeed()
     assert shown.changed == 0
@@ -29,7 +29,7 @@ def test_one_screen_in_few_sessions(serving: LocalRegion) -> None:
         assert words in shown.output, f"{words!r} is not in\n{shown.output}"
 
 
-def test_what_is_wrong_is_said_and_the_exit_code_is_still_0(serving: LocalRegion) -> None:
+def test_status_reports_what_is_wrong_with_exit_code_0(serving: LocalRegion) -> None:
     serving.exec("docker stop slm-ft-serving-gateway-1", timeout=60)
     shown = run_playbook(serving, "status").must_succeed()
     serving.exec("docker start slm-ft-serving-gateway-1")

@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.local_region import names
 from tests.local_region.region import LocalRegion
-from tests.playbooks.gateway_client import golden_note, is_serving, request
-from tests.playbooks.runner import run_playbook
+from tests.support.gateway_client import golden_note, is_serving, request
+from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 
@@ -18,22 +17,13 @@ STOP_SESSIONS = 3
 REQUESTS_IN_FLIGHT = 12
 
 
-def instance_state(region: LocalRegion) -> str:
-    """The instance's state as EC2 tells it."""
-    reservations = region.client("ec2").describe_instances(
-        Filters=[{"Name": "tag:Application", "Values": [names.APPLICATION]}]
-    )["Reservations"]
-    state: str = reservations[0]["Instances"][0]["State"]["Name"]
-    return state
-
-
-def test_stop_twice_then_start(serving: LocalRegion) -> None:
+def test_stop_may_be_repeated_and_start_serves_again(serving: LocalRegion) -> None:
     release = serving.exec("readlink /opt/slm-ft-serving/current").stdout
 
     stopped = run_playbook(serving, "stop").must_succeed()
     assert stopped.changed > 0
     assert stopped.sessions <= STOP_SESSIONS
-    assert instance_state(serving) == "stopped"
+    assert serving.instance_state() == "stopped"
     assert not is_serving(serving)
 
     again = run_playbook(serving, "stop").must_succeed()
@@ -45,7 +35,7 @@ def test_stop_twice_then_start(serving: LocalRegion) -> None:
     assert "NOT SERVING: the instance is stopped. Start it with playbooks/start.yml." in shown.output
 
     run_playbook(serving, "start").must_succeed()
-    assert instance_state(serving) == "running"
+    assert serving.instance_state() == "running"
     assert serving.exec("readlink /opt/slm-ft-serving/current").stdout == release
     note = golden_note()
     status, answer = request(serving, "/api/v1/extract", {"text": note["text"]})

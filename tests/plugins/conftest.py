@@ -14,13 +14,13 @@ from tests.support.releases import FakeDocker, ReleasesFixture
 
 @pytest.fixture
 def made(tmp_path: Path) -> ReleasesFixture:
-    """An instance without a release."""
+    """Make an instance without a release."""
     return ReleasesFixture(tmp_path)
 
 
 @pytest.fixture
 def docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeDocker:
-    """No container is ever brought up; what was asked for is kept."""
+    """Bring up no container, and keep what was asked for."""
     fake = FakeDocker()
     monkeypatch.setattr(prune, "run", fake.run)
     monkeypatch.setattr(stack_release, "run", fake.run)

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.roles.variables import ROLES
+from tests.support.role_variables import ROLES
 
 SECRET = {"name": "some/keys", "parameter": "/slm/secrets/keys", "path": "gateway/api-keys", "verification": True}
 LINE = f"someone:{hashlib.sha256(b'a key').hexdigest()}"
@@ -19,7 +19,7 @@ LINE = f"someone:{hashlib.sha256(b'a key').hexdigest()}"
 
 @pytest.fixture
 def script() -> ModuleType:
-    """The script as a Python module."""
+    """Return the script as a Python module."""
     path = ROLES / "secrets/files/fetch_secrets.py"
     specification = importlib.util.spec_from_file_location("fetch_secrets", path)
     assert specification
@@ -84,7 +84,7 @@ def test_keys_of_no_use_are_named_and_not_shown(
         ("Could not connect to the endpoint URL", ["could not be read"], False),
     ],
 )
-def test_refusal_says_what_to_do(
+def test_refused_secret_explains_what_to_do(
     script: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.roles.variables import ROLES
+from tests.support.role_variables import ROLES
 
 SCRIPT = ROLES / "finetune/files/finetune_job.py"
-FAKE = Path(__file__).with_name("fake_trainer.py")
+FAKE = Path(__file__).parents[1] / "fakes/trainer.py"
 TIMEOUT_SECONDS = 60
 STAGES = ["access to S3", "training", "evaluation", "copy to S3"]
 TOKEN = "hf_of-the-hub"
@@ -68,16 +68,16 @@ class Run:
         return self.begin(stage, end).wait(TIMEOUT_SECONDS)
 
     def state(self) -> dict[str, Any]:
-        """What it says of itself."""
+        """Return what it reports of itself."""
         said: dict[str, Any] = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
         return said
 
     def calls(self) -> list[list[str]]:
-        """The commands that it ran."""
+        """Return the commands that it ran."""
         return [json.loads(line) for line in self.calls_file.read_text(encoding="utf-8").splitlines()]
 
     def containers(self) -> list[list[str]]:
-        """The containers that it ran."""
+        """Return the containers that it ran."""
         return [call for call in self.calls() if call[:2] == ["docker", "run"]]
 
 
@@ -98,7 +98,7 @@ def test_stages_follow_one_another(run: Run) -> None:
     assert copy[4] == "s3://models/adapters/20261120T140000Z/"
 
 
-def test_notes_are_read_by_containers_without_network_or_rights(run: Run) -> None:
+def test_notes_are_read_by_containers_without_network_or_permissions(run: Run) -> None:
     run.go()
     for container in run.containers():
         assert container[container.index("--network") + 1] == "none"
@@ -114,25 +114,25 @@ def test_data_and_checkpoints_are_not_copied(run: Run) -> None:
     assert left_out >= {"checkpoints/*", "base/*", "job.json"}
 
 
-def test_failure_is_told_with_the_trainers_own_words(run: Run) -> None:
+def test_failure_is_reported_with_the_trainers_own_words(run: Run) -> None:
     assert run.go("adapter", "1") == 1
     state = run.state()
     assert state["status"] == "failed"
     assert state["reason"] == "the training failed: exit status 1 | training: something is wrong"
 
 
-def test_missing_right_is_told_before_the_training(run: Run) -> None:
+def test_missing_permission_is_reported_before_the_training(run: Run) -> None:
     assert run.go("aws", "1") == 1
     assert "s3:PutObject on s3://models/adapters/20261120T140000Z/*" in run.state()["reason"]
     assert not run.containers()
 
 
-def test_killed_container_is_told_as_such(run: Run) -> None:
+def test_killed_container_is_reported_as_killed(run: Run) -> None:
     assert run.go("adapter", "137") == 1
     assert "its container was killed" in run.state()["reason"]
 
 
-def test_what_is_done_is_not_done_again(run: Run) -> None:
+def test_finished_stages_are_not_repeated(run: Run) -> None:
     assert run.go("evaluate", "1") == 1
     assert run.state()["done"] == STAGES[:2]
     before = len(run.containers())

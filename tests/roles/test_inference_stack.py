@@ -13,7 +13,7 @@ import jinja2
 import pytest
 import yaml
 
-from tests.roles.rendering import value
+from tests.support.rendering import value
 
 DIGEST = f"sha256:{'0' * 64}"
 BASE: dict[str, Any] = {

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
-from tests.roles.rendering import value
-from tests.roles.variables import ROLES
+from tests.support.rendering import value
+from tests.support.role_variables import ROLES
 
 HERE = "us-east-1:123456789012"
 SECRET = f"arn:aws:secretsmanager:{HERE}:secret"
@@ -41,7 +41,7 @@ ON_THE_CONTROLLER = "AnsibleAWSModule"
 
 
 def commands_of_the_instance() -> set[str]:
-    """The AWS commands in the modules and files that roles send to the instance, such as `s3 sync`."""
+    """Return the AWS commands in the modules and files that roles send to the instance, such as `s3 sync`."""
     files = [path for folder in ("library", "files", "module_utils") for path in ROLES.glob(f"*/{folder}/*.py")]
     texts = [path.read_text(encoding="utf-8") for path in files]
     remote = [text for text in texts if ON_THE_CONTROLLER not in text]
@@ -50,12 +50,12 @@ def commands_of_the_instance() -> set[str]:
 
 @functools.cache
 def own_policy() -> IAMPolicy:
-    """The role's policy where nothing was set otherwise."""
+    """Return the role's policy where nothing was set otherwise."""
     return policy()
 
 
 def evaluated(expression: str, **variables: Any) -> Any:
-    """An expression of the role, in an account with nothing in it."""
+    """Return an expression of the role, in an account with nothing in it."""
     empty = {
         "infrastructure_region": "us-east-1",
         "infrastructure_account": "123456789012",
@@ -66,13 +66,13 @@ def evaluated(expression: str, **variables: Any) -> Any:
 
 
 def settings_to_put(**variables: Any) -> dict[str, str]:
-    """What is put into Parameter Store, by full name."""
+    """Return what is put into Parameter Store, by full name."""
     put: dict[str, str] = evaluated("_infrastructure_settings_to_put", **variables)
     return put
 
 
 def policy(**variables: Any) -> IAMPolicy:
-    """The role's policy, as the template makes it with these variables."""
+    """Return the role's policy, as the template makes it with these variables."""
     text = evaluated("lookup('ansible.builtin.template', 'instance-policy.json.j2')", **variables)
     document = text if isinstance(text, str) else json.dumps(text)
     return IAMPolicy(document.replace("?", "."))  # moto takes resources for regular expressions.
@@ -139,7 +139,7 @@ def test_what_agent_and_docker_ask_for_is_allowed(action: str, resource: str) ->
         ("kms:Decrypt", "*"),
     ],
 )
-def test_nothing_else_is_allowed(action: str, resource: str) -> None:
+def test_instance_policy_allows_nothing_else(action: str, resource: str) -> None:
     assert own_policy().is_action_permitted(action, resource) == PermissionResult.NEUTRAL
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.slm.serving.plugins.module_utils import nvidia, process
 
-from tests.roles.rendering import value
+from tests.support.rendering import value
 
 PATH = "/etc/docker/daemon.json"
 
@@ -28,14 +28,14 @@ def test_a_runtime_that_is_there_stays_as_it_was() -> None:
     assert nvidia.with_runtime(settings) == settings
 
 
-def test_settings_given_are_not_changed() -> None:
+def test_daemon_settings_that_are_passed_in_are_not_changed() -> None:
     settings: dict[str, Any] = {"runtimes": {}}
     nvidia.with_runtime(settings)
     assert settings == {"runtimes": {}}
 
 
 @pytest.mark.parametrize("text", ["", " \n", "{}"])
-def test_no_settings_are_no_error(text: str) -> None:
+def test_missing_daemon_settings_are_no_error(text: str) -> None:
     assert nvidia.read_settings(text, PATH) == {}
 
 
@@ -128,10 +128,10 @@ def test_amazon_linux_gets_the_packages_of_its_kernel(kernel: str, prefix: str) 
     ]
 
 
-def test_what_is_there_is_not_installed() -> None:
+def test_packages_that_are_there_are_not_installed() -> None:
     assert rendered("_nvidia_runtime_wanted", "ubuntu-22.04", "apt", "6.8.0", ["runtime", "restart"]) == []
 
 
 @pytest.mark.parametrize("name", ["ubuntu-20.04", "debian-12", ""])
-def test_other_distributions_are_not_known(name: str) -> None:
+def test_other_distributions_are_refused(name: str) -> None:
     assert not rendered("_nvidia_runtime_is_known", name, "apt", "6.8.0", ["driver"])

@@ -1,1 +1,1 @@
-"""What several packages of tests share."""
+"""What several test packages use: runs of playbooks, clients, drills, tables, and the scheduling of tests."""

@@ -17,6 +17,7 @@ class ReleasesFixture:
     """Releases in a temporary directory, with models beside it."""
 
     def __init__(self, root: Path) -> None:
+        """Begin without a release, below `root`."""
         self.releases = Releases(str(root / "opt"))
         self.models = root / "models"
         self.models.mkdir()
@@ -55,6 +56,7 @@ class FakeDocker:
     """Fake of the docker command: a list of images, of which some cannot be removed."""
 
     def __init__(self, *names: str, used: str = "") -> None:
+        """List images by `names`, of which `used` cannot be removed."""
         self.names, self.used = list(names), used
         self.commands: list[list[str]] = []
 
@@ -83,6 +85,7 @@ class FakeModule(SimpleNamespace):
     """Fake of AnsibleModule, as far as the states use it."""
 
     def __init__(self, *, check_mode: bool = False, **params: Any) -> None:
+        """Take parameters over defaults."""
         defaults = {
             "project": "p", "unit": "p.service", "timeout": 5, "files": FILES, "about": {}, "reason": "",
             "failed": True, "keep_good": 3, "keep_failed": 3,

@@ -1,4 +1,4 @@
-"""The command line says what is wrong in one sentence, with an exit status that tells what to do."""
+"""The command line reports an error in one sentence, with an exit status that tells what to do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     return command.main()
 
 
-def test_a_library_that_is_missing_is_named_with_the_way_to_it(
+def test_a_missing_library_is_reported_with_how_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -43,18 +43,18 @@ def caused(error: Exception, cause: Exception) -> Exception:
         caused(RuntimeError("cannot save"), OSError(errno.ENOSPC, "")),
     ],
 )
-def test_a_full_disk_is_said_to_be_one(
+def test_an_error_due_to_a_full_disk_is_reported_as_a_full_disk(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_options: object) -> None:
+    def fail(_args: object) -> None:
         raise error
 
     monkeypatch.setattr(stages, "card", fail)
     assert run(monkeypatch, "card", "--out", "anywhere") == 1
-    assert "free some space, and the same command goes on" in capsys.readouterr().err
+    assert "free some space, and the same command resumes" in capsys.readouterr().err
 
 
-def test_a_folder_that_may_not_be_written_is_named(
+def test_a_file_that_cannot_be_written_is_reported_with_its_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny.write_data(tmp_path)
@@ -63,8 +63,8 @@ def test_a_folder_that_may_not_be_written_is_named(
     assert f"{tmp_path / 'file'}" in capsys.readouterr().err
 
 
-def test_an_error_of_our_own_making_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_options: object) -> None:
+def test_an_unexpected_error_is_raised_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_args: object) -> None:
         raise RuntimeError("a fault")
 
     monkeypatch.setattr(stages, "card", fail)
@@ -72,7 +72,7 @@ def test_an_error_of_our_own_making_is_not_hidden(monkeypatch: pytest.MonkeyPatc
         run(monkeypatch, "card", "--out", "anywhere")
 
 
-def test_a_number_that_makes_no_sense_is_an_error_of_the_command_line(
+def test_a_number_of_threads_below_one_is_a_usage_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as raised:
@@ -82,7 +82,7 @@ def test_a_number_that_makes_no_sense_is_an_error_of_the_command_line(
 
 
 @pytest.mark.parametrize("name", ["", "run", "pretrain", "adapter", "evaluate", "check-data", "card"])
-def test_help_names_every_exit_status(
+def test_the_help_of_every_command_explains_the_exit_statuses(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as raised:

@@ -1,4 +1,4 @@
-"""The configuration is checked before anything starts, and the command line says what is wrong."""
+"""The configuration is checked before anything starts, and an error lists what is wrong with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 from training.__main__ import main
 from training.config import ConfigError, TrainingConfig, load_config, load_run_config
 
-SMALL = Path(__file__).resolve().parent.parent.parent / "training" / "small.yaml"
+SMALL = Path(__file__).resolve().parents[2] / "training" / "small.yaml"
 
 
 def test_the_shipped_configuration_is_valid() -> None:
@@ -27,7 +27,7 @@ def test_the_shipped_configuration_is_valid() -> None:
         ("pretrain", {"tokens": "many"}, "pretrain.tokens"),
     ],
 )
-def test_a_wrong_value_is_named_with_its_place(
+def test_an_invalid_value_is_reported_with_the_name_of_its_entry(
     tmp_path: Path, section: str, change: dict[str, object], problem: str
 ) -> None:
     content = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
@@ -38,7 +38,7 @@ def test_a_wrong_value_is_named_with_its_place(
         load_config(path)
 
 
-def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path: Path) -> None:
+def test_a_configuration_that_is_missing_or_not_yaml_is_an_error_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         load_config(tmp_path / "missing.yaml")
     path = tmp_path / "config.yaml"
@@ -47,7 +47,7 @@ def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path: Path) -> None:
         load_config(path)
 
 
-def test_the_command_fails_with_the_reason_and_writes_nothing(
+def test_run_without_data_fails_with_the_reason_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -57,7 +57,7 @@ def test_the_command_fails_with_the_reason_and_writes_nothing(
     assert not out.exists()
 
 
-def test_all_typing_errors_are_listed_at_once_with_the_word_that_was_meant(tmp_path: Path) -> None:
+def test_all_misspelt_entries_are_listed_at_once_with_a_suggestion(tmp_path: Path) -> None:
     content = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
     content["adapter"]["rnak"] = content["adapter"].pop("rank")
     content["pretrian"] = content.pop("pretrain")
@@ -85,7 +85,9 @@ def test_all_typing_errors_are_listed_at_once_with_the_word_that_was_meant(tmp_p
         ({"keep_checkpoints": 1}, "adapter.keep_checkpoints"),
     ],
 )
-def test_entries_that_do_not_go_together_are_refused(tmp_path: Path, change: dict[str, object], problem: str) -> None:
+def test_entries_that_contradict_each_other_are_refused(
+    tmp_path: Path, change: dict[str, object], problem: str
+) -> None:
     content = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
     content["adapter"] |= change
     path = tmp_path / "config.yaml"
@@ -94,8 +96,8 @@ def test_entries_that_do_not_go_together_are_refused(tmp_path: Path, change: dic
         load_config(path)
 
 
-def test_a_configuration_without_a_base_of_its_own_trains_adapters_only() -> None:
+def test_a_configuration_without_a_base_section_is_for_adapters_only() -> None:
     path = SMALL.with_name("llama31_8b.yaml")
     assert not isinstance(load_run_config(path), TrainingConfig)
-    with pytest.raises(ConfigError, match="no base of its own"):
+    with pytest.raises(ConfigError, match="does not train a base"):
         load_config(path)

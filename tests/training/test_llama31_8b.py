@@ -1,4 +1,4 @@
-"""The 8B model's configuration makes the objects that it names, and its code path runs, on a CPU with a tiny Llama."""
+"""The 8B model's configuration takes effect, and its code path runs on a CPU with a tiny Llama."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from safetensors.torch import load_file
 
 from tests.training import tiny
 from training.__main__ import main
-from training.answer_trainer import training_arguments
-from training.base_model import find_base, quantisation
 from training.config import AdapterConfig, ConfigError, load_run_config
-from training.lora import lora_config
-from training.metrics import read_metrics
+from training.model.base import find_base, quantisation
+from training.model.lora import lora_config
+from training.run.metrics import read_metrics
+from training.trainers.answer_trainer import training_arguments
 
 FILE = tiny.ROOT / "training" / "llama31_8b.yaml"
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -34,10 +34,10 @@ def config() -> AdapterConfig:
     return load_run_config(FILE).adapter
 
 
-def test_the_weights_are_held_in_nf4_with_double_quantisation(
+def test_the_weights_are_quantised_to_nf4_with_double_quantisation(
     config: AdapterConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A fake: bitsandbytes itself needs no GPU to be named, but it is in the GPU image only.
+    # A fake: bitsandbytes is in the GPU image only.
     monkeypatch.setitem(sys.modules, "bitsandbytes", ModuleType("bitsandbytes"))
     quantised = quantisation(config)
     assert quantised is not None
@@ -46,14 +46,14 @@ def test_the_weights_are_held_in_nf4_with_double_quantisation(
     assert quantised.bnb_4bit_compute_dtype == torch.bfloat16
 
 
-def test_the_adapter_is_that_of_the_original(config: AdapterConfig) -> None:
+def test_the_adapter_has_the_figures_of_fine_tune_slm(config: AdapterConfig) -> None:
     lora = lora_config(config)
     assert (lora.r, lora.lora_alpha, lora.lora_dropout) == (16, 32, 0.1)
     assert set(lora.target_modules) == {"q_proj", "k_proj", "v_proj", "o_proj"}
     assert lora.task_type == "CAUSAL_LM"
 
 
-def test_the_run_is_that_of_the_original(
+def test_the_training_has_the_figures_of_fine_tune_slm(
     config: AdapterConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Transformers refuses bfloat16 where it sees no GPU for it: the L4 has it.
@@ -66,7 +66,9 @@ def test_the_run_is_that_of_the_original(
     assert (config.epochs, config.max_length, arguments.max_steps) == (5, 2048, 1405)
 
 
-def test_without_a_gpu_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_training_on_a_machine_without_a_gpu_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     base, data = tiny.write_base(tmp_path / "base"), tiny.write_data(tmp_path / "data")
     content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     content["adapter"]["selection_notes"] = 2
@@ -77,7 +79,7 @@ def test_without_a_gpu_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_its_code_path_trains_a_tiny_llama_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of the file but what needs the GPU: same attention, gradient checkpointing, schedule, batches, targets."""
+    """Train with all of the file but what needs a GPU: attention, checkpointing, schedule, batches, targets."""
     base, data = tiny.write_base(tmp_path / "base"), tiny.write_data(tmp_path / "data")
     content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     content["adapter"] |= {"device": "cpu", "quantisation": "none", "optimizer": "adamw_torch"}
@@ -102,8 +104,10 @@ def adapter(monkeypatch: pytest.MonkeyPatch, config: Path, data: Path, base: Pat
     return main()
 
 
-def test_two_small_batches_in_a_step_are_one_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loss of a step is the mean over all its answers' tokens, however the notes are batched."""
+def test_two_small_batches_in_a_step_have_the_loss_of_one_large_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compare two runs: a step's loss is the mean over all its answers' tokens, however the notes are batched."""
     base, data = tiny.write_base(tmp_path / "base"), tiny.write_data(tmp_path / "data")
     first = []
     for name, size, accumulation in (("two", 12, 2), ("one", 24, 1)):
@@ -122,32 +126,32 @@ def test_two_small_batches_in_a_step_are_one_large_one(tmp_path: Path, monkeypat
         ("meta-llama/Llama-3.1-8B-Instruct", "@COMMIT"),
         ("hf://meta-llama/Llama-3.1-8B-Instruct@main", "@COMMIT"),
         ("/nowhere", "there is no base in /nowhere"),
-        (str(Path(__file__).parent), "it lacks config.json, tokenizer.json"),
+        (str(Path(__file__).parent), "config.json, tokenizer.json missing"),
     ],
 )
-def test_a_base_that_is_not_pinned_or_not_there_is_refused(source: str, problem: str) -> None:
+def test_a_base_that_is_not_pinned_or_does_not_exist_is_refused(source: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         find_base(source, "base")
 
 
-def test_a_pinned_base_comes_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    named = load_run_config(FILE).base
-    assert named is not None
-    asked: list[Any] = []
+def test_a_pinned_base_is_downloaded_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = load_run_config(FILE).base
+    assert source is not None
+    downloads: list[Any] = []
 
     def fake_snapshot_download(repository: str, revision: str, allow_patterns: list[str]) -> str:
-        asked.append((repository, revision, allow_patterns))
+        downloads.append((repository, revision, allow_patterns))
         return str(tmp_path)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fake_snapshot_download)
-    base = find_base(named, "unused")
+    base = find_base(source, "unused")
     assert (base.folder, base.name) == (tmp_path, "meta-llama/Llama-3.1-8B-Instruct")
-    assert asked == [(base.name, base.revision, ["*.json", "*.safetensors"])], (
+    assert downloads == [(base.name, base.revision, ["*.json", "*.safetensors"])], (
         "no pickle, no second copy of the weights"
     )
 
 
-def test_the_original_wants_a_library_that_is_named_where_it_is_missing(
+def test_without_bitsandbytes_quantisation_fails_with_its_name(
     config: AdapterConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)

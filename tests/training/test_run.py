@@ -1,4 +1,4 @@
-"""All stages, one after the other, on a model of a few thousand parameters; what is done is not done again."""
+"""All stages, one after the other, on a model of a few thousand parameters; complete ones are skipped."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import yaml
 
 from tests.training import tiny
 from training.__main__ import main
-from training.adapter import split
 from training.config import AdapterConfig, ConfigError
-from training.dataset import Note
-from training.metrics import read_metrics
-from training.model import answer_loss
+from training.data.dataset import Note
+from training.model.llama import answer_loss
+from training.run.metrics import read_metrics
+from training.trainers.plan import split
 
 # Transformers and PEFT warn about each other's coming versions.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 
 @pytest.fixture
 def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr("training.pretrain._SYNTHETIC_NOTES", 50)
-    monkeypatch.setattr("training.pretrain._POOL", 64)
+    monkeypatch.setattr("training.trainers.pretrain._SYNTHETIC_NOTES", 50)
+    monkeypatch.setattr("training.trainers.pretrain._POOL", 64)
     content: dict[str, Any] = yaml.safe_load((tiny.ROOT / "training" / "small.yaml").read_text(encoding="utf-8"))
     content["tokenizer"] = {"vocabulary": 600, "whole_pieces": 200}
     content["model"] |= {"hidden": 32, "intermediate": 48, "layers": 4, "heads": 4, "kv_heads": 2, "head_size": 8}
@@ -75,36 +75,36 @@ def test_a_base_and_an_adapter_are_trained_evaluated_and_described(
 
     before = {name: (out / name).stat().st_mtime_ns for name in ("base/model.safetensors", "metrics.jsonl")}
     run(monkeypatch, "run", *arguments, "--base-only")
-    assert {name: (out / name).stat().st_mtime_ns for name in before} == before, "what is done is not done again"
+    assert {name: (out / name).stat().st_mtime_ns for name in before} == before, "complete stages are skipped"
     assert "the base without the adapter: micro-F1" in (out / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_notes_that_choose_the_best_adapter_are_unknown_to_the_base(
+def test_the_base_is_not_trained_on_the_notes_that_select_the_best_adapter(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
-    chosen: list[str] = []
+    trained_on: list[str] = []
+    selection: list[str] = []
 
     def pretrain(notes: list[Note], *_others: object) -> None:
-        seen.extend(note.text for note in notes)
+        trained_on.extend(note.text for note in notes)
 
     def train_adapter(training: list[Note], validation: list[Note], config: AdapterConfig, *_others: object) -> None:
-        chosen.extend(note.text for note in split(training, validation, config)[1])
-        raise ConfigError("seen enough")
+        selection.extend(note.text for note in split(training, validation, config)[1])
+        raise ConfigError("end of the test")
 
-    monkeypatch.setattr("training.pretrain.pretrain", pretrain)
-    monkeypatch.setattr("training.adapter.train_adapter", train_adapter)
+    monkeypatch.setattr("training.trainers.pretrain.pretrain", pretrain)
+    monkeypatch.setattr("training.trainers.adapter.train_adapter", train_adapter)
     tiny.write_base(tmp_path / "out" / "base")
     monkeypatch.setattr("sys.argv", ["training", "run", *arguments])
     assert main() == 1
-    assert (len(seen), len(chosen)) == (25, 2)
-    assert not set(seen) & set(chosen)
+    assert (len(trained_on), len(selection)) == (25, 2)
+    assert not set(trained_on) & set(selection)
 
 
-def test_checkpoints_of_another_configuration_are_not_gone_on_from(
+def test_an_adapter_is_not_resumed_from_checkpoints_of_another_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from training.checkpoints import Checkpoints
+    from training.run.checkpoints import Checkpoints
 
     Checkpoints(tmp_path / "out" / "checkpoints", "another run")
     arguments = ["--config", str(tiny.write_config(tmp_path / "config.yaml")), "--out", str(tmp_path / "out")]
@@ -121,7 +121,7 @@ def test_checkpoints_of_another_configuration_are_not_gone_on_from(
         ("adapter", {"selection_notes": 27}, "too few to hold out"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_a_stage_without_its_inputs_fails_with_the_reason(
     command: str, changes: dict[str, object], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     arguments = ["--config", str(tiny.write_config(tmp_path / "config.yaml", **changes))]
@@ -132,41 +132,15 @@ def test_what_cannot_be_done_is_said(
     assert problem in capsys.readouterr().err
 
 
-def test_a_training_that_diverges_ends_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_a_training_whose_loss_is_nan_ends_with_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     arguments = ["--config", str(tiny.write_config(tmp_path / "config.yaml")), "--out", str(tmp_path / "out")]
     arguments += ["--data", str(tiny.write_data(tmp_path / "data")), "--base", str(tiny.write_base(tmp_path / "base"))]
     monkeypatch.setattr("sys.argv", ["training", "adapter", *arguments])
     monkeypatch.setattr(
-        "training.answer_trainer.answer_loss",
-        lambda *given: tuple(float("nan") * part for part in answer_loss(*given)),
+        "training.trainers.answer_trainer.answer_loss",
+        lambda *arguments: tuple(float("nan") * part for part in answer_loss(*arguments)),
     )
     assert main() == 1
-    assert "the loss is no number any more at step 1" in capsys.readouterr().err
-
-
-def test_a_checkpoint_that_a_kill_cut_off_is_left_out_and_removed(tmp_path: Path) -> None:
-    from training.checkpoints import Checkpoints
-
-    checkpoints = Checkpoints(tmp_path, "run")
-    assert checkpoints.latest() is None
-    for step in (4, 8, 12):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-    checkpoints.mark_complete(4)
-    checkpoints.mark_complete(8)
-    assert checkpoints.latest() == tmp_path / "checkpoint-8"
-    assert not (tmp_path / "checkpoint-12").exists()
-
-
-def test_the_best_adapter_is_the_first_with_the_highest_f1(tmp_path: Path) -> None:
-    from training.checkpoints import Checkpoints
-
-    checkpoints = Checkpoints(tmp_path, "run")
-    for step, f1 in ((1, 0.2), (2, 0.5), (3, 0.5), (4, 0.4)):
-
-        def save(folder: Path, step: int = step) -> None:
-            folder.mkdir()
-            (folder / "weights").write_text(str(step), encoding="utf-8")
-
-        checkpoints.offer(save, step, {"eval_f1": f1})
-    assert checkpoints.best_figures() == {"step": 2, "eval_f1": 0.5}
-    assert (checkpoints.best / "weights").read_text(encoding="utf-8") == "2"
+    assert "the loss is nan at step 1: start again with a lower learning_rate" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The small model in the repository is what an engine expects, small, and as good as its card says."""
+"""The small model in the repository has the files that an engine reads, is small, and is as good as its card says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_json(path: str) -> dict[str, Any]:
 
 
 def tensors(path: str) -> dict[str, Any]:
-    """The header of a safetensors file: https://huggingface.co/docs/safetensors."""
+    """Read the header of a safetensors file: https://huggingface.co/docs/safetensors."""
     with (MODEL / path).open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header: dict[str, Any] = json.loads(file.read(length))
@@ -31,7 +31,7 @@ def test_base_and_adapter_are_under_ten_megabytes() -> None:
     assert sum(path.stat().st_size for path in files) < 10 * MEGABYTE
 
 
-def test_the_folders_hold_what_an_engine_reads_and_no_checkpoint() -> None:
+def test_the_folders_have_the_files_that_an_engine_reads_and_no_checkpoint() -> None:
     names = {str(path.relative_to(MODEL)) for path in MODEL.rglob("*") if path.is_file()}
     assert names == {
         "README.md",
@@ -71,7 +71,7 @@ def test_the_adapter_is_a_lora_of_rank_16_at_most_on_every_layer() -> None:
     assert all(config["r"] in entry["shape"] for entry in weights.values())
 
 
-def test_no_path_of_the_machine_that_trained_it_is_in_it() -> None:
+def test_no_file_contains_a_path_of_the_machine_that_trained_the_model() -> None:
     for path in MODEL.rglob("*.json"):
         text = path.read_text(encoding="utf-8")
         assert re.search(r'"/\w+/', text) is None, path
@@ -82,7 +82,7 @@ def micro_f1(path: str) -> float:
     return value
 
 
-def test_it_is_as_good_as_the_demonstration_needs() -> None:
+def test_the_model_is_as_good_as_the_demonstration_needs() -> None:
     evaluation = read_json("evaluation.json")
     assert evaluation["dataset"]["examples"] == 250
     assert micro_f1("evaluation.json") >= 0.70
@@ -93,18 +93,18 @@ def test_it_is_as_good_as_the_demonstration_needs() -> None:
     assert generated["held-out values"]["micro_f1"] >= 0.85
 
 
-def test_the_base_alone_does_not_know_the_task() -> None:
+def test_the_base_without_the_adapter_does_not_do_the_task() -> None:
     assert micro_f1("evaluation-base.json") < 0.10
 
 
-def test_the_figures_are_those_of_the_shipped_weights() -> None:
+def test_the_evaluations_are_of_the_shipped_weights() -> None:
     weights = hashlib.sha256((MODEL / "base/model.safetensors").read_bytes()).digest()
-    revision = hashlib.sha256(weights).hexdigest()  # as base_model.py makes it of all the weights' files
+    revision = hashlib.sha256(weights).hexdigest()  # as model/base.py computes it of all files of weights
     for name in ("evaluation.json", "evaluation-base.json"):
         assert read_json(name)["about"]["revision"] == revision
 
 
-def test_the_card_says_what_was_measured_and_where_the_data_came_from() -> None:
+def test_the_card_has_the_figures_of_the_evaluation_and_the_source_of_the_data() -> None:
     card = (MODEL / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlicense: mit\n")
     assert "longhoag/fine-tune-slm" in card

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from training.dataset import Note
-from training.notes import make_notes
-from training.prompt import load_prompt
+from training.data.dataset import Note
+from training.data.prompt import load_prompt
+from training.notes.generator import make_notes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOKENIZER = ROOT / "models" / "small" / "base"
@@ -35,10 +35,10 @@ ADAPTER: dict[str, Any] = {
 
 
 def write_base(folder: Path) -> Path:
-    """Write the base."""
+    """Write the base into the folder and return it."""
     from training.config import ModelConfig
-    from training.model import build_model, save_model
-    from training.tokenizer import load_tokenizer
+    from training.model.llama import build_model, save_model
+    from training.model.tokenizer import load_tokenizer
 
     shape = ModelConfig(
         hidden=16, intermediate=24, layers=2, heads=2, kv_heads=1, head_size=8, context=2048, rope_theta=500_000.0
@@ -50,7 +50,7 @@ def write_base(folder: Path) -> Path:
 
 
 def notes(count: int, seed: int) -> list[Note]:
-    """Generated notes, some of them without cancer."""
+    """Generate notes, some of them without cancer."""
     return list(make_notes(count, 0.2, seed))
 
 

@@ -27,7 +27,7 @@ LOCK = Path("/run/slm-ft-serving-secrets.lock")
 VERIFICATION_NAME = "verification"
 CALL_TIMEOUT = 60
 RETRY_AFTER = 5
-KEY_LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}:[0-9a-f]{64}")  # as gateway/keys.py reads it
+KEY_LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}:[0-9a-f]{64}")  # as gateway/access/keys.py reads it
 # What AWS answers to a signature of another time than its own.
 CLOCK = ("SignatureDoesNotMatch", "InvalidSignature", "RequestExpired", "RequestTimeTooSkewed", "Signature expired")
 

@@ -25,7 +25,7 @@ NO_ROLE = "(no role)"
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
-    """Charges what happened since the last task began to that task's role."""
+    """Sessions and seconds by role: what happened since the last task began is charged to that task's role."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"

@@ -24,7 +24,7 @@ FOLDER, REPOSITORIES = "/opt/package-repository", "/srv/packages"
 
 
 def variables(region: LocalRegion, instance_id: str, keys: Mapping[str, str]) -> dict[str, object]:
-    """Gives the variables of the session's connection, the keys' fingerprints and an environment for AWS calls."""
+    """Return the variables of the session's connection, the keys' fingerprints and an environment for AWS calls."""
     exports = region.exports({})
     return {
         "ansible_connection": "amazon.aws.aws_ssm",
@@ -53,7 +53,8 @@ def main() -> int:
     parser.add_argument("file", type=Path, help="gets the connection's variables")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        region = LocalRegion(arguments.name, pushed=(), model=stand_in_model(Path(folder)), instance_image=image.build)
+        model = stand_in_model(Path(folder))
+        region = LocalRegion(arguments.name, engine="stand-in", pushed=(), model=model, instance_image=image.build)
         try:
             instance_id = region.up()
         except RegionError as error:

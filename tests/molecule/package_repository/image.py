@@ -6,16 +6,20 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from tests.local_region.docker_engine import DockerEngine
+from tests.local_region.docker.engine import DockerEngine
+from tests.local_region.docker.images import build_environment
 from tests.local_region.errors import RegionError
-from tests.local_region.images import build_environment
 
 FOLDER = Path(__file__).parent
 TAG_PREFIX = "packages-"
 
 
 def build(engine: DockerEngine, base: str) -> str:
-    """Gives the image made from the instance's; builds it when it is not in the daemon. Raises RegionError."""
+    """Return the image made from the instance's, built when it is not in the daemon.
+
+    Raises:
+        RegionError: It could not be built.
+    """
     digest = hashlib.sha256(base.encode())
     for path in sorted(path for path in FOLDER.rglob("*") if path.is_file() and path.suffix != ".pyc"):
         digest.update(f"{path.relative_to(FOLDER)}\n".encode() + path.read_bytes())

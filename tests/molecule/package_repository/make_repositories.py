@@ -23,7 +23,11 @@ KEYS = ("vendor", "stranger")
 
 
 def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
-    """Run a command; return its output. Raises subprocess.CalledProcessError after its words were shown."""
+    """Run a command and return its output.
+
+    Raises:
+        subprocess.CalledProcessError: It failed; its output was printed.
+    """
     result = subprocess.run(
         command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )

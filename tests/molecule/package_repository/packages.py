@@ -36,7 +36,10 @@ START_DOCKER = "systemctl enable --now docker.socket docker.service\n"
 class Package:
     """A stub.
 
-    requires, provides: in the words of its family; provides for RPM only. fakes: names by the paths that they get.
+    Attributes:
+        requires: In the words of its family.
+        provides: In the words of RPM, and for it only.
+        fakes: Names of this folder's fakes by the paths that they get.
     """
 
     name: str
@@ -51,7 +54,12 @@ class Package:
 
 @dataclass(frozen=True)
 class Repository:
-    """A signed repository. suite: empty for a flat one. signed: what of an RPM repository the signature is on."""
+    """A signed repository.
+
+    Attributes:
+        suite: Its suite; empty for a flat one.
+        signed: What of an RPM repository the signature is on.
+    """
 
     name: str
     packages: tuple[Package, ...]

@@ -88,7 +88,7 @@ class Play:
 
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
-    """Gives a play whose instance is this machine."""
+    """Return a play whose instance is this machine."""
     return Play(tmp_path)
 
 

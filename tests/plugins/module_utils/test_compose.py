@@ -14,7 +14,7 @@ WELL = {"id": "1", "status": "running", "health": "healthy", "exit_code": 0, "oo
 
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
-    """What Docker says of the containers; a test changes it."""
+    """Return what Docker reports of the containers; a test changes it."""
     found = {"engine": dict(WELL), "gateway": dict(WELL)}
     calls = []
 

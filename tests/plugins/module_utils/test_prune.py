@@ -15,7 +15,7 @@ from tests.support.releases import A, B, C, D, E, FakeDocker, FakeModule, Releas
 
 
 def image(stamp: str) -> str:
-    """The engine's reference of a release made by ReleasesFixture.add."""
+    """Return the engine's reference of a release made by ReleasesFixture.add."""
     return f"registry/engine@sha256:{stamp}"
 
 

@@ -6,7 +6,7 @@ import pytest
 from ansible_collections.slm.serving.plugins.modules import adapter_verdict as gate
 
 from tests.local_region.names import REPOSITORY_ROOT
-from tests.roles.evaluations import evaluation
+from tests.support.evaluations import evaluation
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_where_the_serving_one_has_no_evaluation_that_is_said(candidate: bytes |
 
 
 def verdict(before: bytes, after: bytes) -> tuple[bool, str]:
-    """Allowed and note, from the gateway's own comparison."""
+    """Return allowed and note, from the gateway's own comparison."""
     allowed, note, _ = gate.compare(before, after, str(REPOSITORY_ROOT), 120)
     return allowed, note
 

@@ -62,7 +62,7 @@ def test_named_device_is_taken_where_serial_numbers_are_not_shown(tmp_path: Path
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """An image of 16 MiB that is empty, as a new volume is."""
+    """Make an image of 16 MiB that is empty, as a new volume is."""
     path = tmp_path / "image"
     with path.open("wb") as stream:
         stream.truncate(16 * MIB)

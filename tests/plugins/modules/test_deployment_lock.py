@@ -14,7 +14,7 @@ from ansible_collections.slm.serving.plugins.modules import deployment_lock as l
 from moto.server import ThreadedMotoServer
 
 from tests.plugins.run import run_module
-from tests.roles.variables import defaults
+from tests.support.role_variables import defaults
 
 BUCKET, KEY = "transfer", "lock/deployment.json"
 
@@ -31,7 +31,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def s3(endpoint: str) -> Iterator[Any]:
-    """A client of that S3, with the empty transfer bucket."""
+    """Return a client of that S3, with the empty transfer bucket."""
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -47,7 +47,7 @@ def s3(endpoint: str) -> Iterator[Any]:
 
 @pytest.fixture
 def other() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that lives, as the ansible-playbook of another deployment does."""
+    """Start a process that lives, as the ansible-playbook of another deployment does."""
     process = subprocess.Popen(["sleep", "600"])
     yield process
     process.kill()
@@ -115,24 +115,24 @@ def test_taken_and_released_by_the_module(endpoint: str, s3: Any) -> None:
     assert is_free(s3)
 
 
-def test_release_of_what_is_free_is_no_error(s3: Any) -> None:
+def test_releasing_a_free_lock_is_no_error(s3: Any) -> None:
     assert release(s3) == ""
 
 
-def test_second_is_refused_and_told_whom_it_waits_for(s3: Any, other: subprocess.Popen[bytes]) -> None:
+def test_second_deployment_is_refused_and_the_holder_is_named(s3: Any, other: subprocess.Popen[bytes]) -> None:
     take(s3, playbook="finetune.yml", pid=other.pid)
-    said = refusal(s3)
+    message = refusal(s3)
     for word in ("finetune.yml", "user/someone", f"process {other.pid}", "expires at", "deployment_lock_break=true"):
-        assert word in said
+        assert word in message
     assert holder(s3)["pid"] == other.pid
 
 
-def test_of_many_at_once_one_gets_it(s3: Any) -> None:
+def test_of_many_concurrent_deployments_one_gets_the_lock(s3: Any) -> None:
     """Each has looked and found the lock free before any of them writes."""
     sleepers = [subprocess.Popen(["sleep", "600"]) for _ in range(4)]
     try:
         locks = [lock_module.Lock(s3, OPTIONS | {"pid": each.pid}) for each in sleepers]
-        assert [lock.look() for lock in locks] == [None] * len(locks)
+        assert [lock.read() for lock in locks] == [None] * len(locks)
         with ThreadPoolExecutor(len(locks)) as pool:
             written = list(pool.map(lambda lock: lock._write(IfNoneMatch="*"), locks))
     finally:
@@ -142,7 +142,7 @@ def test_of_many_at_once_one_gets_it(s3: Any) -> None:
     assert written.count(True) == 1
 
 
-def test_same_playbook_takes_it_again(s3: Any) -> None:
+def test_playbook_that_holds_the_lock_takes_it_again(s3: Any) -> None:
     take(s3)
     rewrite(s3, lifetime=0)
     assert take(s3) == ""
@@ -157,20 +157,20 @@ def test_lock_of_a_dead_process_on_this_machine_is_taken_over(s3: Any, other: su
     assert holder(s3)["pid"] != other.pid
 
 
-def test_process_number_used_again_is_not_the_holder(s3: Any, other: subprocess.Popen[bytes]) -> None:
+def test_process_with_a_reused_number_is_not_the_holder(s3: Any, other: subprocess.Popen[bytes]) -> None:
     take(s3, pid=other.pid)
     rewrite(s3, started="1")
     assert "no longer runs" in take(s3)
 
 
-def test_lock_from_before_the_machine_started_anew_is_taken_over(s3: Any, other: subprocess.Popen[bytes]) -> None:
+def test_lock_from_before_a_reboot_is_taken_over(s3: Any, other: subprocess.Popen[bytes]) -> None:
     take(s3, pid=other.pid)
     rewrite(s3, boot="another")
-    assert "started anew" in take(s3)
+    assert "was rebooted since" in take(s3)
 
 
 @pytest.mark.parametrize("where", ["host", "machine", "processes"])
-def test_nobody_can_say_that_a_process_elsewhere_is_dead(s3: Any, where: str) -> None:
+def test_process_of_another_machine_is_not_taken_for_dead(s3: Any, where: str) -> None:
     take(s3)
     rewrite(s3, **{where: "elsewhere"}, pid=1, started="never")
     assert "Another deployment is under way" in refusal(s3)
@@ -192,9 +192,9 @@ def test_lock_is_broken_by_force(s3: Any) -> None:
 
 def test_unreadable_lock_says_how_to_break_it(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"not JSON")
-    said = refusal(s3)
-    assert "cannot be read" in said
-    assert "deployment_lock_break=true" in said
+    message = refusal(s3)
+    assert "cannot be read" in message
+    assert "deployment_lock_break=true" in message
 
 
 def test_release_leaves_the_lock_of_another_alone(s3: Any) -> None:
@@ -204,7 +204,7 @@ def test_release_leaves_the_lock_of_another_alone(s3: Any) -> None:
     assert holder(s3)["host"] == "elsewhere"
 
 
-def test_check_mode_looks_only(endpoint: str, s3: Any, other: subprocess.Popen[bytes]) -> None:
+def test_check_mode_only_reads_the_lock(endpoint: str, s3: Any, other: subprocess.Popen[bytes]) -> None:
     assert run(endpoint, _ansible_check_mode=True)["note"] == ""
     assert is_free(s3)
     take(s3, pid=other.pid)
@@ -212,7 +212,7 @@ def test_check_mode_looks_only(endpoint: str, s3: Any, other: subprocess.Popen[b
     assert holder(s3)["pid"] == other.pid
 
 
-def test_missing_bucket_says_what_is_needed(endpoint: str) -> None:
+def test_missing_bucket_is_reported_with_the_permissions(endpoint: str) -> None:
     answer = run(endpoint, bucket="no-such-bucket")
     assert answer["failed"] is True
     assert "s3://no-such-bucket/" in answer["msg"]
@@ -225,7 +225,7 @@ def test_lifetime_is_longer_than_all_time_limits_of_a_deployment() -> None:
         + defaults("ec2_instance")["ec2_instance_online_timeout"]
         + defaults("model_store")["model_store_timeout"]
         + 2 * defaults("images")["images_timeout"]
-        + 2 * defaults("inference_stack")["inference_stack_start_timeout"]
+        + 2 * defaults("release")["release_timeout"]
         + defaults("rollback")["rollback_timeout"]
         + 2 * 630  # two verifications
     )

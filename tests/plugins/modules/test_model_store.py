@@ -16,9 +16,9 @@ from ansible_collections.slm.serving.plugins.module_utils import model_sources
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError, SourceOptions
 from ansible_collections.slm.serving.plugins.modules import model_store
 
+from tests.fakes.hub import COMMIT, REPOSITORY, FakeHub
 from tests.plugins.run import run_module
-from tests.roles.fake_hub import COMMIT, REPOSITORY, FakeHub
-from tests.roles.variables import ROLES
+from tests.support.role_variables import ROLES
 
 WEIGHTS = bytes(range(256)) * 400
 FILES = {
@@ -37,7 +37,7 @@ def run(root: Path, source: str, **options: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A directory with a model."""
+    """Make a directory with a model."""
     folder = tmp_path / "source"
     (folder / "sub").mkdir(parents=True)
     (folder / "config.json").write_text("{}")
@@ -47,7 +47,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub() -> Iterator[FakeHub]:
-    """A Hub with a model."""
+    """Serve a Hub with a model."""
     with FakeHub(dict(FILES)) as hub:
         yield hub
 
@@ -236,7 +236,7 @@ class FakeS3:
     def __init__(self, folder: Path, hub: FakeHub) -> None:
         self.hub, self._folder = hub, folder
         (folder / "bin").mkdir()
-        (folder / "bin" / "aws").symlink_to(ROLES.parent / "tests/roles/fake_aws.py")
+        (folder / "bin" / "aws").symlink_to(ROLES.parent / "tests/fakes/aws_cli.py")
         self.put({name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in FILES.items()})
 
     def put(self, etags: dict[str, str], part: int = 0) -> None:

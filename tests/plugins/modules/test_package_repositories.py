@@ -153,7 +153,7 @@ def test_an_address_that_is_configured_elsewhere_is_found(tmp_path: Path, monkey
 
 @pytest.fixture
 def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in place of the instance's, that the module writes to."""
+    """Make a folder in place of the instance's, that the module writes to."""
     for name in ("APT_SOURCES", "APT_PREFERENCES", "APT_KEYS", "DNF_REPOSITORIES", "DNF_KEYS"):
         monkeypatch.setattr(module, name, tmp_path / getattr(module, name).relative_to("/"))
     return tmp_path
@@ -161,7 +161,7 @@ def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def key(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a file with the pinned key."""
+    """Return the address of a file with the pinned key."""
     path = tmp_path_factory.mktemp("vendor") / "key"
     path.write_bytes(KEY_ONE)
     return path.as_uri()

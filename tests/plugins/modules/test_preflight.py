@@ -254,7 +254,7 @@ def on_instance(**options: Any) -> Any:
 
 @pytest.fixture
 def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An instance with one L4, as nvidia-smi reports it."""
+    """Return an instance with one L4, as nvidia-smi lists it."""
     device = tmp_path / "0000:31:00.0"
     device.mkdir()
     (device / "vendor").write_text("0x10de\n")

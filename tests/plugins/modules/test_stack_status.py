@@ -14,7 +14,7 @@ from ansible_collections.slm.serving.plugins.module_utils.containers import Cont
 from ansible_collections.slm.serving.plugins.module_utils.releases import Releases, checksums
 from ansible_collections.slm.serving.plugins.modules import stack_status
 
-from tests.roles.rendering import value
+from tests.support.rendering import value
 
 GOOD, FAILED = "20260101T000001Z", "20260101T000002Z"
 FILES = {"compose.yml": "services: {}\n", "verification.json": '{"gateway_port": 1}'}
@@ -49,7 +49,7 @@ def answers(commands: list[list[str]]) -> Any:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """An instance with a good release that serves and a newer one that failed."""
+    """Make an instance with a good release that serves and a newer one that failed."""
     releases = Releases(str(tmp_path))
     for stamp, record in ((GOOD, {"result": "good"}), (FAILED, {"result": "failed", "reason": "it crashed\nmore"})):
         releases.path(stamp).mkdir(parents=True)

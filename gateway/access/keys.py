@@ -1,0 +1,114 @@
+"""API keys: a file of `name:sha256-hex` lines, read again when it changes. The keys themselves are stored nowhere."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from pathlib import Path
+
+from loguru import logger
+
+_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([0-9a-f]{64})")
+_CHECK_SECONDS = 1.0
+
+
+class KeysFileError(Exception):
+    """The keys file cannot be used. The text is `file:line: reason` and never holds a key or a hash."""
+
+
+def create_key(name: str) -> tuple[str, str]:
+    """Make a new random key.
+
+    Args:
+        name: of the client that gets the key.
+
+    Returns:
+        The key (256 random bits) and the line for the keys file.
+
+    Raises:
+        ValueError: the name cannot stand in the file.
+    """
+    key = f"slm_{secrets.token_urlsafe(32)}"
+    line = f"{name}:{_digest(key).hex()}"
+    if not _LINE.fullmatch(line):
+        raise ValueError(
+            "a name has 1 to 64 letters, digits, dots, hyphens and underscores, and begins with a letter or digit"
+        )
+    return key, line
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def _parse(path: Path) -> tuple[tuple[str, bytes], ...]:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise KeysFileError(f"{path}: cannot be read: {reason}") from None
+    entries = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        entry = line.partition("#")[0].strip()
+        if not entry:
+            continue
+        match = _LINE.fullmatch(entry)
+        if match is None:
+            raise KeysFileError(f"{path}:{number}: is not name:sha256-hex (64 small hexadecimal digits)")
+        entries.append((match[1], bytes.fromhex(match[2])))
+    return tuple(entries)
+
+
+class Keyring:
+    """The API keys that are accepted."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file.
+
+        Raises:
+            KeysFileError: it cannot be read or holds a bad line.
+        """
+        self._path = path
+        self._last_stamp = self._stamp()
+        self._entries = _parse(path)
+        self._checked_at = time.monotonic()
+        if not self._entries:
+            logger.warning("the keys file holds no key: every request will be refused", file=str(path))
+
+    def identify(self, key: str) -> str | None:
+        """Return the name of the client that holds `key`, or None.
+
+        Every entry is compared, each in constant time, so that timing reveals nothing about the keys.
+        """
+        self._reload()
+        presented = _digest(key)
+        client = None
+        for name, digest in self._entries:
+            if hmac.compare_digest(digest, presented):
+                client = name
+        return client
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+    def _reload(self) -> None:
+        """Read a changed file again, checking once a second at most; a bad file leaves the keys as they are."""
+        now = time.monotonic()
+        if now - self._checked_at < _CHECK_SECONDS:
+            return
+        self._checked_at = now
+        stamp = self._stamp()
+        if stamp == self._last_stamp:
+            return
+        self._last_stamp = stamp
+        try:
+            self._entries = _parse(self._path)
+        except KeysFileError as error:
+            logger.error("the changed keys file cannot be used; the previous keys stay valid", reason=str(error))
+        else:
+            logger.info("the keys file was read again", keys=len(self._entries))

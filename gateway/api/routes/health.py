@@ -1,0 +1,60 @@
+"""Liveness, health, and what the service is."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from gateway import __version__
+from gateway.api.answers import json_response
+from gateway.services import services_of
+
+router = APIRouter(tags=["health"])
+
+
+class Live(BaseModel):
+    """The process runs."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Health(BaseModel):
+    """Whether a request would be answered now."""
+
+    status: Literal["healthy", "unhealthy"]
+    vllm_available: bool
+    version: str = __version__
+
+
+@router.get("/live")
+async def live() -> Live:
+    """Return 200 while the process runs."""
+    return Live()
+
+
+@router.get(
+    "/health",
+    responses={503: {"model": Health, "description": "The engine makes no tokens, or the gateway is going down"}},
+)
+@router.get("/healthz", include_in_schema=False)
+async def health(request: Request, response: Response) -> Health:
+    """Return 200 only when the engine produces tokens and the gateway takes requests; otherwise 503."""
+    services = services_of(request)
+    available = await services.readiness.check()
+    healthy = available and not services.drain.draining
+    if not healthy:
+        response.status_code = 503
+    return Health(status="healthy" if healthy else "unhealthy", vllm_available=available)
+
+
+@router.get("/", include_in_schema=False)
+async def index() -> Response:
+    """Return the service's name and its main links."""
+    return json_response(
+        {
+            "service": "slm-ft-serving gateway",
+            "version": __version__,
+            "links": {"extract": "/api/v1/extract", "health": "/health", "docs": "/docs", "openapi": "/openapi.json"},
+        }
+    )

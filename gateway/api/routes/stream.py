@@ -1,0 +1,78 @@
+"""POST /api/v1/extract/stream: the default task's fields as server-sent events, each as soon as it is complete."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from fastapi import APIRouter, Request
+from pydantic import TypeAdapter
+from starlette.responses import Response
+
+from gateway.api import answers
+from gateway.api.http.body import read
+from gateway.api.http.problems import as_gateway_error, problem
+from gateway.api.http.scope import request_id
+from gateway.api.http.streaming import EVENTS, PartsResponse, event
+from gateway.api.schemas import ExtractRequest
+from gateway.extraction.decoding import finished_fields
+from gateway.services import Services, services_of
+from gateway.tasks import Task
+
+_REQUEST: TypeAdapter[ExtractRequest] = TypeAdapter(ExtractRequest)
+_DESCRIPTION = """\
+`event: field` with `{"field", "value"}` as each field is complete, then `event: result` with what /api/v1/extract
+answers. Where a value differs from an earlier event's, the result is right. An error before the first event has its own
+status; a later one is an `event: error` with a problem document, and no result follows. A text that is read in several
+chunks sends all its fields at the end.
+"""
+
+
+def router(task: Task) -> APIRouter:
+    """Return the router for the default task."""
+    routes = APIRouter(tags=["extraction"])
+
+    @routes.post(
+        "/api/v1/extract/stream",
+        summary=f"Extract as a stream: {task.title}",
+        description=_DESCRIPTION,
+        response_class=Response,
+        responses={200: {"description": "Server-sent events", "content": {EVENTS: {}}}, **answers.errors()},
+        openapi_extra=answers.body_schema(ExtractRequest),
+    )
+    async def stream(request: Request) -> Response:
+        services = services_of(request)
+        request_body = await read(request, _REQUEST, services.settings.max_body_bytes)
+        return PartsResponse(request, _events(request, services, task, request_body), EVENTS)
+
+    return routes
+
+
+async def _events(
+    request: Request, services: Services, task: Task, request_body: ExtractRequest
+) -> AsyncGenerator[bytes]:
+    identity = request_id(request.scope)
+    texts: asyncio.Queue[str | None] = asyncio.Queue()
+    extraction = asyncio.create_task(answers.run(services, task, request_body, identity, on_text=texts.put_nowait))
+    extraction.add_done_callback(lambda _: texts.put_nowait(None))
+    sent: dict[str, str | None] = {}
+    try:
+        while (text := await texts.get()) is not None:
+            # Several may have come meanwhile; the last holds them all.
+            while not texts.empty() and (later := texts.get_nowait()) is not None:
+                text = later
+            for name, value in finished_fields(task, text).items():
+                if name not in sent or sent[name] != value:
+                    sent[name] = value
+                    yield event("field", {"field": name, "value": value})
+            if extraction.done():
+                break
+        result = await extraction
+        for name, value in result.fields.items():
+            if name not in sent:
+                yield event("field", {"field": name, "value": value})
+        yield event("result", answers.flat(result, task, identity))
+    except Exception as error:
+        if not sent:
+            raise
+        yield event("error", problem(request.scope, as_gateway_error(request.scope, error, "a stream")))
+    finally:
+        extraction.cancel()

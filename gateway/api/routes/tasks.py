@@ -1,0 +1,93 @@
+"""The tasks: their list, their JSON Schemas, and extraction with any of them."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field, TypeAdapter
+from starlette.responses import Response
+
+from gateway.api import answers
+from gateway.api.http.body import read, while_connected
+from gateway.api.http.problems import ProblemError
+from gateway.api.http.scope import request_id
+from gateway.api.schemas import Extracted, ExtractRequest
+from gateway.services import Services, services_of
+from gateway.tasks import Task
+
+router = APIRouter(tags=["tasks"])
+_REQUEST: TypeAdapter[ExtractRequest] = TypeAdapter(ExtractRequest)
+
+
+class TaskModel(BaseModel):
+    """A task."""
+
+    name: str
+    version: int
+    title: str
+    description: str
+    adapter: str
+    max_tokens: int
+    json_schema: dict[str, Any] = Field(description="JSON Schema (2020-12) of the fields.")
+
+
+class TaskList(BaseModel):
+    """All tasks; `default` is the one behind /api/v1/extract."""
+
+    default: str
+    tasks: list[TaskModel]
+
+
+class TaskExtraction(Extracted):
+    """An extraction. Its fields have an object of their own, since a task may name a field like a member beside it."""
+
+    fields: dict[str, str | None]
+
+
+def _shown(task: Task) -> TaskModel:
+    return TaskModel(
+        name=task.name,
+        version=task.version,
+        title=task.title,
+        description=task.description,
+        adapter=task.adapter,
+        max_tokens=task.max_tokens,
+        json_schema=dict(task.json_schema),
+    )
+
+
+def _find(services: Services, name: str) -> Task:
+    task = services.tasks.get(name)
+    if task is None:
+        raise ProblemError(404, "there is no task of this name; /api/v1/tasks lists all")
+    return task
+
+
+@router.get("/api/v1/tasks", summary="The tasks", responses=answers.refusals())
+async def list_tasks(request: Request) -> TaskList:
+    """Return all tasks with their JSON Schemas."""
+    services = services_of(request)
+    return TaskList(default=services.default_task.name, tasks=[_shown(task) for task in services.tasks.values()])
+
+
+@router.get("/api/v1/tasks/{task}", summary="One task", responses=answers.refusals(404))
+async def get_task(request: Request, task: str) -> TaskModel:
+    """Return one task with its JSON Schema."""
+    return _shown(_find(services_of(request), task))
+
+
+@router.post(
+    "/api/v1/tasks/{task}/extract",
+    summary="Extract with a task",
+    response_model=TaskExtraction,
+    responses=answers.errors(),
+    openapi_extra=answers.body_schema(ExtractRequest),
+)
+async def extract(request: Request, task: str) -> Response:
+    """Extract the task's fields from one text; they are in `fields`."""
+    services = services_of(request)
+    definition = _find(services, task)
+    identity = request_id(request.scope)
+    request_body = await read(request, _REQUEST, services.settings.max_body_bytes)
+    async with while_connected(request):
+        extraction = await answers.run(services, definition, request_body, identity)
+    return answers.json_response(answers.nested(extraction, definition, identity))

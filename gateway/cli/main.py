@@ -1,0 +1,324 @@
+"""The command line: `python -m gateway serve | extract | evaluate | compare | keys`."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway import __version__, settings
+from gateway.access.keys import KeysFileError, create_key
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+_KEY, _KEY_FILE = "GATEWAY_API_KEY", "GATEWAY_API_KEY_FILE"
+# The extra of the project's `evaluation`.
+_EVALUATION_PACKAGES = ("jinja2", "jsonschema", "numpy")
+
+_EXTRACT = f"""\
+Send texts to a running gateway and print what it answers.
+
+    python -m gateway extract "Stage IV lung adenocarcinoma, treated with osimertinib."
+    python -m gateway extract --file note.txt --grounding strict
+    cat note.txt | python -m gateway extract -
+    python -m gateway extract --jsonl notes.jsonl --output results.jsonl --jobs 8
+
+A JSONL input has an object with "text" (and "id") on each line. Run the same command again after an interruption: what
+is in the output stays, failures are tried again. The key comes from the variable {_KEY} or from the file
+that {_KEY_FILE} or --key-file names, never from an argument, which other users of the machine could read.
+
+Exit codes: 0 all extracted, 1 something failed, 2 called wrongly."""
+
+_EVALUATE = f"""\
+Ask a running gateway for every note of a data set and score its answers: precision, recall and F1 of each field by
+three rules, invented values, validity, calibration, latency, all with intervals. gateway/README.md explains the
+figures.
+
+    python -m gateway evaluate validation.jsonl --url http://127.0.0.1:8080 --out results
+    python -m gateway evaluate validation.jsonl --answers answers.jsonl --out results
+
+The data set has an object with "input" (or "text") and "output" (or "expected") on each line; a line that cannot be
+used stops everything before anything is asked. --out DIR writes evaluation.json, which holds no text, and
+evaluation.html, which shows the notes where answer and expectation differ: keep it where the notes may be kept, or
+leave the texts out with --no-texts. The key comes from {_KEY} or the file that {_KEY_FILE} or
+--key-file names. Clinical text goes to the gateway and to evaluation.html, nowhere else.
+
+For runs of hours: `extract --jsonl` can be resumed, and --answers takes its output.
+
+Exit codes: 0 evaluated, 1 the gateway gave no answers, 2 called wrongly or a file that cannot be used, 130 after
+Ctrl-C. Nothing is written unless it is 0."""
+
+_COMPARE = """\
+Report which differences between two evaluations of the same notes are significant, and which may be due to the choice
+of notes:
+
+    python -m gateway compare before/evaluation.json after/evaluation.json
+
+Standard output has a table, or with --json the verdict and every difference for programs.
+
+Exit codes: 0 compared, 3 with --fail-if-worse when the second is significantly worse in micro-F1, in any field or in
+validity, 2 called wrongly, a file that cannot be read or is no evaluation, or two that are not over the same notes and
+fields; standard error then has the reason."""
+
+_CREATE = """\
+Make a new random key. The line for the keys file goes to standard output, the key itself, which is shown only this
+once, to standard error:
+
+    python -m gateway keys create ward-7 >> api-keys
+
+A running gateway takes the new line within a second or two, without a restart."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 when it succeeded, 1 when it failed, 2 when it was called or configured wrongly, 130 after Ctrl-C.
+    """
+    args = _parser().parse_args(arguments)
+    try:
+        result: int = args.run(args)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return 130
+    return result
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gateway", description="Structured extraction from a fine-tuned language model over HTTP."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    raw = argparse.RawDescriptionHelpFormatter
+
+    about = "Start the HTTP service. GATEWAY_* environment variables alone configure it:\n\n" + _variables()
+    serve = commands.add_parser("serve", help="start the HTTP service", description=about, formatter_class=raw)
+    serve.set_defaults(run=_serve)
+
+    extract = commands.add_parser(
+        "extract", help="send texts to a running gateway", description=_EXTRACT, formatter_class=raw
+    )
+    _add_extract_arguments(extract)
+    extract.set_defaults(run=_extract)
+
+    evaluate = commands.add_parser(
+        "evaluate", help="score a gateway's answers", description=_EVALUATE, formatter_class=raw
+    )
+    _add_evaluate_arguments(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
+    compare = commands.add_parser("compare", help="compare two evaluations", description=_COMPARE, formatter_class=raw)
+    _add_compare_arguments(compare)
+    compare.set_defaults(run=_compare)
+
+    keys = commands.add_parser("keys", help="make API keys", description="Make API keys.")
+    actions = keys.add_subparsers(title="actions", required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a key for a client", description=_CREATE, formatter_class=raw)
+    create.add_argument("name", metavar="NAME", help="the client's name, as the log will show it")
+    create.set_defaults(run=_create_key)
+    return parser
+
+
+def _add_extract_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("text", nargs="?", metavar="TEXT", help="the text; - reads standard input")
+    source.add_argument("--file", type=Path, help="a text file")
+    source.add_argument("--jsonl", type=Path, help="a file of many texts; needs --output")
+    parser.add_argument("--output", type=Path, help="where the results of --jsonl go")
+    parser.add_argument("--jobs", type=_positive, default=4, help="texts at the gateway at once [4]")
+    parser.add_argument("--text-field", default="text", metavar="NAME", help="the member with the text [text]")
+    parser.add_argument("--id-field", default="id", metavar="NAME", help="the member with the id [id]")
+    _add_gateway_arguments(parser)
+    parser.add_argument("--temperature", type=float)
+    parser.add_argument("--max-tokens", type=_positive)
+
+
+def _add_gateway_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which gateway to ask, and how."""
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("GATEWAY_URL", "http://127.0.0.1:8080"),
+        help="the gateway's address [GATEWAY_URL, or http://127.0.0.1:8080]",
+    )
+    parser.add_argument("--key-file", type=Path, help="a file that holds the key")
+    parser.add_argument("--task", help="another task than the gateway's default")
+    parser.add_argument("--grounding", choices=("off", "report", "strict"), help="what to do with ungrounded values")
+    parser.add_argument("--model", help="another model or adapter of the engine")
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds for one text [120]")
+    parser.add_argument("--retries", type=_whole, default=5, help="more attempts where the gateway is busy or away [5]")
+
+
+def _add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="a JSONL file of notes and expected answers")
+    _add_gateway_arguments(parser)
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="take the answers from this file, ask no gateway")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="the first N notes only")
+    parser.add_argument(
+        "--concurrency", type=_positive, default=4, metavar="N", help="notes at the gateway at once [4]"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write evaluation.json and evaluation.html there")
+    parser.add_argument("--no-texts", action="store_true", help="keep notes and values out of evaluation.html")
+    _add_bootstrap_arguments(parser, 2000)
+
+
+def _add_compare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("first", type=Path, metavar="A.json", help="the evaluation to compare with")
+    parser.add_argument("second", type=Path, metavar="B.json", help="the evaluation to judge")
+    parser.add_argument(
+        "--rule", choices=("exact", "normalised", "items"), default="exact", help="when a value is right [exact]"
+    )
+    parser.add_argument("--fail-if-worse", action="store_true", help="exit with 3 when B is significantly worse than A")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    _add_bootstrap_arguments(parser, 10_000)
+
+
+def _add_bootstrap_arguments(parser: argparse.ArgumentParser, resamples: int) -> None:
+    parser.add_argument(
+        "--resamples", type=_positive, default=resamples, metavar="N", help=f"draws of the bootstrap [{resamples}]"
+    )
+    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="of those draws [0]")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return number
+
+
+def _variables() -> str:
+    lines = []
+    for name, field in settings.Settings.model_fields.items():
+        default = settings.shown_default(name)
+        lines.append(f"  {settings.PREFIX}{name.upper():<22} {field.description} [{default}]")
+    return "\n".join(lines)
+
+
+def _serve(_: argparse.Namespace) -> int:
+    # Imported here so that the other commands start quickly.
+    from gateway.app import create_app
+    from gateway.observability.logs import configure_logging
+    from gateway.server import serve
+    from gateway.services import DefaultTaskError
+    from gateway.tasks import TaskFileError
+
+    try:
+        configuration = settings.load()
+        configure_logging(configuration.log_level)
+        app = create_app(configuration)
+    except (settings.SettingsError, TaskFileError, KeysFileError, DefaultTaskError) as error:
+        return _usage(str(error))
+    return EXIT_OK if serve(app, configuration) else EXIT_FAILED
+
+
+def _extract(args: argparse.Namespace) -> int:
+    if (args.jsonl is None) != (args.output is None):
+        return _usage("--jsonl and --output go together")
+    try:
+        key = _key(args.key_file)
+        text = _one_text(args)
+    except (OSError, UnicodeDecodeError) as error:
+        return _usage(str(error))
+    return asyncio.run(_send(args, key, text))
+
+
+def _one_text(args: argparse.Namespace) -> str | None:
+    if args.file is not None:
+        return str(args.file.read_text("utf-8"))
+    if args.text == "-":
+        return sys.stdin.read()
+    return None if args.text is None else str(args.text)
+
+
+def _key(key_file: Path | None) -> str | None:
+    path = key_file or os.environ.get(_KEY_FILE)
+    if path:
+        return Path(path).read_text("utf-8").strip()
+    return os.environ.get(_KEY)
+
+
+async def _send(args: argparse.Namespace, key: str | None, text: str | None) -> int:
+    from gateway.client import bulk
+    from gateway.client.client import Client, ClientError
+
+    choices: dict[str, Any] = {
+        name: getattr(args, name) for name in ("task", "grounding", "model", "temperature", "max_tokens")
+    }
+    try:
+        async with Client(args.url, key, timeout=args.timeout, retries=args.retries) as client:
+            if text is not None:
+                answer = await client.extract(text, **choices)
+                sys.stdout.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
+                return EXIT_OK
+            items = bulk.read_items(args.jsonl, args.text_field, args.id_field)
+            summary = await bulk.run(client, items, args.output, jobs=args.jobs, progress=sys.stderr, **choices)
+    except ClientError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_FAILED
+    except (bulk.InputError, OSError) as error:
+        return _usage(str(error))
+    before = f", {summary.before} were done before" if summary.before else ""
+    failed = f", {summary.failed} failed: run the same command again to try them again" if summary.failed else ""
+    sys.stderr.write(f"{summary.done} extracted{before}{failed}\n")
+    return EXIT_FAILED if summary.failed else EXIT_OK
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    if missing := _missing_for_evaluation():
+        return _usage(missing)
+    from gateway.evaluation.command import run_evaluate
+
+    try:
+        key = _key(args.key_file)
+    except (OSError, UnicodeDecodeError) as error:
+        return _usage(str(error))
+    return run_evaluate(args, key)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    if missing := _missing_for_evaluation():
+        return _usage(missing)
+    from gateway.evaluation.command import run_compare
+
+    return run_compare(args)
+
+
+def _missing_for_evaluation() -> str | None:
+    """Return what to do where the extra `evaluation` is not installed, None where it is."""
+    if find_spec("gateway.evaluation") is None:
+        return "the gateway's image has no evaluation: run evaluate and compare from a checkout of the repository"
+    if missing := [name for name in _EVALUATION_PACKAGES if find_spec(name) is None]:
+        return (
+            f"evaluate and compare need {', '.join(missing)}: "
+            f"install the extra with `poetry install --extras evaluation` "
+            f"or `pip install {' '.join(_EVALUATION_PACKAGES)}`"
+        )
+    return None
+
+
+def _create_key(args: argparse.Namespace) -> int:
+    try:
+        key, line = create_key(args.name)
+    except ValueError as error:
+        return _usage(str(error))
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+    sys.stderr.write(f"The key, shown only this once: {key}\n")
+    return EXIT_OK
+
+
+def _usage(reason: str) -> int:
+    sys.stderr.write(f"{reason}\n")
+    return EXIT_USAGE

@@ -1,0 +1,1 @@
+"""From a text to fields: token budget, chunks, the engine's answers, decoding and merging."""

@@ -1,0 +1,1 @@
+"""Evidence: where in a text the words stand that a value rests on."""

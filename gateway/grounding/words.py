@@ -1,0 +1,335 @@
+"""A text becomes words that can be compared and that keep their offsets.
+
+Words are compared by their folded forms and keep their offsets in the original text, so no normalisation can shift one.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from itertools import chain
+
+import regex
+
+from gateway.grounding.lexicon import LEXICON
+
+# What is between a word and the one before it.
+JOINED, SPACED, BROKEN = range(3)  # nothing or a hyphen between them; space or punctuation; the end of a sentence
+
+
+_LAST_WORDS_CHARS = 40  # enough to see them
+_DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
+
+
+def ends_sentence(before: str, stop: str, after: str) -> bool:
+    """Return whether a full stop and its like, followed by white space, end a sentence.
+
+    Args:
+        before: the text before it, from the sentence's start or at least two words.
+        stop: the full stop, or several, "!", "?".
+        after: the first character that is not white space, or nothing at the end.
+    """
+    if stop != ".":
+        return not after.islower()
+    if after.islower():
+        return False
+    *_, earlier, last = "", "", *before.rsplit(maxsplit=2)
+    last = last.lstrip("([\"'")
+    if len(last) == 1 and last.isupper():
+        # An initial: at the start or after a name or another initial, but not "hepatitis B." or "Stage I."
+        return bool(earlier) and (earlier.lower() in _LABELS or not earlier[:1].isupper())
+    if last.isdigit() and len(last) <= 3 and not earlier:
+        return False  # a list number
+    word = last.lower()
+    return not (
+        word in LEXICON.abbreviations or (word in LEXICON.numbered and after.isdigit()) or _DOTTED.fullmatch(last)
+    )
+
+
+_MARKS = "".join(
+    # Found once at import, in some tens of milliseconds; no marks of living scripts lie outside of these blocks.
+    chr(code)
+    for code in chain(range(0x300, 0x3100), range(0xA660, 0xABFF), range(0xFB1E, 0xFE30), range(0x10000, 0x1F000))
+    if unicodedata.category(chr(code))[0] == "M"
+)
+_JOINERS = "\u200c\u200d"
+_CLUSTER = regex.compile(r"\X")
+# Odd, so that a longer row of flags, which are pairs of letters, is not cut anywhere.
+_CLUSTER_REACH = 65
+
+_SCRIPT_DIGITS = "²³¹⁰⁴-⁹₀-₉"
+# Scripts that put no space between words: each character stands for itself.
+_UNSPACED = (
+    "\u0e01-\u0e32\u0e40-\u0e46\u0e81-\u0eb2\u0ec0-\u0ec6\u1000-\u102a\u1780-\u17b3\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029"
+    "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d"
+    "\U00020000-\U0003ffff"
+)
+_DASHES = "-−–"
+_SYMBOL = re.compile(rf"[+%&]|[<>≤≥]=?|[{_DASHES}](?=[ \t,;:/)\].]|\Z)")
+_PLAIN_GAPS = frozenset(("", " ", "\n", ",", "/", "("))
+_NUMBER = r"\d++(?:[.,]\d++)++"
+_ASCII_WORD = re.compile(rf"({_NUMBER}|[A-Za-z0-9]++)")
+_LETTER = rf"[^\W_{_SCRIPT_DIGITS}{_UNSPACED}]"
+_INSIDE = f"{_MARKS}{_JOINERS}\u00ad\u2060\ufeff"
+# The second alternative says nothing that the third does not; it makes ASCII words in other texts fast.
+_WORD = re.compile(
+    rf"({_NUMBER}|[A-Za-z0-9]++(?=[\x00-\x7f]|\Z)|{_LETTER}+(?:[{_INSIDE}]+{_LETTER}+)*[{_MARKS}]*"
+    rf"|[{_UNSPACED}][{_MARKS}]*|[{_SCRIPT_DIGITS}]+)"
+)
+LETTERS = re.compile(f"{_LETTER}+")
+"""A run of letters and digits, which a span may not cut."""
+_UNSPACED_CHAR = re.compile(f"[{_UNSPACED}]")
+_INVISIBLE = str.maketrans("", "", "\u200c\u200d\u00ad\u2060\ufeff")
+
+_HYPHEN_GAP = re.compile(r"[-\u00ad\u2010-\u2013\u2212\ufe63\uff0d](?:[ \t]*\r?\n[ \t]*)?\Z")
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n|\r[^\S\r\n]*\r|\n\s*[-*•‣◦▪–]\s|[\u2029。！？｡।۔؟]")
+_FULL_STOP = re.compile(r"([.!?…]+)[\"'”’»)\]]*\s")
+
+ROMAN = {
+    numeral: str(number)
+    for number, numeral in enumerate(("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"), 1)
+}
+NUMERAL = re.compile(r"(viii|vii|iii|vi|iv|ix|ii|v|i|x|\d)(\s?[a-d]\d?)?", re.IGNORECASE)
+_LABELS = LEXICON.stage_labels | LEXICON.other_labels
+_SPECIAL = LEXICON.connectives | _LABELS | {"s", "p", "c"}
+_LABEL_REACH = 6  # words between a label and its numeral: "stage at presentation was IIIA"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of one text in order, as parallel lists; connecting words ("and", "&", "the") are left out."""
+
+    forms: list[str] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    boundaries: list[int] = field(default_factory=list)
+    staged: set[int] = field(default_factory=set)
+    """Numbers of the words that are numerals after a stage label."""
+
+    def __len__(self) -> int:
+        """Return the number of words."""
+        return len(self.forms)
+
+    def append(self, form: str, start: int, end: int, boundary: int) -> None:
+        """Add a word after all others."""
+        self.forms.append(form)
+        self.starts.append(start)
+        self.ends.append(end)
+        self.boundaries.append(boundary)
+
+
+def starts_cluster(text: str, position: int) -> bool:
+    """Return whether a span may start or end at `position` of `text` without cutting a grapheme cluster."""
+    if position <= 0 or position >= len(text):
+        return True
+    before, after = text[position - 1], text[position]
+    if before < "\u0300" and after < "\u0300":
+        return not (before == "\r" and after == "\n")
+    window = text[max(position - _CLUSTER_REACH, 0) : position + 1]
+    cluster = _CLUSTER.match(window, len(window) - 2)
+    return cluster is not None and cluster.end() == len(window) - 1
+
+
+def is_unspaced(character: str) -> bool:
+    """Return whether `character` is of a script without spaces between words, so that a word may start anywhere."""
+    return character > "\u0e00" and _UNSPACED_CHAR.match(character) is not None
+
+
+def fold(surface: str) -> str:
+    """Return the form in which a word is compared: without case, accents, ligatures, plural and British spelling."""
+    form = surface.lower() if surface.isascii() else _fold_unicode(surface)
+    if form.isalpha():
+        if len(form) >= 4 and form.isascii():
+            if form[-1] == "s":
+                form = _singular(form)
+            if len(form) >= 6:
+                form = _american(form)
+    elif form[0] == "x" and form[1:].isdecimal():
+        return form[1:]  # "x6" of cycles
+    elif "," in form or "." in form:
+        return re.sub(r",(?=\d{3}(?!\d))", "", form).replace(",", ".")
+    return LEXICON.synonyms.get(form, form)
+
+
+def _fold_unicode(surface: str) -> str:
+    """Return NFKD, case folded, without accents; Indic vowel signs and Thai tones stay, as they distinguish words."""
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", surface.translate(_INVISIBLE)).casefold())
+    kept = []
+    for character in decomposed:
+        accent = unicodedata.combining(character)
+        if accent >= 200 or 10 <= accent <= 36:
+            continue
+        kept.append(str(unicodedata.decimal(character, character)))
+    return "".join(kept)
+
+
+def _singular(form: str) -> str:
+    if form.endswith("sis"):
+        return form[:-2] + "e"  # "metastasis" meets "metastases"
+    if form.endswith(("ss", "us", "is")):
+        return form
+    if form.endswith("ies") and len(form) > 4:
+        return form[:-3] + "y"
+    if form.endswith(("sses", "shes", "ches", "xes")):
+        return form[:-2]
+    return form[:-1]
+
+
+def _american(form: str) -> str:
+    if "ae" in form or "oe" in form:
+        form = form.replace("ae", "e").replace("oe", "e")
+    return form[:-3] + "or" if form.endswith("our") else form
+
+
+def normal_form(value: str) -> str:
+    """Return one string for all spellings that `scan` takes for the same; the value itself where it has no words."""
+    return " ".join(scan(value).forms) or value.strip()
+
+
+def scan(text: str) -> Words:
+    """Return the words of `text`, without the connecting ones.
+
+    "+" after a marker is "positive" and "-" "negative"; numerals after "stage" and its like are Arabic. Takes time
+    linear in the text.
+    """
+    return _Scanner(text).run()
+
+
+def _is_numeral(surface: str) -> bool:
+    return surface[0] in "iIvVxX0123456789" and NUMERAL.fullmatch(surface) is not None
+
+
+class _Forms(dict[str, tuple[str, bool]]):
+    """From a word as written to its form, and whether it is plain: neither left out nor changed by its neighbours.
+
+    Lives as long as one scan: words of a note are not kept.
+    """
+
+    def __missing__(self, surface: str) -> tuple[str, bool]:
+        form = fold(surface)
+        entry = self[surface] = form, form not in _SPECIAL and not _is_numeral(surface)
+        return entry
+
+
+class _Scanner:
+    """One pass over one text. Most words are plain and follow one space; `run` takes these by itself, for speed."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._words = Words()
+        self._pending = BROKEN  # the boundary left by words that were left out
+        self._label = -_LABEL_REACH - 1  # number of the last label that a numeral may belong to
+        self._label_is_stage = False
+
+    def run(self) -> Words:
+        words = self._words
+        add_form, add_start, add_end, add_boundary = (
+            words.forms.append,
+            words.starts.append,
+            words.ends.append,
+            words.boundaries.append,
+        )
+        words_and_gaps = (_ASCII_WORD if self._text.isascii() else _WORD).split(self._text)
+        forms = _Forms()
+        at = 0
+        for gap, surface in zip(words_and_gaps[::2], words_and_gaps[1::2], strict=False):
+            form, is_plain = forms[surface]
+            start = at + len(gap)
+            end = start + len(surface)
+            if is_plain and gap == " " and not self._pending:
+                add_form(form)
+                add_start(start)
+                add_end(end)
+                add_boundary(SPACED)
+            else:
+                self._take(surface, form, self._take_symbols(at, start), start, end)
+            at = end
+        self._take_symbols(at, len(self._text))
+        return words
+
+    def _take_symbols(self, start: int, end: int) -> int:
+        """Take the symbols between two words that count as words, and return the end of the last one."""
+        if end - start < 2 and self._text[start:end] in _PLAIN_GAPS:
+            return start
+        at = start
+        # One character more, for what the minus may be followed by.
+        for match in _SYMBOL.finditer(self._text, start, end + 1):
+            symbol, begin = match[0], match.start()
+            if symbol in _DASHES:
+                if begin > at or not self._is_marker(at):
+                    continue  # a dash is part of the gap
+                form = "negative"
+            elif symbol == "+":
+                attached = begin == at and begin > 0 and not self._text[begin + 1 : begin + 2].isalnum()
+                form = "positive" if attached else "+"
+            else:
+                form = LEXICON.synonyms.get(symbol, symbol)
+            self._take(symbol, form, at, begin, match.end())
+            at = match.end()
+        return at
+
+    def _take(self, surface: str, form: str, at: int, start: int, end: int) -> None:
+        """Take a word or symbol; `at` is the end of the one before."""
+        text, words = self._text, self._words
+        gap = text[at:start]
+        boundary = max(self._pending, self._boundary_of(gap, at, surface))
+        if form in LEXICON.connectives and (form != "a" or surface == "a"):
+            self._pending = max(boundary, SPACED)
+            return
+        self._pending = boundary
+        if form == "s" and gap in ("'", "’", "´"):
+            return  # genitive
+        if surface in ("p", "c") and text[end : end + 1] == "." and text[end + 1 : end + 2].isalnum():
+            return  # HGVS: "p.V600E" is "V600E"
+        self._pending = JOINED
+        if _is_numeral(surface):
+            form = self._numeral(form, boundary, gap)
+        words.append(form, start, end, boundary)
+        if form in _LABELS:
+            self._label, self._label_is_stage = (
+                len(words) - 1,
+                form in LEXICON.stage_labels or words.forms[-2:-1] == ["who"],
+            )
+
+    def _is_marker(self, end: int) -> bool:
+        """Return whether a minus at `end` is "negative": it follows a short word in capitals, as in "ER-"."""
+        if not self._words.ends or self._words.ends[-1] != end:
+            return False
+        surface = self._text[self._words.starts[-1] : end]
+        return len(surface) <= 6 and surface.isupper() and not _is_numeral(surface)
+
+    def _boundary_of(self, gap: str, at: int, surface: str) -> int:
+        if gap in (" ", ", "):
+            return SPACED
+        if not gap or _HYPHEN_GAP.match(gap):
+            return JOINED
+        if _BLANK_LINE.search(gap):
+            return BROKEN
+        full_stop = _FULL_STOP.match(gap)
+        if full_stop and ends_sentence(self._text[max(at - _LAST_WORDS_CHARS, 0) : at], full_stop[1], surface[0]):
+            return BROKEN
+        return SPACED
+
+    def _numeral(self, form: str, boundary: int, gap: str) -> str:
+        """Return `form` with an Arabic number where a label says that it is a numeral."""
+        words, number = self._words, len(self._words)
+        if boundary == BROKEN or number - self._label > _LABEL_REACH:
+            return form
+        follows = number - self._label == 1 or words.forms[-1] in LEXICON.copulas or number - 1 in words.staged
+        if not (follows or gap.endswith("(")) or BROKEN in words.boundaries[self._label + 1 :]:
+            return form
+        if self._label_is_stage:
+            words.staged.add(number)
+        return arabic(form)
+
+
+def arabic(numeral: str) -> str:
+    """Return "IIIb" or "3 B" as "3b"; anything else folded.
+
+    >>> arabic("IIIb")
+    '3b'
+    """
+    match = NUMERAL.fullmatch(numeral.strip())
+    if match is None:
+        return fold(numeral)
+    number = match[1].lower()
+    return ROMAN.get(number, number) + (match[2] or "").strip().lower()

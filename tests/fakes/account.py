@@ -1,0 +1,125 @@
+"""A fake AWS account in this process: the API server over moto, and a fake in place of the instance container."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+from moto.ec2.models import ec2_backends
+from moto.ecr.models import ecr_backends
+from moto.iam.models import iam_backends
+from moto.logs.models import logs_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from moto.s3.models import s3_backends
+from moto.secretsmanager.models import secretsmanager_backends
+from moto.ssm.models import ssm_backends
+from werkzeug.serving import make_server
+
+from tests.local_region.aws_api.server import ApiServer, QuietHandler
+from tests.local_region.docker.machine import MachineError
+from tests.local_region.seed import Account
+from tests.local_region.state import RegionState
+
+BACKENDS = (
+    *(ec2_backends, ecr_backends, iam_backends, logs_backends, s3_backends, secretsmanager_backends, ssm_backends),
+)
+
+
+@dataclass
+class FakeMachine:
+    """A stand-in for the instance container: it does nothing but remember, and stops when it is let."""
+
+    container: str = "fake-instance"
+    running: bool = True
+    active: bool = True
+    broken: bool = False
+    ended: list[str] = field(default_factory=list)
+    stops: int = 0
+    may_stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Let it stop at once."""
+        self.may_stop.set()
+
+    def is_running(self) -> bool:
+        """Do as Machine.is_running."""
+        return self.running
+
+    def agent_is_active(self, max_age: float = 0.0) -> bool:
+        """Do as Machine.agent_is_active."""
+        return self.running and self.active
+
+    def end_session(self, session: str) -> None:
+        """Do as Machine.end_session."""
+        self.ended.append(session)
+
+    def create(self) -> None:
+        """Do as InstanceMachine.create."""
+        self.start()
+
+    def remove(self) -> None:
+        """Do as InstanceMachine.remove."""
+        self.stop()
+
+    def start(self) -> None:
+        """Do as Machine.start."""
+        if self.broken:
+            raise MachineError("docker start: no")
+        self.running = True
+
+    def stop(self) -> None:
+        """Do as Machine.stop."""
+        self.may_stop.wait(timeout=10)
+        self.stops += 1
+        self.running = False
+
+
+@dataclass
+class Api:
+    """An API server in this process, with its account and its machine."""
+
+    account: Account
+    machine: FakeMachine
+    state: RegionState
+    port: int
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client."""
+        return self.account.client(service)
+
+
+def forget() -> None:
+    """Empty the memory of moto, which all accounts of this process share."""
+    for backends in BACKENDS:
+        backends.reset()
+
+
+@contextmanager
+def served(state: RegionState, moto: DomainDispatcherApplication) -> Iterator[Api]:
+    """Serve a fresh API on a free port, with an empty account.
+
+    Args:
+        state: Its region's.
+        moto: moto's application, made once, for that costs more than all the rest.
+    """
+    machine = FakeMachine()
+    forget()
+    server_module = "tests.local_region.aws_api.server"
+    with (
+        mock.patch(f"{server_module}.DomainDispatcherApplication", return_value=moto),
+        mock.patch(f"{server_module}.InstanceMachine", return_value=machine),
+    ):
+        application = ApiServer(state.name, state.folder, "docker")
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=QuietHandler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds until it sees the shutdown
+    thread.start()
+    try:
+        yield Api(Account(f"http://127.0.0.1:{server.server_port}"), machine, state, server.server_port)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,135 @@
+"""No text, key or address gets into the log."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from gateway.observability.logs import describe
+from tests.fakes.engine.scripted import FakeEngine, completion
+from tests.gateway.conftest import StartGateway
+
+MARKER = "MARKERJaneDoe"
+KEY = "key-that-must-not-show"
+
+
+async def _answers(engine: FakeEngine) -> list[Any]:
+    def reply(body: Any, status: int = 200) -> Any:
+        async def handler(_: web.Request, __: dict[str, Any]) -> web.Response:
+            return web.Response(body=body if isinstance(body, bytes) else json.dumps(body), status=status)
+
+        return handler
+
+    async def break_off(request: web.Request, _: dict[str, Any]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        await response.prepare(request)
+        await response.write(MARKER.encode())
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    return [
+        None,
+        reply(completion(MARKER)),
+        reply(completion(json.dumps({"stage": MARKER, MARKER: MARKER}))),
+        reply(completion(json.dumps({"stage": {MARKER: MARKER}}))),
+        reply(completion(f'{{"stage": "{MARKER}', "length")),
+        reply(completion(MARKER, "abort")),
+        reply({"error": {"message": f"{MARKER} at {engine.url}"}}, 400),
+        reply({"error": {"message": f"{MARKER} at {engine.url}"}}, 500),
+        reply(MARKER.encode()),
+        reply({MARKER: MARKER}),
+        break_off,
+    ]
+
+
+async def test_no_text_key_or_address_gets_into_the_log(
+    start_gateway: StartGateway,
+    engine: FakeEngine,
+    tmp_path: Path,
+    log: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "keys").write_text("ward:" + hashlib.sha256(KEY.encode()).hexdigest())
+    gateway = await start_gateway(
+        auth="required", api_keys_file=tmp_path / "keys", max_text_chars=500, request_timeout=5.0, log_level="DEBUG"
+    )
+    headers = {"X-API-Key": KEY}
+    texts: list[dict[str, Any]] = [
+        {"text": f"{MARKER} has stage IV cancer."},
+        {"text": f"{MARKER} " * 200},
+        {"text": MARKER, "model": MARKER},
+        {"text": MARKER, "grounding": MARKER},
+        {"text": [MARKER]},
+    ]
+    messages = [{"role": "user", "content": MARKER}]
+    requests = [("/api/v1/extract", body) for body in texts]
+    requests += [
+        (path, texts[0]) for path in ("/api/v1/extract/stream", "/api/v1/tasks/medical_ie/extract", "/api/convert")
+    ]
+    requests += [
+        ("/api/v1/extract/batch", {"items": [{"id": MARKER, "text": MARKER}, {"text": MARKER * 100}]}),
+        ("/v1/chat/completions", {"messages": messages}),
+        ("/v1/chat/completions", {"messages": messages, "stream": True, "model": MARKER}),
+        ("/v1/completions", {"prompt": MARKER, MARKER: MARKER}),
+        (f"/api/v1/tasks/{MARKER}/extract", {"text": MARKER}),
+        (f"/api/v1/{MARKER}?q={MARKER}", {"text": MARKER}),
+    ]
+    seen = set()
+    for handler in await _answers(engine):
+        engine.handler = handler
+        for target, body in requests:
+            reply = await gateway.call("POST", target, json=body, headers=headers)
+            seen.add(reply.status)
+            if reply.status != 200:
+                assert MARKER.encode() not in reply.body
+                assert engine.url.encode() not in reply.body
+    await gateway.call("POST", "/api/v1/extract", json=texts[0], headers={"X-API-Key": KEY + MARKER})
+    await gateway.call("POST", "/api/v1/extract", data=MARKER, headers=headers | {"X-Request-ID": MARKER + " "})
+    engine.handler = None
+    engine.break_off_at = 20
+    for path in ("/api/v1/extract/stream", "/v1/chat/completions"):
+        await gateway.call("POST", path, json=texts[0] | {"messages": messages, "stream": True}, headers=headers)
+    gateway.services.engine.circuit.succeeded()  # so many broken answers have opened it
+    monkeypatch.setattr("gateway.extraction.extractor.decode", _explode)
+    engine.handler = None
+    assert (await gateway.call("POST", "/api/v1/extract", json=texts[0], headers=headers)).status == 500
+    await engine.stop()
+    await gateway.call("POST", "/api/v1/extract", json=texts[0], headers=headers)
+    assert seen == {200, 404, 413, 422, 502, 503}
+    written = log() + (await gateway.call("GET", "/metrics")).body.decode()
+    assert '"request"' in written
+    assert "RuntimeError" in written  # the failure itself is logged
+    for secret in (MARKER, KEY, engine.url, engine.url.removeprefix("http://")):
+        assert secret not in written
+
+
+def _explode(*_: object) -> None:
+    text = f"{MARKER} in a message"
+    raise RuntimeError(text)
+
+
+def test_a_librarys_log_line_says_where_but_not_what(log: Callable[[], str]) -> None:
+    try:
+        _explode()
+    except RuntimeError:
+        logging.getLogger("asyncio").exception("Task exception was never retrieved %s", MARKER)
+    logging.getLogger("aiohttp.client").warning(MARKER)
+    logging.getLogger("uvicorn.error").warning("Shutting down")
+    lines = [json.loads(line) for line in log().splitlines()]
+    assert MARKER not in log()
+    assert lines[0]["error"] == "RuntimeError"
+    assert lines[2]["message"] == "Shutting down"
+
+
+def test_an_exception_is_described_without_its_message() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        _explode()
+    description = json.dumps(describe(caught.value))
+    assert "RuntimeError" in description
+    assert MARKER not in description

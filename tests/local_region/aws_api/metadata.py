@@ -1,0 +1,94 @@
+"""A fake of the instance metadata service, version 2 only: a token, then credentials and who the instance is."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import secrets
+
+from werkzeug.wrappers import Request, Response
+
+from tests.local_region import names
+from tests.local_region.aws_api.calls import INSTANCE_ACCESS_KEY
+from tests.local_region.aws_api.ec2 import Ec2
+
+TOKEN_PATH = "/latest/api/token"
+PREFIX = "/latest/"
+CREDENTIALS_HOURS = 6
+
+
+class Metadata:
+    """The service's answers below `/latest/`."""
+
+    def __init__(self, ec2: Ec2) -> None:
+        """Begin without tokens.
+
+        Args:
+            ec2: Knows the instance that asks.
+        """
+        self._ec2 = ec2
+        self._tokens: set[str] = set()
+
+    def answer(self, request: Request) -> Response | None:
+        """Answer a request; None when it is not for the metadata service."""
+        if not request.path.startswith(PREFIX):
+            return None
+        if request.path == TOKEN_PATH:
+            return self._token(request)
+        if request.headers.get("X-aws-ec2-metadata-token", "") not in self._tokens:
+            return Response("Unauthorized", 401, content_type="text/plain")
+        content = self._content(request.path.removeprefix(PREFIX))
+        if content is None:
+            return Response("Not Found", 404, content_type="text/plain")
+        return Response(content, content_type="text/plain")
+
+    def _token(self, request: Request) -> Response:
+        seconds = request.headers.get("X-aws-ec2-metadata-token-ttl-seconds")
+        if request.method != "PUT" or seconds is None:
+            return Response("Bad Request", 400, content_type="text/plain")
+        token = secrets.token_urlsafe(32)
+        self._tokens.add(token)
+        headers = {"X-aws-ec2-metadata-token-ttl-seconds": seconds}
+        return Response(token, headers=headers, content_type="text/plain")
+
+    def _content(self, path: str) -> str | None:
+        instance = next(iter(self._ec2.instances()), None)
+        if instance is None:
+            return None
+        zone = f"{names.AWS_REGION}a"
+        identity = {
+            "instanceId": instance.id,
+            "instanceType": instance.instance_type,
+            "imageId": instance.image_id,
+            "accountId": names.ACCOUNT_ID,
+            "region": names.AWS_REGION,
+            "availabilityZone": zone,
+            "privateIp": instance.private_ip,
+            "architecture": "x86_64",
+        }
+        return {
+            "meta-data/instance-id": instance.id,
+            "meta-data/instance-type": instance.instance_type,
+            "meta-data/ami-id": instance.image_id,
+            "meta-data/local-ipv4": instance.private_ip,
+            "meta-data/local-hostname": instance.private_dns_name,
+            "meta-data/placement/region": names.AWS_REGION,
+            "meta-data/placement/availability-zone": zone,
+            "meta-data/iam/security-credentials": names.INSTANCE_ROLE,
+            f"meta-data/iam/security-credentials/{names.INSTANCE_ROLE}": json.dumps(_credentials()),
+            "dynamic/instance-identity/document": json.dumps(identity),
+        }.get(path.rstrip("/"))
+
+
+def _credentials() -> dict[str, str]:
+    """Return credentials as the service does; moto checks no permission, so they only show who calls."""
+    now = dt.datetime.now(dt.UTC)
+    return {
+        "Code": "Success",
+        "LastUpdated": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "Type": "AWS-HMAC",
+        "AccessKeyId": INSTANCE_ACCESS_KEY,
+        "SecretAccessKey": "of-no-use-outside-of-the-local-region",
+        "Token": "of-no-use-outside-of-the-local-region",
+        "Expiration": (now + dt.timedelta(hours=CREDENTIALS_HOURS)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }

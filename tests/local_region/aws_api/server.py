@@ -1,0 +1,194 @@
+"""AWS's API for a region: moto, and in front of it what moto lacks. Run by the region as a process of its own.
+
+Stands in for AWS in tests and on a developer's machine; binds loopback and Docker's bridge, and checks no signature.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+from moto.ec2.models import ec2_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.wrappers import Request, Response
+
+from tests.local_region import names
+from tests.local_region.aws_api.calls import (
+    Call,
+    ec2_error,
+    json_answer,
+    json_error,
+    not_implemented,
+    read_call,
+    s3_error,
+)
+from tests.local_region.aws_api.ec2 import Ec2
+from tests.local_region.aws_api.metadata import Metadata
+from tests.local_region.aws_api.policy import refused
+from tests.local_region.aws_api.source import source_digest
+from tests.local_region.aws_api.ssm import Ssm, add_public_parameter
+from tests.local_region.docker.instance_container import InstanceMachine
+from tests.local_region.faults import Faults
+from tests.local_region.state import RegionState
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+class ApiServer:
+    """The WSGI application."""
+
+    def __init__(self, region: str, folder: Path, docker: str) -> None:
+        """Make the application of one region.
+
+        Args:
+            region: The local region's name.
+            folder: Its state.
+            docker: Path of the docker client.
+        """
+        self._region = region
+        self._faults = Faults(folder / "faults")
+        machine = InstanceMachine(docker, RegionState(region, root=folder.parent))
+        self._ec2 = Ec2(machine, self._faults)
+        self._ssm = Ssm(machine, self._ec2, folder / "sessions", self._faults)
+        self._metadata = Metadata(self._ec2)
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._digest = source_digest()
+        _add_deep_learning_ami()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request, or pass it on to moto."""
+        request = Request(environ)
+        if request.path == names.API_STATUS_PATH:
+            return json_answer({"region": self._region, "pid": os.getpid(), "source": self._digest})(
+                environ, start_response
+            )
+        metadata = self._metadata.answer(request)
+        if metadata is not None:
+            return metadata(environ, start_response)
+        call = read_call(environ)
+        answer = self._refusal(call) or self._own_answer(call, environ)
+        if answer is not None:
+            logger.info("{} {} {} -> {}", call.principal, call.service, call.action, answer.status_code)
+            return answer(environ, start_response)
+        return self._pass_on(call, environ, start_response)
+
+    def _refusal(self, call: Call) -> Response | None:
+        """Return the refusal that the instance gets for a missing permission: by policy or by the fault `deny`."""
+        if call.principal != "instance":
+            return None
+        action = f"{call.service}:{call.action}" if call.action in self._faults.denied else refused(call)
+        if action is None:
+            return None
+        who = f"arn:aws:sts::{names.ACCOUNT_ID}:assumed-role/{names.INSTANCE_ROLE}"
+        message = f"User: {who} is not authorized to perform: {action}"
+        logger.warning("refused: {}", action)
+        if call.service == "ec2":
+            return ec2_error("UnauthorizedOperation", message, 403)
+        if call.service == "s3":
+            return s3_error("AccessDenied", message)
+        return json_error("AccessDeniedException", message)
+
+    def _own_answer(self, call: Call, environ: WSGIEnvironment) -> Response | None:
+        if call.service == "ssm":
+            return self._ssm.answer(call)
+        if call.service == "ec2":
+            return self._ec2.answer(call, lambda: Response.from_app(self._moto, environ, buffered=True))
+        return None
+
+    def _pass_on(self, call: Call, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # Paths stay out of the log: those of presigned URLs carry signatures.
+        logger.info("{} {} {} -> moto", call.principal, call.service or "unsigned", call.action)
+        try:
+            answer: Iterable[bytes] = self._moto(environ, start_response)
+        except Exception as error:
+            # For what it lacks moto raises anything, and its clients would get a page in place of an error.
+            logger.error("moto cannot answer {} {}: {!r}", call.service, call.action, error)
+            return not_implemented(call, f"the local region has no {call.action}")(environ, start_response)
+        cut = self._faults.s3_cut
+        if cut and environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"].startswith(f"/{cut[0]}/"):
+            return _broken_off(answer, cut[1])
+        return answer
+
+    def date(self) -> float:
+        """Return the time of answers, in seconds since the epoch; the fault `clock` sets it wrong."""
+        return time.time() + self._faults.clock
+
+
+def _broken_off(answer: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield the first `size` bytes; an answer that has more ends with its connection."""
+    for part in answer:
+        yield part[:size]
+        if len(part) > size:
+            raise ConnectionAbortedError("fault: the object breaks off")
+        size -= len(part)
+
+
+def _add_deep_learning_ami() -> None:
+    """Add the Deep Learning AMI and its public parameter, which moto lacks."""
+    backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
+    image = backend.register_image(
+        name="Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) fake", description="fake of the local region"
+    )
+    add_public_parameter(names.DEEP_LEARNING_AMI_PARAMETER, image.id)
+
+
+class QuietHandler(MotoRequestHandler):
+    """A handler that leaves log and clock to the application: werkzeug's log has the whole URL, signature included."""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Return the Date header of an answer."""
+        server: Any = self.server
+        return super().date_time_string(server.app.date() if timestamp is None else timestamp)
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log nothing."""
+
+
+def _servers(addresses: list[str], port: int, application: ApiServer) -> list[BaseWSGIServer]:
+    servers = []
+    for address in addresses:
+        try:
+            servers.append(make_server(address, port, application, threaded=True, request_handler=QuietHandler))
+        except (OSError, SystemExit) as error:
+            raise SystemExit(f"cannot listen on {address} port {port}: {error}") from error
+    return servers
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.local_region.aws_api.server", description=__doc__)
+    parser.add_argument("--region", required=True, help="name of the local region")
+    parser.add_argument("--folder", required=True, type=Path, help="the region's state folder")
+    parser.add_argument("--port", required=True, type=int, help="port to listen on")
+    parser.add_argument("--address", action="append", required=True, help="address to listen on; may be given again")
+    parser.add_argument("--docker", required=True, help="path of the docker client")
+    options = parser.parse_args(arguments)
+    logger.remove()
+    logger.add(sys.stderr, format="{time:YYYY-MM-DDTHH:mm:ss.SSS}Z {level} {message}", colorize=False)
+    application = ApiServer(options.region, options.folder, options.docker)
+    servers = _servers(options.address, options.port, application)
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    logger.info("serving {} on {} port {}", options.region, ", ".join(options.address), options.port)
+    stopped.wait()
+    for server in servers:
+        server.shutdown()
+    logger.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""EC2 and SSM follow the instance's machine."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import botocore.exceptions
+import pytest
+
+from tests.fakes.account import Api
+from tests.local_region import names
+from tests.local_region.aws_api.calls import INSTANCE_ACCESS_KEY
+from tests.local_region.faults import Faults
+
+
+@pytest.fixture
+def instance(api: Api) -> str:
+    """Seed the account and return its instance's id."""
+    return api.account.seed(api.state)
+
+
+def _state(api: Api, instance: str) -> str:
+    described = api.client("ec2").describe_instances(InstanceIds=[instance])
+    return str(described["Reservations"][0]["Instances"][0]["State"]["Name"])
+
+
+def _ping(api: Api, instance: str) -> str:
+    filters = [{"Key": "InstanceIds", "Values": [instance]}]
+    listed = api.client("ssm").describe_instance_information(Filters=filters)["InstanceInformationList"]
+    return str(listed[0]["PingStatus"])
+
+
+def _wait_for(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < deadline, "did not happen within 10 s"
+        time.sleep(0.02)
+
+
+def test_stopping_takes_as_long_as_the_machine_takes(api: Api, instance: str) -> None:
+    api.machine.may_stop.clear()
+    change = api.client("ec2").stop_instances(InstanceIds=[instance])["StoppingInstances"][0]
+    assert change["CurrentState"]["Name"] == "stopping"
+    assert _state(api, instance) == "stopping"
+    assert _ping(api, instance) == "ConnectionLost"
+    api.machine.may_stop.set()
+    _wait_for(lambda: _state(api, instance) == "stopped")
+    assert not api.machine.running
+
+
+def test_an_instance_that_is_stopping_cannot_be_started(api: Api, instance: str) -> None:
+    api.machine.may_stop.clear()
+    api.client("ec2").stop_instances(InstanceIds=[instance])
+    with pytest.raises(botocore.exceptions.ClientError, match="IncorrectInstanceState"):
+        api.client("ec2").start_instances(InstanceIds=[instance])
+    api.machine.may_stop.set()
+
+
+def test_a_start_brings_the_machine_back_and_it_is_online_only_when_booted(api: Api, instance: str) -> None:
+    api.client("ec2").stop_instances(InstanceIds=[instance])
+    _wait_for(lambda: _state(api, instance) == "stopped")
+    api.machine.active = False
+    change = api.client("ec2").start_instances(InstanceIds=[instance])["StartingInstances"][0]
+    assert change["CurrentState"]["Name"] == "pending"
+    _wait_for(lambda: _state(api, instance) == "running")
+    assert _ping(api, instance) == "ConnectionLost"
+    api.machine.active = True
+    assert _ping(api, instance) == "Online"
+
+
+def test_stop_and_start_may_be_repeated(api: Api, instance: str) -> None:
+    api.client("ec2").start_instances(InstanceIds=[instance])
+    assert _state(api, instance) == "running"
+    api.client("ec2").stop_instances(InstanceIds=[instance])
+    _wait_for(lambda: _state(api, instance) == "stopped")
+    api.client("ec2").stop_instances(InstanceIds=[instance])
+    assert _state(api, instance) == "stopped"
+
+
+def test_a_reboot_is_orderly_and_the_instance_stays_running(api: Api, instance: str) -> None:
+    api.machine.may_stop.clear()
+    api.client("ec2").reboot_instances(InstanceIds=[instance])
+    assert _state(api, instance) == "running"
+    api.machine.active = False
+    api.machine.may_stop.set()
+    _wait_for(lambda: api.machine.stops == 1 and api.machine.running)
+    assert _state(api, instance) == "running"
+    assert _ping(api, instance) == "ConnectionLost"
+
+
+def test_a_machine_that_will_not_start_leaves_the_instance_stopped(api: Api, instance: str) -> None:
+    api.client("ec2").stop_instances(InstanceIds=[instance])
+    _wait_for(lambda: _state(api, instance) == "stopped")
+    api.machine.broken = True
+    api.client("ec2").start_instances(InstanceIds=[instance])
+    _wait_for(lambda: _state(api, instance) == "stopped")
+
+
+def test_a_machine_that_shut_itself_down_is_seen_as_stopped(api: Api, instance: str) -> None:
+    api.machine.running = False
+    assert _state(api, instance) == "stopped"
+
+
+def test_a_session_names_container_and_log_and_is_counted(api: Api, instance: str) -> None:
+    ssm = api.client("ssm")
+    first = ssm.start_session(Target=instance)
+    second = ssm.start_session(Target=instance)
+    assert first["StreamUrl"] == "docker://fake-instance"
+    assert Path(second["TokenValue"]).name == f"00002-{second['SessionId']}.log"
+    assert (api.state.sessions / "count").read_text(encoding="ascii") == "2"
+    ssm.terminate_session(SessionId=first["SessionId"])
+    _wait_for(lambda: api.machine.ended == [first["SessionId"]])
+    assert [each["SessionId"] for each in ssm.describe_sessions(State="Active")["Sessions"]] == [second["SessionId"]]
+    assert [each["SessionId"] for each in ssm.describe_sessions(State="History")["Sessions"]] == [first["SessionId"]]
+
+
+@pytest.mark.parametrize("why", ["stopped", "unknown"])
+def test_a_session_with_an_instance_that_is_not_there_is_refused_as_by_aws(api: Api, instance: str, why: str) -> None:
+    api.machine.running = why != "stopped"
+    target = instance if why == "stopped" else "i-00000000000000000"
+    with pytest.raises(botocore.exceptions.ClientError, match="TargetNotConnected"):
+        api.client("ssm").start_session(Target=target)
+
+
+def test_the_same_instance_comes_back_after_the_memory_was_lost(api: Api, instance: str) -> None:
+    api.client("ec2").terminate_instances(InstanceIds=[instance])
+    assert api.account.seed(api.state) == instance
+
+
+def test_the_deep_learning_ami_is_a_public_parameter(api: Api) -> None:
+    image = api.client("ssm").get_parameter(Name=names.DEEP_LEARNING_AMI_PARAMETER)["Parameter"]["Value"]
+    assert "Deep Learning" in api.client("ec2").describe_images(ImageIds=[image])["Images"][0]["Name"]
+
+
+def _metadata(api: Api, path: str, *, token: str | None = None, put: bool = False) -> str:
+    request = urllib.request.Request(f"{api.account.endpoint}/latest/{path}", method="PUT" if put else "GET")
+    if put:
+        request.add_header("X-aws-ec2-metadata-token-ttl-seconds", "60")
+    if token is not None:
+        request.add_header("X-aws-ec2-metadata-token", token)
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        content: bytes = answer.read()
+    return content.decode()
+
+
+def test_metadata_service_answers_only_with_a_token(api: Api, instance: str) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="401") as refused:
+        _metadata(api, "meta-data/instance-id")
+    refused.value.close()
+    token = _metadata(api, "api/token", put=True)
+    assert _metadata(api, "meta-data/instance-id", token=token) == instance
+    assert _metadata(api, "meta-data/placement/region", token=token) == names.AWS_REGION
+    role = _metadata(api, "meta-data/iam/security-credentials/", token=token)
+    assert INSTANCE_ACCESS_KEY in _metadata(api, f"meta-data/iam/security-credentials/{role}", token=token)
+
+
+def test_fault_instance_start_refuses_delays_or_isolates_the_instance(api: Api, instance: str) -> None:
+    faults = Faults(api.state.faults)
+    api.client("ec2").stop_instances(InstanceIds=[instance])
+    _wait_for(lambda: _state(api, instance) == "stopped")
+    faults.switch_on("instance-start", "capacity")
+    with pytest.raises(botocore.exceptions.ClientError, match="InsufficientInstanceCapacity"):
+        api.client("ec2").start_instances(InstanceIds=[instance])
+    faults.switch_on("instance-start", "stuck")
+    api.client("ec2").start_instances(InstanceIds=[instance])
+    assert _state(api, instance) == "pending"
+    faults.switch_on("instance-start", "offline")
+    _wait_for(lambda: _state(api, instance) == "running")
+    assert _ping(api, instance) == "ConnectionLost"
+    faults.switch_off()
+    assert _ping(api, instance) == "Online"
+
+
+def test_the_fault_deny_refuses_the_instance_and_not_the_operator(
+    api: Api, instance: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Faults(api.state.faults).switch_on("deny", "GetSecretValue")
+    secret = {"SecretId": names.SECRET_HF_TOKEN}
+    assert api.client("secretsmanager").get_secret_value(**secret)["SecretString"].startswith("hf_local_region_")
+    monkeypatch.setattr("tests.local_region.environment.OPERATOR_ACCESS_KEY", INSTANCE_ACCESS_KEY)
+    as_instance = type(api.account)(api.account.endpoint).client("secretsmanager")
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        as_instance.get_secret_value(**secret)
+
+
+def test_an_unknown_fault_is_refused(api: Api) -> None:
+    with pytest.raises(ValueError, match="not one of"):
+        Faults(api.state.faults).switch_on("meteorite", "1")
+
+
+def test_machine_comes_and_goes_with_its_instance(api: Api) -> None:
+    api.machine.running = False
+    made = api.account.seed(api.state)
+    _wait_for(lambda: _state(api, made) == "running")
+    assert api.machine.running
+    api.machine.may_stop.clear()
+    api.client("ec2").terminate_instances(InstanceIds=[made])
+    assert _state(api, made) == "shutting-down"
+    api.machine.may_stop.set()
+    _wait_for(lambda: _state(api, made) == "terminated")
+    assert not api.machine.running
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "arguments"),
+    [
+        (
+            "iam",
+            "simulate_principal_policy",
+            {"PolicySourceArn": "arn:aws:iam::1:role/instance", "ActionNames": []},
+        ),
+        ("pricing", "get_products", {"ServiceCode": "AmazonEC2"}),
+    ],
+)
+def test_what_the_region_lacks_is_refused_as_aws_refuses(
+    api: Api, service: str, operation: str, arguments: dict[str, object]
+) -> None:
+    with pytest.raises(botocore.exceptions.ClientError, match="the local region has no"):
+        getattr(api.client(service), operation)(**arguments)

@@ -1,0 +1,32 @@
+"""The roles' molecule scenarios: check mode, convergence, idempotence and what each verifies."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.role_variables import ROLES
+
+TIMEOUT_SECONDS = 900
+# Named, for molecule finds it by the repository's .git alone, and an archive has none.
+BASE = ROLES.parent / ".config/molecule/config.yml"
+SCENARIOS = sorted((path.parents[2].name, path.parent.name) for path in ROLES.glob("*/molecule/*/molecule.yml"))
+
+
+@pytest.mark.region
+@pytest.mark.parametrize(("role", "scenario"), SCENARIOS)
+def test_scenario(role: str, scenario: str) -> None:
+    tools = Path(sys.executable).parent
+    result = subprocess.run(
+        [tools / "molecule", "--base-config", BASE, "test", "--scenario-name", scenario],
+        cwd=ROLES / role,
+        env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+    )
+    assert result.returncode == 0, result.stdout

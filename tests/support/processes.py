@@ -1,0 +1,42 @@
+"""How `pytest -n` spreads the tests over its processes: those that share a region stay together."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from xdist.scheduler import LoadScopeScheduling
+
+from tests.local_region.names import REPOSITORY_ROOT
+
+# Each scenario of molecule has a region, or an account, of its own.
+SCENARIOS = "test_molecule.py"
+
+
+def group(nodeid: str) -> str:
+    """Return what has to stay in one process with a test: its folder where that shares a region, else its file.
+
+    A folder shares a region when its own conftest.py makes one. A molecule scenario stands for itself.
+    """
+    file = PurePosixPath(nodeid.partition("::")[0])
+    if file.name == SCENARIOS:
+        return nodeid
+    return str(file.parent if _shares_a_region(REPOSITORY_ROOT / file.parent) else file)
+
+
+@cache
+def _shares_a_region(folder: Path) -> bool:
+    conftest = folder / "conftest.py"
+    return conftest.is_file() and "LocalRegion(" in conftest.read_text(encoding="utf-8")
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist ships no types
+    """pytest-xdist's `loadscope` with these groups.
+
+    Until https://github.com/pytest-dev/pytest-xdist/issues/1386 is closed in a release: under pytest 9.2 its own
+    `loadgroup` groups nothing, and fails nothing. Then `group` can mark each test with `xdist_group` instead.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return a test's group."""
+        return group(nodeid)

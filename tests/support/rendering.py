@@ -1,0 +1,33 @@
+"""A role's templates rendered by Ansible's own Templar, from the role's own defaults and variables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+from tests.support.collection import load_collections
+from tests.support.role_variables import ROLES
+
+# Look-ups and filters are found by their full names only after this.
+load_collections()
+
+
+def templar(role: str, variables: dict[str, Any]) -> Templar:
+    """Return a Templar that knows a role's defaults and internal variables, with `variables` over them."""
+    loader = DataLoader()
+    loader.set_basedir(str(ROLES / role))
+    values: dict[str, Any] = {}
+    for folder in ("defaults", "vars"):
+        path = ROLES / role / folder / "main.yml"
+        if path.is_file():
+            values |= loader.load_from_file(str(path), trusted_as_template=True)
+    values |= variables
+    values["ansible_search_path"] = [str(ROLES / role)]
+    return Templar(loader=loader, variables=values)
+
+
+def value(role: str, name: str, variables: dict[str, Any]) -> Any:
+    """Return the value of one of a role's variables, templates and look-ups included."""
+    return templar(role, variables).template(trust_as_template("{{ " + name + " }}"))

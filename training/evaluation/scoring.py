@@ -1,0 +1,80 @@
+"""Scores of the model's answers, by the gateway's own rules (`gateway.evaluation`); no torch is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gateway.evaluation.answers import Answer, from_text
+from gateway.evaluation.bootstrap import RESAMPLES
+from gateway.evaluation.dataset import Dataset, Example
+from gateway.evaluation.document import as_document, as_json
+from gateway.evaluation.evaluation import Evaluation, evaluate
+from gateway.evaluation.files import write_whole
+from gateway.evaluation.schema import Schema
+from gateway.evaluation.scores import Counts, count, f1
+from gateway.evaluation.table import table
+from gateway.tasks import load_task
+from training.data.dataset import FIELDS, Note
+from training.data.prompt import TASK_FILE
+
+report = table
+
+
+@cache
+def _schema() -> Schema:
+    return Schema(load_task(TASK_FILE).json_schema)
+
+
+def read_answer(raw: str) -> Answer:
+    """Parse the model's text as one JSON object with exactly the task's fields; the answer has an error if it is not.
+
+    A value that violates the schema, such as one that is too long, makes the answer invalid but is still scored.
+    """
+    return from_text(raw, _schema())
+
+
+def score(
+    notes: Sequence[Note],
+    raw_answers: Sequence[str],
+    *,
+    name: str = "validation",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Evaluation:
+    """Compare the model's texts with the expected answers; one that cannot be parsed counts as null in every field.
+
+    Args:
+        notes: the notes with their expected answers.
+        raw_answers: the model's text for each note.
+        name: name of the data set in the report.
+        resamples: number of bootstrap resamples for the intervals; 0 for no intervals, which is quick.
+        seed: seed of the resampling.
+    """
+    examples = [Example(line, note.text, note.answer) for line, note in enumerate(notes, start=1)]
+    answers = [read_answer(raw) for raw in raw_answers]
+    return evaluate(Dataset(name, examples), answers, FIELDS, resamples=resamples, seed=seed)
+
+
+def micro_f1(notes: Sequence[Note], raw_answers: Sequence[str]) -> float:
+    """Return the exact micro-F1 alone, by which the best checkpoint is selected; 0 where it is undefined."""
+    counts = [Counts()]
+    for note, raw in zip(notes, raw_answers, strict=True):
+        fields = read_answer(raw).fields or {}
+        counts += [count("exact", note.answer[field], fields.get(field)) for field in FIELDS]
+    return float(np.nan_to_num(f1(*np.sum(counts, axis=0))))
+
+
+def save(evaluation: Evaluation, path: Path, *, about: Mapping[str, Any]) -> None:
+    """Write the evaluation's JSON document, which contains no text of a note.
+
+    `python -m gateway compare` tests whether two of them differ. `about` describes what was evaluated, in plain JSON.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_whole(path, as_json(as_document(evaluation, about=about)))

@@ -1,0 +1,1 @@
+"""What a long run keeps: progress, metrics, checkpoints, and requests to stop."""
