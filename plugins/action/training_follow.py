@@ -78,6 +78,6 @@ def _verdict(state: dict[str, Any]) -> dict[str, Any]:
     reason = state.get("reason") or "it gave no reason"
     return {
         "failed": True,
-        "msg": f"The training ended as {state.get('status', 'unknown')}: {reason}. The same command resumes it from"
+        "msg": f"The training ended as {state.get('status', 'unknown')}: {reason}. The same command goes on from"
         " the last checkpoint.",
     }
