@@ -13,7 +13,8 @@ short_description: Mount an EBS volume by its id
 description:
   - Finds the device by the serial number that EC2 gives it, waits until it appears, and mounts it.
   - A device without a file system is only formatted when C(format) says so and when nothing at all is on it.
-author: The slm-ft-serving developers
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 options:
   volume:
     description: Id of the volume.
@@ -97,7 +98,7 @@ def devices() -> list[Device]:
 
 
 def find(listed: list[Device], volume: str, device: str) -> Device | None:
-    """Return a volume's device by its path, if `device` names one, else by its serial number; None without it."""
+    """Return a volume's device by its path, if `device` names one, else by its serial number; or None."""
     if device:
         # The path may be a link that EC2's rules made.
         target = os.path.realpath(device)
@@ -107,11 +108,7 @@ def find(listed: list[Device], volume: str, device: str) -> Device | None:
 
 
 def signature(path: str) -> dict[str, str]:
-    """Return what blkid finds on a device, by its own keys (TYPE, PTTYPE); empty when it knows nothing.
-
-    Raises:
-        VolumeError: it fails.
-    """
+    """Return what blkid finds on a device, by its own keys (TYPE, PTTYPE). Raises VolumeError."""
     probed = run(["blkid", "--probe", "--output", "export", path])
     if probed.returncode == 2:
         return {}

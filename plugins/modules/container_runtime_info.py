@@ -11,7 +11,8 @@ module: container_runtime_info
 short_description: Report which Docker Engine and Compose an instance has
 description:
   - Changes nothing.
-author: The slm-ft-serving developers
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -13,7 +13,8 @@ module: image_pull
 short_description: Pull images by digest from ECR
 description:
   - Images that are on the instance already are not pulled again, so an unchanged deployment needs no registry.
-author: The slm-ft-serving developers
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 options:
   images:
     description: Images by name, each with C(reference) (registry/repository@digest) and C(tag).

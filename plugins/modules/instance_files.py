@@ -13,7 +13,8 @@ short_description: Write small text files, make directories and enable systemd u
 description:
   - Each file is written whole beside its path and renamed, so that a reader sees the old one or the new one.
   - Never for secrets. A module's arguments travel through S3 in plain text.
-author: The slm-ft-serving developers
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 options:
   files:
     description: The files.

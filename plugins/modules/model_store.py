@@ -14,7 +14,8 @@ description:
   - A model's directory is named after its source and its content, so an unchanged source is the same directory and a
     changed one a new directory.
   - What is missing is fetched into a staging directory, resumed if it was cut, verified and then renamed.
-author: The slm-ft-serving developers
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 options:
   models:
     description: Sources by name. C(s3://bucket/prefix), C(file:///path) or C(hf://owner/repository@commit).

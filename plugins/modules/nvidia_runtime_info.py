@@ -12,7 +12,8 @@ short_description: Report what an instance has of NVIDIA's driver, container too
 description:
   - Changes nothing. Where nothing is missing and the image is on the instance, a container of it shows that it sees a
     GPU.
-author: The slm-ft-serving developers
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 options:
   image:
     description: Reference of the image for the proof; without one, nothing is proven.

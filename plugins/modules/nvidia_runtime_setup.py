@@ -14,7 +14,8 @@ description:
   - Docker reads new runtimes without a restart. It is restarted only where it was started before the toolkit was
     installed, since it looks for the toolkit at its own start; the containers that ran before then run again.
   - The settings in daemon.json are kept, and a copy of the file as it was. A broken file is not touched.
-author: The slm-ft-serving developers
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 options:
   daemon_json:
     description: Docker's settings.
@@ -72,7 +73,7 @@ CONTAINER_START_SECONDS = 300
 
 
 def load_driver(module: AnsibleModule) -> tuple[bool, str]:
-    """Load the kernel module unless it is loaded; return whether it was, and why a reboot is needed, if one is."""
+    """Load the kernel module where it is not; return whether that was done, and why a reboot is needed, if one is."""
     gpus, reason = gpus_of_host()
     if gpus:
         return False, ""

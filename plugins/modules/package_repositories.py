@@ -14,7 +14,8 @@ description:
     vouched for by its signature.
   - Nothing is installed, and no other repository is touched. One for dnf is not enabled; a task that installs from it
     says so with C(enablerepo).
-author: The slm-ft-serving developers
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 requirements:
   - gpg 2.1.23 or later on the instance, for C(state=present)
 options:
@@ -178,7 +179,7 @@ def apt_source(repository: Repository, key: Path) -> str:
 
 
 def apt_preferences(repository: Repository) -> str:
-    """Return apt_preferences(5) that hold the repository's packages to their versions; empty without pins."""
+    """Return the preferences that hold the repository's packages to their versions; empty without pins."""
     return "\n".join(
         f"Package: {package}\nPin: version {version}\nPin-Priority: {PIN_PRIORITY}\n"
         for package, version in repository["pins"].items()

@@ -1,35 +1,10 @@
 #!/usr/bin/python
-"""Look on the instance for everything that would make a deployment fail, all of it in one session.
+"""Find on the instance everything that would make a deployment fail, in one session.
 
-An own module, because the ready ones look at one thing each, cost a session each, and stop at the first problem.
+An own module, because the ready ones check one thing each, cost a session each, and stop at the first problem.
 """
 
 from __future__ import annotations
-
-import email.utils
-import json
-import os
-import shutil
-import socket
-import subprocess
-import threading
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in
-from ansible_collections.slm.serving.plugins.module_utils.containers import PROJECT_LABEL
-from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
-    ModelError,
-    is_whole,
-    locate,
-    missing_bytes,
-    open_source,
-    staging_of,
-)
-from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 DOCUMENTATION = r"""
 module: preflight_instance
@@ -37,6 +12,8 @@ short_description: Find everything on the instance that would make a deployment 
 description:
   - systemd, Docker, clock, secrets, registry, models, disk for images and models together, memory, GPU, the port.
   - Changes nothing and prints no secret. What does not answer in time is a problem too.
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 options:
   region:
     description: Region of every call.
@@ -102,14 +79,58 @@ options:
     default: 300
 """
 
+EXAMPLES = r"""
+- name: Find what would make a deployment fail
+  slm.serving.preflight_instance:
+    region: us-east-1
+    root: /var/lib/slm-ft-serving/models
+    images:
+      gateway:
+        reference: registry.example/gateway@sha256:0000000000000000000000000000000000000000000000000000000000000000
+        size: 200000000
+    models:
+      base: s3://some-bucket/base
+  register: preflight
+"""
+
 RETURN = r"""
 problems:
   description: What would make a deployment fail, each with what to do.
   type: list
+  elements: str
+  returned: success
 facts:
   description: What was measured, for the operator.
   type: dict
+  returned: success
 """
+
+import email.utils
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypedDict
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in
+from ansible_collections.slm.serving.plugins.module_utils.containers import PROJECT_LABEL
+from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
+    is_whole,
+    locate,
+    missing_bytes,
+    open_source,
+    staging_of,
+)
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 DOCKER_ROOT = Path("/var/lib/docker")  # where Docker is not installed yet
@@ -130,31 +151,46 @@ def sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-class Instance:
-    """The looks, each a method that yields problems."""
+class Disk(TypedDict):
+    """A disk and what is to come to it, in bytes and in words."""
 
-    def __init__(self, options: dict) -> None:
-        """Take the module's options."""
+    path: str
+    need: int
+    purposes: list[str]
+
+
+class Instance:
+    """The checks of an instance, each a method that yields problems.
+
+    Attributes:
+        facts: what was measured, for the operator.
+        hub_token: the Hub's token, once the secrets were checked.
+        weight_bytes: size of the models' weights, once the models were checked.
+        model_bytes: how many bytes of the models are still to come, likewise.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        """Start with nothing measured; `options` are the module's."""
         self.options = options
-        self.facts: dict = {}
-        self._token = ""
-        self._weights = 0
-        self._model_bytes: int | None = None
+        self.facts: dict[str, float] = {}
+        self.hub_token = ""
+        self.weight_bytes = 0
+        self.model_bytes = 0
 
     def _aws(self, *arguments: str) -> str:
         return aws(*arguments, region=self.options["region"], timeout=self.options["patience"])
 
-    def systemd(self):
-        """Systemd is the first process, and not on its way down."""
+    def systemd(self) -> Iterator[str]:
+        """Yield a problem unless systemd is the first process, and not shutting down."""
         if not Path("/run/systemd/system").is_dir():
             yield "systemd does not run on the instance, and the stack is a systemd unit: use AWS's Deep Learning AMI."
             return
         state = run(["systemctl", "is-system-running"]).stdout.strip()
         if state not in SAFE_STATES:
-            yield f"systemd on the instance says {state!r}: wait for the end of its shutdown, or reboot it."
+            yield f"systemd on the instance reports {state!r}: wait for the end of its shutdown, or reboot it."
 
-    def training(self):
-        """No fine-tuning is under way: it has the GPU, which the engine would need."""
+    def training(self) -> Iterator[str]:
+        """Yield a problem while a fine-tuning has the GPU, which the engine would need."""
         if run(["systemctl", "is-active", TRAINING_UNIT]).stdout.strip() in {"active", "activating", "deactivating"}:
             yield (
                 "A fine-tuning is under way on the instance and has its GPU: playbooks/finetune.yml, with what it was"
@@ -162,8 +198,8 @@ class Instance:
                 " checkpoint and stops it."
             )
 
-    def docker(self):
-        """Docker, where it is installed, answers; where it is not, the role container_runtime installs it."""
+    def docker(self) -> Iterator[str]:
+        """Yield a problem when Docker is installed and does not answer; the role container_runtime installs it."""
         if not shutil.which("docker"):
             return
         if run(["systemctl", "is-active", "docker.service"]).stdout.strip() not in {"active", "failed"}:
@@ -175,34 +211,34 @@ class Instance:
                 " `journalctl --unit docker` and restart it."
             )
 
-    def clock(self):
-        """The clock agrees with that of AWS, which every answer tells."""
+    def clock(self) -> Iterator[str]:
+        """Yield a problem unless the clock agrees with that of AWS, which is in every response."""
         address = os.environ.get("AWS_ENDPOINT_URL") or f"https://sts.{self.options['region']}.amazonaws.com"
         request = urllib.request.Request(address, headers={"User-Agent": "slm-ft-serving"})  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310
-                told = answer.headers.get("Date", "")
+                date = answer.headers.get("Date", "")
         except urllib.error.HTTPError as error:
-            told = error.headers.get("Date", "")
+            date = error.headers.get("Date", "")
         except OSError as error:
             yield (
                 f"The instance does not reach AWS ({address}: {error}): check its route to the internet or its VPC"
                 " endpoints, and its security group."
             )
             return
-        if not told:
+        if not date:
             return
-        off = time.time() - email.utils.parsedate_to_datetime(told).timestamp()
+        off = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
         self.facts["clock_off_seconds"] = round(off, 1)
         if abs(off) > self.options["clock_tolerance"]:
-            way = "ahead of" if off > 0 else "behind"
+            direction = "ahead of" if off > 0 else "behind"
             yield (
-                f"The instance's clock is {abs(off):.0f} s {way} AWS's, which then refuses what it signs"
+                f"The instance's clock is {abs(off):.0f} s {direction} AWS's, which then refuses what it signs"
                 " (SignatureDoesNotMatch, RequestExpired): run `timedatectl set-ntp true` on it, or restart chronyd."
             )
 
-    def secrets(self):
-        """Every secret can be read with the instance profile."""
+    def secrets(self) -> Iterator[str]:
+        """Yield the secrets that cannot be read with the instance profile."""
         for secret in self.options["secrets"]:
             label = f"the secret {secret['name']} (named by the parameter {secret['parameter']})"
             try:
@@ -212,10 +248,10 @@ class Instance:
             except AwsError as error:
                 if error.denied:
                     action = (
-                        "kms:Decrypt on its key" if "kms" in error.said.lower() else "secretsmanager:GetSecretValue"
+                        "kms:Decrypt on its key" if "kms" in error.reason.lower() else "secretsmanager:GetSecretValue"
                     )
-                    yield sentence(f"{role_in(error.said)} may not read {label}: allow it {action}")
-                elif "ResourceNotFound" in error.said or "marked for deletion" in error.said:
+                    yield sentence(f"{role_in(error.reason)} may not read {label}: allow it {action}")
+                elif "ResourceNotFound" in error.reason or "marked for deletion" in error.reason:
                     yield sentence(f"{label} does not exist: create it, or correct the parameter")
                 else:
                     yield sentence(f"{label} cannot be read by the instance: {error}")
@@ -223,15 +259,15 @@ class Instance:
             if not text:
                 yield sentence(f"{label} has no text value: put one")
             elif secret["path"] == "hf-token":
-                self._token = text.strip()
+                self.hub_token = text.strip()
 
-    def registry(self):
-        """ECR gives a token, and the registry takes connections."""
+    def registry(self) -> Iterator[str]:
+        """Yield a problem unless ECR gives a token and the registry accepts connections."""
         try:
             self._aws("ecr", "get-authorization-token", "--query", "authorizationData[0].expiresAt", "--output", "text")
         except AwsError as error:
-            what = f"{role_in(error.said)} may not log in to ECR: allow it ecr:GetAuthorizationToken on *"
-            yield sentence(what if error.denied else str(error))
+            denied = f"{role_in(error.reason)} may not log in to ECR: allow it ecr:GetAuthorizationToken on *"
+            yield sentence(denied if error.denied else str(error))
         hosts = {image["reference"].partition("/")[0] for image in self.options["images"].values() if image}
         for host in sorted(hosts):
             name, _, port = host.partition(":")
@@ -243,69 +279,70 @@ class Instance:
                     " VPC endpoints ecr.api, ecr.dkr and s3."
                 )
 
-    def models(self):
-        """Every model can be read, and has what an engine loads; notes how many bytes are still to come."""
+    def models(self) -> Iterator[str]:
+        """Yield the models that cannot be read or that no engine loads; set `weight_bytes` and `model_bytes`."""
         needed = 0
         for name, address in self.options["models"].items():
             if not address:
                 continue
             try:
-                source = open_source(name, address, {**self.options, "hub_token": self._token})
+                options: Any = {**self.options, "hub_token": self.hub_token}
+                source = open_source(name, address, options)
                 directory = locate(Path(self.options["root"]), name, source)
                 files = source.listing()
             except (ModelError, OSError) as error:
                 yield f"The {name} model cannot be fetched: {error}."
                 continue
             weights = sum(about["size"] for file, about in files.items() if file.endswith(".safetensors"))
-            self._weights += weights
+            self.weight_bytes += weights
             if not weights or not {"config.json", "adapter_config.json"} & set(files):
                 yield (
-                    f"The {name} model at {address} is none: it lacks *.safetensors or its config.json"
+                    f"The {name} model at {address} is incomplete: it has no *.safetensors or no config.json"
                     " (adapter_config.json). Upload the whole folder as the training or Hugging Face lays it out."
                 )
             if not is_whole(directory):
                 needed += missing_bytes(staging_of(directory), files)
-        self._model_bytes = needed
+        self.model_bytes = needed
 
-    def disk(self):
-        """Each disk has room for what comes to it: images and models may share one."""
+    def disk(self) -> Iterator[str]:
+        """Yield the disks without room for what comes to them: images and models may share one."""
         docker_root = (
             run(["docker", "info", "--format", "{{.DockerRootDir}}"]).stdout.strip() if self._has_docker() else ""
         )
-        wanted = {
+        destinations = {
             "new images": (Path(docker_root) if docker_root else DOCKER_ROOT, self._image_bytes()),
-            "new models": (Path(self.options["root"]), self._model_bytes or 0),
+            "new models": (Path(self.options["root"]), self.model_bytes),
         }
-        disks: dict[int, dict] = {}
-        for what, (path, size) in wanted.items():
-            there = next(parent for parent in [path, *path.parents] if parent.exists())
-            disk = disks.setdefault(there.stat().st_dev, {"path": str(there), "parts": [], "need": 0})
+        disks: dict[int, Disk] = {}
+        for purpose, (path, size) in destinations.items():
+            existing = next(parent for parent in [path, *path.parents] if parent.exists())
+            disk = disks.setdefault(existing.stat().st_dev, {"path": str(existing), "need": 0, "purposes": []})
             disk["need"] += size
             if size:
-                disk["parts"].append(f"{gigabytes(size)} for {what}")
+                disk["purposes"].append(f"{gigabytes(size)} for {purpose}")
         for disk in disks.values():
             free = shutil.disk_usage(disk["path"]).free
             self.facts[f"free_bytes:{disk['path']}"] = free
             if disk["need"] and disk["need"] + self.options["reserve"] > free:
                 yield (
                     f"The disk of {disk['path']} has {gigabytes(free)} free, and needed are"
-                    f" {' and '.join(disk['parts'])}, with {gigabytes(self.options['reserve'])} to stay free: enlarge"
-                    " the volume, or remove what is old (`docker system prune`, old models)."
+                    f" {' and '.join(disk['purposes'])}, with {gigabytes(self.options['reserve'])} to stay free:"
+                    " enlarge the volume, or remove what is old (`docker system prune`, old models)."
                 )
 
     def _has_docker(self) -> bool:
         return shutil.which("docker") is not None
 
     def _image_bytes(self) -> int:
-        """Return what the images that are not there yet take, unpacked and with their layers on the way."""
+        """Return the bytes that the missing images take, unpacked and with their layers while they are pulled."""
         images = [image for image in self.options["images"].values() if image]
         if self._has_docker():
-            look = ["docker", "image", "inspect", "--format", "{{.Id}}"]
-            images = [image for image in images if run([*look, image["reference"]]).returncode != 0]
+            inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
+            images = [image for image in images if run([*inspect, image["reference"]]).returncode != 0]
         return int(sum(image.get("size") or 0 for image in images) * self.options["unpacked"])
 
-    def memory(self):
-        """GPU and memory can hold the model."""
+    def memory(self) -> Iterator[str]:
+        """Yield a problem unless GPU and memory can hold the model."""
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         total = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal"))
         self.facts["memory_bytes"] = total
@@ -313,12 +350,16 @@ class Instance:
             yield from self._gpu()
             need, why = self.options["memory_reserve"], "for engine and gateway"
         else:
-            need, why = self._weights + self.options["memory_reserve"], "for the model on the CPU, engine and gateway"
+            need, why = (
+                self.weight_bytes + self.options["memory_reserve"],
+                "for the model on the CPU, engine and gateway",
+            )
         if need > total:
             have = gigabytes(total)
             yield f"The instance has {have} of memory, and {gigabytes(need)} are needed {why}: take a larger one."
 
-    def _gpu(self):
+    def _gpu(self) -> Iterator[str]:
+        """Yield a problem unless there is a GPU that can hold the model."""
         vendors = PCI_DEVICES.glob("*/vendor")
         if not any(vendor.read_text(encoding="ascii").strip() == NVIDIA_VENDOR for vendor in vendors):
             yield (
@@ -328,23 +369,23 @@ class Instance:
             return
         if not shutil.which("nvidia-smi"):
             return  # The role nvidia_runtime installs the driver.
-        asked = run(["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"], timeout=30)
-        sizes = [int(line) for line in asked.stdout.split() if line.isdigit()]
-        if asked.returncode != 0 or not sizes:
-            yield f"The GPU does not answer ({last_line(asked.stdout + asked.stderr)}): reboot the instance."
+        answer = run(["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"], timeout=30)
+        sizes = [int(line) for line in answer.stdout.split() if line.isdigit()]
+        if answer.returncode != 0 or not sizes:
+            yield f"The GPU does not answer ({last_line(answer.stdout + answer.stderr)}): reboot the instance."
             return
         total = max(sizes) * 1024**2
         self.facts["gpu_memory_bytes"] = total
-        need = self._weights + self.options["memory_reserve"]
+        need = self.weight_bytes + self.options["memory_reserve"]
         if need > total * GPU_SHARE:
             yield (
                 f"The GPU has {gigabytes(total)} of memory, of which the engine takes {GPU_SHARE:.0%}, and the model's"
-                f" weights need {gigabytes(self._weights)} and {gigabytes(self.options['memory_reserve'])} beside them:"
-                " take a larger GPU or a smaller model."
+                f" weights need {gigabytes(self.weight_bytes)}, and {gigabytes(self.options['memory_reserve'])} beside"
+                " them: take a larger GPU or a smaller model."
             )
 
-    def port(self):
-        """The gateway's port is free, or the gateway's own."""
+    def port(self) -> Iterator[str]:
+        """Yield a problem unless the gateway's port is free, or the gateway's own."""
         port = self.options["port"]
         if self._has_docker():
             listed = run(["docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}} {{.Labels}}"]).stdout
@@ -360,14 +401,14 @@ class Instance:
 
 def listening(port: int) -> list[str]:
     """Return the sockets (inodes) that listen on a TCP port, from /proc/net; see proc_pid_net(5)."""
-    found = []
+    inodes: list[str] = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             rows = [line.split() for line in Path(table).read_text(encoding="ascii").splitlines()[1:]]
         except OSError:
             continue
-        found += [row[9] for row in rows if row[3] == LISTEN and int(row[1].rpartition(":")[2], 16) == port]
-    return found
+        inodes += [row[9] for row in rows if row[3] == LISTEN and int(row[1].rpartition(":")[2], 16) == port]
+    return inodes
 
 
 def owner(inode: str) -> str:
@@ -382,26 +423,44 @@ def owner(inode: str) -> str:
     return "Another process"
 
 
-def look(instance: Instance, patience: float) -> list[str]:
-    """Run the looks, those that wait for AWS side by side; return the problems in a fixed order."""
-    found: dict[str, list[str]] = {}
+def check(instance: Instance, patience: float) -> list[str]:
+    """Run the checks, those that wait for AWS side by side; return the problems in a fixed order.
+
+    Args:
+        instance: whose checks run.
+        patience: seconds for all of them.
+    """
+    by_check: dict[str, list[str]] = {}
+
+    checks: dict[str, Callable[[], Iterator[str]]] = {
+        "systemd": instance.systemd,
+        "training": instance.training,
+        "docker": instance.docker,
+        "port": instance.port,
+        "clock": instance.clock,
+        "registry": instance.registry,
+        "secrets": instance.secrets,
+        "models": instance.models,
+        "disk": instance.disk,
+        "memory": instance.memory,
+    }
 
     def run_all(*names: str) -> None:
         for name in names:
             problems: list[str] = []
             try:
-                problems.extend(getattr(instance, name)())
+                problems.extend(checks[name]())
             except (StackError, OSError, ValueError, subprocess.SubprocessError) as error:
-                problems.append(f"The instance could not be looked at ({name}): {error}.")
-            found[name] = problems
+                problems.append(f"The instance could not be checked ({name}): {error}.")
+            by_check[name] = problems
 
-    # What needs another's findings comes after it: disk and memory need the models, those of the Hub a secret.
+    # What needs another's results comes after it: disk and memory need the models, those of the Hub a secret.
     from_hub = any(source.startswith("hf://") for source in instance.options["models"].values())
     models = ("models", "disk", "memory")
-    lanes = [("systemd", "training", "docker", "port"), ("clock",), ("registry",)]
+    lanes: list[tuple[str, ...]] = [("systemd", "training", "docker", "port"), ("clock",), ("registry",)]
     lanes += [("secrets", *models)] if from_hub else [("secrets",), models]
     if not shutil.which("aws"):
-        found["aws"] = [
+        by_check["aws"] = [
             "The aws command is not installed on the instance: use AWS's Deep Learning AMI, which has it, or install"
             " it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)."
         ]
@@ -414,18 +473,18 @@ def look(instance: Instance, patience: float) -> list[str]:
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     order = ["aws", *(name for lane in lanes for name in lane)]
-    problems = [problem for name in order for problem in found.get(name, [])]
-    late = [name for name in order[1:] if name not in found]
+    problems = [problem for name in order for problem in by_check.get(name, [])]
+    late = [name for name in order[1:] if name not in by_check]
     if late:
         problems.append(
-            f"The instance did not come to an end with {', '.join(late)} within {patience:.0f} s: AWS, Docker or its"
-            " disk does not answer. Look at it with `aws ssm start-session`, or reboot it."
+            f"The checks {', '.join(late)} did not end within {patience:.0f} s: AWS, Docker or the instance's disk does"
+            " not answer. Open a session with `aws ssm start-session`, or reboot the instance."
         )
     return problems
 
 
 def main() -> None:
-    """Look and tell; the role fails when there is a problem, together with those found elsewhere."""
+    """Check and report; the role fails when there is a problem, together with those of the controller."""
     module = AnsibleModule(
         argument_spec={
             "region": {"type": "str", "required": True},
@@ -447,7 +506,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     instance = Instance(module.params)
-    problems = look(instance, module.params["patience"])
+    problems = check(instance, module.params["patience"])
     module.exit_json(changed=False, problems=problems, facts=instance.facts)
 
 

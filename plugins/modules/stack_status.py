@@ -1,11 +1,77 @@
 #!/usr/bin/python
-"""Tell all that an operator wants to know of the instance at a glance.
+"""Report the state of the stack and the instance at a glance.
 
-An own module, because it is one session instead of ten, and because every part has to answer for itself: what cannot be
-told is said, and the rest is shown.
+An own module, because it is one session instead of ten, and because every part has to answer for itself: what stays
+unknown is listed, and the rest is shown.
 """
 
 from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: stack_status
+short_description: Report release, health, GPU, disk and history
+description:
+  - Changes nothing and never fails because of what it finds.
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
+options:
+  history:
+    description: How many of the newest releases to report.
+    type: int
+    default: 5
+extends_documentation_fragment:
+  - slm.serving.stack
+"""
+
+EXAMPLES = r"""
+- name: See how the stack is
+  slm.serving.stack_status:
+  register: status
+"""
+
+RETURN = r"""
+problems:
+  description: Why the stack does not serve as it should; empty when it does.
+  type: list
+  elements: str
+  returned: success
+release:
+  description: The current release's record, with C(stamp) and C(previous), the release that a rollback would go to.
+  type: dict
+  returned: success
+containers:
+  description: A few words for each container.
+  type: dict
+  returned: success
+load:
+  description: The engine's load, C(running), C(waiting) and C(cache) (0 to 1).
+  type: dict
+  returned: success
+gpu:
+  description: A line for each GPU; empty without one.
+  type: list
+  elements: str
+  returned: success
+disks:
+  description: Each file system in use, with C(path), C(total) and C(free) in bytes.
+  type: list
+  elements: dict
+  returned: success
+history:
+  description: The newest releases, each with C(stamp), C(result), C(when), C(by) and C(reason).
+  type: list
+  elements: dict
+  returned: success
+unknown:
+  description: What could not be found out, and why.
+  type: list
+  elements: str
+  returned: success
+now:
+  description: The instance's time, in seconds since 1970.
+  type: float
+  returned: success
+"""
 
 import contextlib
 import json
@@ -15,64 +81,15 @@ import signal
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.containers import containers, describe
+from ansible_collections.slm.serving.plugins.module_utils.containers import Container, containers, describe
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 from ansible_collections.slm.serving.plugins.module_utils.releases import GOOD, Releases
-
-DOCUMENTATION = r"""
-module: stack_status
-short_description: Tell release, health, GPU, disk and history
-description:
-  - Changes nothing and never fails because of what it finds.
-options:
-  root:
-    description: The directory that holds C(releases) and its links.
-    type: path
-    default: /opt/slm-ft-serving
-  project:
-    description: The compose project.
-    type: str
-    default: slm-ft-serving
-  unit:
-    description: The systemd unit of the stack.
-    type: str
-    default: slm-ft-serving.service
-  history:
-    description: How many of the newest releases to tell.
-    type: int
-    default: 5
-"""
-
-RETURN = r"""
-problems:
-  description: Why the stack does not serve as it should; empty when it does.
-  type: list
-release:
-  description: The current release's record, with C(stamp) and C(previous), the release that a rollback would go to.
-  type: dict
-containers:
-  description: A few words for each container.
-  type: dict
-load:
-  description: What the engine says of its load, C(running), C(waiting) and C(cache) (0 to 1).
-  type: dict
-gpu:
-  description: A line for each GPU; empty without one.
-  type: list
-disks:
-  description: Each file system in use, with C(path), C(total) and C(free) in bytes.
-  type: list
-history:
-  description: The newest releases, each with C(stamp), C(result), C(when), C(by) and C(reason).
-  type: list
-untold:
-  description: What could not be told, and why.
-  type: list
-"""
 
 # Seconds for one part: all of them together have to end before the connection sends the command again.
 PART = 7
@@ -91,19 +108,19 @@ GPU_QUERY = "name,utilization.gpu,memory.used,memory.total,temperature.gpu,power
 
 
 class Status:
-    """What is known of the instance, gathered part by part."""
+    """The state of the stack and the instance, gathered part by part."""
 
-    def __init__(self, options: dict) -> None:
-        """Take the module's options."""
+    def __init__(self, options: dict[str, Any]) -> None:
+        """Start with nothing known; `options` are the module's."""
         self.options = options
         self.releases = Releases(options["root"])
         self.problems: list[str] = []
-        self.untold: list[str] = []
-        self.found: dict[str, dict] = {}
+        self.unknown: list[str] = []
+        self.by_service: dict[str, Container] = {}
 
     @contextlib.contextmanager
-    def part(self, name: str):
-        """Limit a part's time, and note what keeps it from being told."""
+    def part(self, name: str) -> Iterator[None]:
+        """Limit a part's time, and list it as unknown when it fails."""
 
         def stop(*_: object) -> None:
             raise StackError(f"no answer within {PART} s")
@@ -113,30 +130,30 @@ class Status:
         try:
             yield
         except (StackError, OSError, ValueError, KeyError, IndexError) as error:
-            self.untold.append(f"{name}: {redact(str(error) or type(error).__name__)}")
+            self.unknown.append(f"{name}: {redact(str(error) or type(error).__name__)}")
         finally:
             signal.alarm(0)
 
-    def gather(self) -> dict:
+    def gather(self) -> dict[str, Any]:
         """Return everything."""
-        told: dict = {"release": {}, "containers": {}, "load": {}, "gpu": [], "disks": [], "history": []}
+        report: dict[str, Any] = {"release": {}, "containers": {}, "load": {}, "gpu": [], "disks": [], "history": []}
         with self.part("release"):
-            told["release"] = self.release()
+            report["release"] = self.release()
         with self.part("containers"):
-            told["containers"] = self.containers()
+            report["containers"] = self.containers()
         with self.part("gateway"):
             self.gateway()
         with self.part("load"):
-            told["load"] = self.load()
+            report["load"] = self.load()
         with self.part("GPU"):
-            told["gpu"] = self.gpu()
+            report["gpu"] = self.gpu()
         with self.part("disk"):
-            told["disks"] = self.disks()
+            report["disks"] = self.disks()
         with self.part("history"):
-            told["history"] = self.history()
-        return {**told, "problems": self.problems, "untold": self.untold}
+            report["history"] = self.history()
+        return {**report, "problems": self.problems, "unknown": self.unknown}
 
-    def release(self) -> dict:
+    def release(self) -> dict[str, Any]:
         """Return the current release; what is wrong with it is a problem."""
         current = self.releases.current()
         if current is None:
@@ -151,22 +168,23 @@ class Status:
         return {**record, "stamp": current, "previous": self.releases.rollback_target(current)}
 
     def containers(self) -> dict[str, str]:
-        """Return each container in a few words; one that is not well is a problem."""
+        """Return each container in a few words; one that is not healthy is a problem."""
         active = run(["systemctl", "is-active", self.options["unit"]], timeout=COMMAND).stdout.strip()
         if active != "active":
             self.problems.append(f"the unit {self.options['unit']} is {active}")
-        self.found = containers(self.options["project"])
+        self.by_service = containers(self.options["project"])
         for service in ("engine", "gateway"):
-            container = self.found.get(service)
+            container = self.by_service.get(service)
             if container is None:
                 self.problems.append(f"there is no container of the {service}")
             elif container["status"] != "running" or container["health"] not in {"healthy", "none"}:
                 self.problems.append(describe(service, container))
-        return {service: describe(service, container) for service, container in self.found.items()}
+        return {service: describe(service, container) for service, container in self.by_service.items()}
 
     def gateway(self) -> None:
         """Ask the gateway whether it serves; another answer than yes is a problem."""
-        if self.found.get("gateway", {}).get("status") != "running":
+        container = self.by_service.get("gateway")
+        if container is None or container["status"] != "running":
             return
         try:
             path = self.releases.path(str(self.releases.current())) / "verification.json"
@@ -182,9 +200,9 @@ class Status:
             self.problems.append(f"the gateway does not answer: {error}")
 
     def load(self) -> dict[str, float]:
-        """Return the engine's figures, as far as it has them."""
-        engine = self.found.get("engine", {})
-        if engine.get("status") != "running":
+        """Return those of the engine's figures that it has."""
+        engine = self.by_service.get("engine")
+        if engine is None or engine["status"] != "running":
             return {}
         answer = run(["docker", "exec", engine["id"], "python3", "-c", ASK_METRICS], timeout=COMMAND)
         if answer.returncode != 0:
@@ -209,17 +227,17 @@ class Status:
             lines.append(f"{name}: {busy} % busy, {used} of {total} MiB in use, {degrees} °C, {watts} W")
         return lines
 
-    def disks(self) -> list[dict]:
+    def disks(self) -> list[dict[str, Any]]:
         """Return each file system that the stack uses, once."""
-        found = {}
+        by_usage: dict[tuple[int, int], dict[str, Any]] = {}
         for path in (Path("/"), Path("/var/lib/docker"), Path("/var/lib/slm-ft-serving"), Path(self.options["root"])):
             if path.is_dir():
                 usage = shutil.disk_usage(path)
                 entry = {"path": str(path), "total": usage.total, "free": usage.free}
-                found.setdefault((usage.total, usage.free), entry)
-        return list(found.values())
+                by_usage.setdefault((usage.total, usage.free), entry)
+        return list(by_usage.values())
 
-    def history(self) -> list[dict]:
+    def history(self) -> list[dict[str, Any]]:
         """Return the newest releases with their results."""
         entries = []
         for stamp in self.releases.stamps()[: self.options["history"]]:
@@ -239,7 +257,7 @@ class Status:
 
 
 def main() -> None:
-    """Gather and tell."""
+    """Report."""
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "path", "default": "/opt/slm-ft-serving"},

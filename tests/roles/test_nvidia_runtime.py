@@ -102,7 +102,7 @@ def test_ubuntu_gets_the_driver_for_its_release_and_kernel(name: str, folder: st
     source = rendered("_nvidia_runtime_repositories", *instance)["driver"]
     assert source["uri"] == f"https://developer.download.nvidia.com/compute/cuda/repos/{folder}/x86_64/"
     assert source["key"].endswith("/3bf863cc.pub")
-    assert rendered("_nvidia_runtime_wanted", *instance) == [
+    assert rendered("_nvidia_runtime_requested", *instance) == [
         "libnvidia-compute=595.91.07-*",
         "nvidia-dkms-open=595.91.07-*",
         "nvidia-persistenced=595.91.07-*",
@@ -119,7 +119,7 @@ def test_ubuntu_gets_the_driver_for_its_release_and_kernel(name: str, folder: st
     [("6.1.180-225.360.amzn2023.x86_64", "kernel"), ("6.18.41-94.142.amzn2023.x86_64", "kernel6.18")],
 )
 def test_amazon_linux_gets_the_packages_of_its_kernel(kernel: str, prefix: str) -> None:
-    wanted = rendered("_nvidia_runtime_wanted", "amzn-2023", "dnf", kernel, ["driver"])
+    wanted = rendered("_nvidia_runtime_requested", "amzn-2023", "dnf", kernel, ["driver"])
     assert wanted == [
         "nvidia-driver-cuda-595.91.07",
         "kmod-nvidia-open-dkms-595.91.07",
@@ -129,7 +129,7 @@ def test_amazon_linux_gets_the_packages_of_its_kernel(kernel: str, prefix: str) 
 
 
 def test_packages_that_are_there_are_not_installed() -> None:
-    assert rendered("_nvidia_runtime_wanted", "ubuntu-22.04", "apt", "6.8.0", ["runtime", "restart"]) == []
+    assert rendered("_nvidia_runtime_requested", "ubuntu-22.04", "apt", "6.8.0", ["runtime", "restart"]) == []
 
 
 @pytest.mark.parametrize("name", ["ubuntu-20.04", "debian-12", ""])

@@ -2,8 +2,8 @@
 """Train an adapter, evaluate it, copy it to S3 and, when asked, to the Hugging Face Hub: one stage after another.
 
 Runs as root from slm-ft-serving-training.service, with no session and no controller. Reads job.json; writes state.json,
-which says what is done, and logs/training.log beside it. A stage that is done is not done again, so that the same job
-goes on where it was cut off; the training itself goes on from its last checkpoint.
+which lists the finished stages, and logs/training.log beside it. A finished stage is not repeated, so that the same job
+resumes where it was cut off; the training itself resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 CONTAINER = "slm-ft-serving-training"
 USER = "10002:10002"  # The trainer's user in its image.
@@ -40,48 +42,58 @@ class Job:
     """One job: its stages in their order."""
 
     def __init__(self, path: Path) -> None:
-        """Take job.json, which lies in the folder of the run."""
-        self.job = json.loads(path.read_text(encoding="utf-8"))
+        """Read job.json, which lies in the folder of the run."""
+        self.job: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         self.out = path.resolve().parent
         self.log = self.out / "logs/training.log"
         self.stopping = False
         before = self._state_before()
-        self.state = {"run": self.job["run"], "status": "running", "reason": "", "done": before.get("done", [])}
+        self.state: dict[str, Any] = {
+            "run": self.job["run"],
+            "status": "running",
+            "reason": "",
+            "done": before.get("done", []),
+        }
         self.state["began"] = before.get("began") or now()
 
-    def _state_before(self) -> dict:
+    def _state_before(self) -> dict[str, Any]:
         try:
-            return json.loads((self.out / "state.json").read_text(encoding="utf-8"))
+            state: dict[str, Any] = json.loads((self.out / "state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
+        return state
 
-    def stages(self) -> list:
+    def stages(self) -> list[tuple[str, Callable[[], None]]]:
         """Return name and function of each stage."""
-        found = [("access to S3", self._reach), ("training", self._train), ("evaluation", self._evaluate)]
-        found.append(("copy to S3", self._copy))
-        return [*found, ("push to the Hub", self._push)] if self.job["hub"] else found
+        stages = [
+            ("access to S3", self._check_destination),
+            ("training", self._train),
+            ("evaluation", self._evaluate),
+            ("copy to S3", self._copy),
+        ]
+        return [*stages, ("push to the Hub", self._push)] if self.job["hub"] else stages
 
     def run(self) -> int:
-        """Do what is not done yet; return the exit status."""
+        """Run the stages that are not finished; return the exit status."""
         self.log.parent.mkdir(exist_ok=True)
         for name, stage in self.stages():
             if name in self.state["done"]:
                 continue
-            self._say(stage=name)
+            self._report(stage=name)
             try:
                 stage()
             except Stopped:
-                self._say(status="stopped", reason=f"stopped during the {name}", ended=now())
+                self._report(status="stopped", reason=f"stopped during the {name}", ended=now())
                 return EXIT_RESUMABLE
             except (StageError, OSError, subprocess.SubprocessError) as error:
-                self._say(status="failed", reason=f"the {name} failed: {error}", ended=now())
+                self._report(status="failed", reason=f"the {name} failed: {error}", ended=now())
                 return 1
-            self._say(done=[*self.state["done"], name])
-        self._say(status="done", stage="", ended=now())
+            self._report(done=[*self.state["done"], name])
+        self._report(status="done", stage="", ended=now())
         return 0
 
-    def _say(self, **facts: object) -> None:
-        """Write the state whole, for whoever looks in between."""
+    def _report(self, **facts: object) -> None:
+        """Update the state; its file is replaced as a whole, because others read it meanwhile."""
         self.state.update(facts)
         beside = self.out / "state.json.part"
         beside.write_text(json.dumps(self.state, indent=2) + "\n", encoding="utf-8")
@@ -92,8 +104,8 @@ class Job:
         self.stopping = True
         subprocess.run(["docker", "kill", "--signal", "TERM", CONTAINER], capture_output=True, check=False, timeout=30)
 
-    def _reach(self) -> None:
-        """Copy the configuration: that a right is missing is better known before hours of training than after them."""
+    def _check_destination(self) -> None:
+        """Copy the configuration: a missing permission has to show before hours of training, not after them."""
         destination = self.job["destination"]
         command = ["aws", "s3", "cp", str(self.out / "config.yaml"), f"{destination}/config.yaml", "--no-progress"]
         try:
@@ -115,7 +127,7 @@ class Job:
         return ["--config", f"{OUT}/config.yaml", "--data", DATA, "--out", OUT, "--base", base, *threads]
 
     def _in_container(self, arguments: list[str]) -> None:
-        """Run the trainer without a network: what it reads are clinical notes."""
+        """Run the trainer without a network, because it reads clinical notes."""
         accelerator = ["--gpus", "all", "--shm-size", "8g"] if self.job["accelerator"] == "gpu" else []
         mounts = [
             *("--volume", f"{self.job['base']}:{MODELS}/{self.job['base_name']}:ro"),
@@ -134,7 +146,7 @@ class Job:
         self._run(command)
 
     def _run(self, command: list[str]) -> None:
-        """Run a command to its end with its output in the log; raises StageError, and Stopped when that was asked."""
+        """Run a command to its end with its output in the log. Raises StageError, or Stopped on request."""
         if self.stopping:
             raise Stopped
         with self.log.open("ab") as log:
@@ -155,7 +167,7 @@ class Job:
         self._run([*command, "--region", self.job["region"]])
 
     def _push(self) -> None:
-        """Upload adapter, card and evaluation. The token is a file that only root reads, and root without any right."""
+        """Upload adapter, card and evaluation; the token is a file, read by a root without capabilities."""
         hub, folder = self.job["hub"], self.out / "hub"
         if not Path(hub["token_file"]).is_file():
             raise StageError(
@@ -171,8 +183,8 @@ class Job:
         settings = [part for name, value in environment.items() for part in ("--env", f"{name}={value}")]
         command = ["upload", hub["repository"], "/hub", ".", "--private", "--commit-message", hub["message"]]
         mounts = ["--volume", f"{folder}:/hub:ro", "--volume", f"{hub['token_file']}:{TOKEN}:ro"]
-        who = ["--user", "0:0", "--network", "host", "--entrypoint", "hf"]
-        self._docker([*who, *settings, *mounts, self.job["image"], *command])
+        process = ["--user", "0:0", "--network", "host", "--entrypoint", "hf"]
+        self._docker([*process, *settings, *mounts, self.job["image"], *command])
 
 
 def now() -> str:
@@ -181,12 +193,18 @@ def now() -> str:
 
 
 def explain(status: int, log: Path, began: int) -> str:
-    """Return why a command failed, by its status and the last lines that it wrote to the log."""
+    """Return why a command failed.
+
+    Args:
+        status: its exit status.
+        log: the file that it wrote to.
+        began: where in the file its output begins, in bytes.
+    """
     with log.open("rb") as stream:
         stream.seek(began)
         lines = [line.strip() for line in stream.read().decode("utf-8", errors="replace").splitlines() if line.strip()]
     if status == KILLED:
-        # Whoever is killed says nothing about it.
+        # A killed process writes no reason.
         return "its container was killed (by the kernel for lack of memory, or by hand)"
     return " | ".join([f"exit status {status}", *lines[-LOG_LINES_SHOWN:]])
 

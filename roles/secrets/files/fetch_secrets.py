@@ -20,6 +20,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 DEFAULT_CONFIGURATION = Path("/opt/slm-ft-serving/shared/secrets.json")
 LOCK = Path("/run/slm-ft-serving-secrets.lock")
@@ -32,16 +33,25 @@ CLOCK = ("SignatureDoesNotMatch", "InvalidSignature", "RequestExpired", "Request
 
 
 class SecretError(Exception):
-    """Why a secret could not be read; `final` says that trying again cannot help."""
+    """Why a secret could not be read.
+
+    Attributes:
+        final: whether another attempt cannot help.
+    """
 
     def __init__(self, message: str, *, final: bool) -> None:
-        """Take the message for the operator."""
+        """Store the message for the operator, and whether another attempt cannot help."""
         super().__init__(message)
         self.final = final
 
 
 def check_keys(text: str, label: str) -> None:
-    """Raise SecretError when a gateway's keys file with this text would let nobody in, or not be taken at all."""
+    """Raise SecretError when the gateway would refuse a keys file with this text, or accept nobody with it.
+
+    Args:
+        text: the secret's.
+        label: the secret's name, for messages.
+    """
     how = "; `python -m gateway keys create NAME` makes one"
     lines = [line.partition("#")[0].strip() for line in text.splitlines()]
     wrong = [number for number, line in enumerate(lines, start=1) if line and not KEY_LINE.fullmatch(line)]
@@ -53,8 +63,16 @@ def check_keys(text: str, label: str) -> None:
         )
 
 
-def read_secret(secret: dict, region: str) -> str:
-    """Return a secret's text; raises SecretError, which names the secret and the parameter that names it."""
+def read_secret(secret: dict[str, Any], region: str) -> str:
+    """Return a secret's text.
+
+    Args:
+        secret: an entry of secrets.json.
+        region: the region of Secrets Manager.
+
+    Raises:
+        SecretError: it cannot be read; the message names the secret and the parameter that names it.
+    """
     command = ["aws", "secretsmanager", "get-secret-value", "--secret-id", secret["name"], "--region", region]
     command += ["--output", "json", "--cli-connect-timeout", "5", "--cli-read-timeout", "15"]
     label = f"secret {secret['name']!r} (named by the parameter {secret['parameter']})"
@@ -71,29 +89,30 @@ def read_secret(secret: dict, region: str) -> str:
         if secret.get("verification"):
             check_keys(text, label)
         return text
-    said = result.stderr.strip()
-    if "ResourceNotFoundException" in said:
+    output = result.stderr.strip()
+    if "ResourceNotFoundException" in output:
         raise SecretError(f"the {label} does not exist in {region}: create it, or correct the parameter", final=True)
-    if "AccessDenied" in said:
-        role = re.search(r"assumed-role/([\w+=,.@-]+)", said)
+    if "AccessDenied" in output:
+        role = re.search(r"assumed-role/([\w+=,.@-]+)", output)
         who = f"the instance's role {role[1]}" if role else "the instance profile"
-        action = "kms:Decrypt on its key" if "kms" in said.lower() else "secretsmanager:GetSecretValue"
+        action = "kms:Decrypt on its key" if "kms" in output.lower() else "secretsmanager:GetSecretValue"
         raise SecretError(f"{who} may not read the {label}: allow it {action}", final=True)
-    if any(code in said for code in CLOCK):
+    if any(code in output for code in CLOCK):
         why = f"the instance's clock is wrong, so AWS refuses to give the {label}: run `timedatectl set-ntp true` on it"
-        # At boot the clock may still be on its way.
+        # At boot the clock may not be set yet.
         raise SecretError(why, final=False)
-    if "Unable to locate credentials" in said:
+    if "Unable to locate credentials" in output:
         raise SecretError(f"the instance has no profile to read the {label} with", final=False)
-    last = said.splitlines()[-1] if said else f"aws ended with exit code {result.returncode}"
+    last = output.splitlines()[-1] if output else f"aws ended with exit code {result.returncode}"
     raise SecretError(f"the {label} could not be read: {last}", final=False)
 
 
-def read_all(configuration: dict, patience: float) -> dict[str, str]:
-    """Return every secret's text by its file; problems that may pass are tried again for `patience` seconds."""
+def read_all(configuration: dict[str, Any], patience: float) -> dict[str, str]:
+    """Return every secret's text by its file; retry for `patience` seconds what may pass. Raises SecretError."""
     deadline = time.monotonic() + patience
     while True:
-        problems, texts = [], {}
+        problems: list[SecretError] = []
+        texts: dict[str, str] = {}
         with ThreadPoolExecutor(max_workers=4) as pool:
             region = configuration["region"]
             reads = {secret["path"]: pool.submit(read_secret, secret, region) for secret in configuration["secrets"]}
@@ -132,7 +151,7 @@ def write(path: Path, text: str, owner: int) -> bool:
 
 
 def make_directory(path: Path, owner: int) -> None:
-    """Make a directory that only its owner (and root) can enter."""
+    """Make a directory that only its owner and root can enter."""
     path.mkdir(mode=0o700, exist_ok=True)
     os.chown(path, owner, owner)
     path.chmod(0o700)
@@ -148,8 +167,8 @@ def verification_key(directory: Path) -> tuple[str, bool]:
     return key, True
 
 
-def store(configuration: dict, texts: dict[str, str]) -> bool:
-    """Write all files; say whether any changed."""
+def store(configuration: dict[str, Any], texts: dict[str, str]) -> bool:
+    """Write all files; say whether any changed. Raises SecretError when the directory is on a disk."""
     directory = Path(configuration["directory"])
     if not on_tmpfs(directory.parent.parent):
         raise SecretError(f"{directory} is not on tmpfs: secrets are never written to a disk", final=True)
@@ -165,20 +184,20 @@ def store(configuration: dict, texts: dict[str, str]) -> bool:
             line = f"{VERIFICATION_NAME}:{hashlib.sha256(key.encode()).hexdigest()}"
             content = f"{content.rstrip()}\n{line}\n"
         changed = write(path, content, owner) or changed
-    wanted = {directory / secret["path"] for secret in configuration["secrets"]} | {directory / "verification-key"}
+    expected = {directory / secret["path"] for secret in configuration["secrets"]} | {directory / "verification-key"}
     for path in directory.rglob("*"):
-        if path.is_file() and path not in wanted:
-            path.unlink()  # A secret that is no longer asked for does not stay.
+        if path.is_file() and path not in expected:
+            path.unlink()  # A secret that is no longer listed does not stay.
             changed = True
     return changed
 
 
 def main() -> int:
-    """Fetch and store; exit 1 with the problem in words on standard error as well as in the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Fetch and store; return 1 with the problem in the JSON when a secret cannot be read."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--configuration", type=Path, default=DEFAULT_CONFIGURATION, help="names of the secrets")
     parser.add_argument("--adopt", type=Path, help="where to keep these names for the next boot")
-    parser.add_argument("--patience", type=float, default=10, help="seconds to go on trying when AWS cannot be reached")
+    parser.add_argument("--patience", type=float, default=10, help="seconds to retry when AWS cannot be reached")
     arguments = parser.parse_args()
     names = arguments.configuration.read_text(encoding="utf-8")
     configuration = json.loads(names)

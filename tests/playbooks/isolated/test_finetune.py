@@ -138,7 +138,7 @@ def wait_for_checkpoint(region: LocalRegion) -> int:
 
 
 def test_training_is_refused_while_the_engine_serves(training: Training) -> None:
-    training.refused.must_fail_naming("The GPU is taken: the engine serves", "finetune_stop_engine=true")
+    training.refused.must_fail_naming("The GPU is in use: the engine serves", "finetune_stop_engine=true")
 
 
 def test_killed_training_is_reported_and_the_stack_serves_again(training: Training) -> None:

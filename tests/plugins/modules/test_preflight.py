@@ -1,9 +1,11 @@
-"""What preflight tells of an account and of an instance: each look by itself, with fakes of the answers."""
+"""What preflight reports of an account and of an instance: each check by itself, with fakes of the answers."""
 
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import socket
+import threading
 from pathlib import Path
 from subprocess import CompletedProcess
 from types import SimpleNamespace
@@ -231,7 +233,7 @@ def test_transfer_bucket(answers: dict[str, Any], problem: str, warning: str) ->
 
 
 def on_instance(**options: Any) -> Any:
-    """Return the looks at an instance."""
+    """Return the checks of an instance."""
     usual = {
         "region": "us-east-1",
         "images": {},
@@ -257,18 +259,18 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device.mkdir()
     (device / "vendor").write_text("0x10de\n")
     monkeypatch.setattr(instance_module, "PCI_DEVICES", tmp_path)
-    monkeypatch.setattr(instance_module.shutil, "which", lambda _name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/nvidia-smi")
     monkeypatch.setattr(instance_module, "run", lambda *_args, **_more: CompletedProcess([], 0, "23034\n", ""))
 
 
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize(("gigabytes", "fits"), [(16.1, True), (20, False)])
 def test_model_is_compared_with_the_memory_of_the_gpu(gigabytes: float, fits: bool) -> None:
-    looked = on_instance()
-    looked._weights = int(gigabytes * 1e9)
-    told = [line for line in looked.memory() if "GPU" in line]
-    assert bool(told) != fits
-    assert looked.facts["gpu_memory_bytes"] == 23034 * 1024**2
+    checks = on_instance()
+    checks.weight_bytes = int(gigabytes * 1e9)
+    problems = [line for line in checks.memory() if "GPU" in line]
+    assert bool(problems) != fits
+    assert checks.facts["gpu_memory_bytes"] == 23034 * 1024**2
 
 
 def test_instance_without_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,31 +281,31 @@ def test_instance_without_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("free", [40, 10])
 def test_images_and_models_share_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     """9 GB compressed, 3.5 times that unpacked, would fit alone, and so would the model."""
-    monkeypatch.setattr(instance_module.shutil, "which", lambda _name: None)
-    monkeypatch.setattr(instance_module.shutil, "disk_usage", lambda _path: SimpleNamespace(free=int(free * 1e9)))
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=int(free * 1e9)))
     monkeypatch.setattr(instance_module, "DOCKER_ROOT", tmp_path)
-    looked = on_instance(images={"engine": {"reference": "r", "size": int(2e9)}}, root=str(tmp_path / "models"))
-    looked._model_bytes = int(6e9)
-    told = list(looked.disk())
-    assert bool(told) == (free == 10)
-    assert all("7.0 GB for new images and 6.0 GB for new models" in line for line in told)
+    checks = on_instance(images={"engine": {"reference": "r", "size": int(2e9)}}, root=str(tmp_path / "models"))
+    checks.model_bytes = int(6e9)
+    problems = list(checks.disk())
+    assert bool(problems) == (free == 10)
+    assert all("7.0 GB for new images and 6.0 GB for new models" in line for line in problems)
 
 
-def test_who_has_the_port_is_named() -> None:
+def test_process_that_has_the_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         (inode,) = instance_module.listening(server.getsockname()[1])
         assert instance_module.owner(inode).startswith("The process ")
     assert instance_module.listening(1) == []
 
 
-def test_look_that_hangs_is_a_problem_and_keeps_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = on_instance()
-    never = instance_module.threading.Event()
+def test_check_that_hangs_is_a_problem_and_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = on_instance()
+    never = threading.Event()
     for name in ("systemd", "training", "docker", "port", "registry", "secrets", "models", "disk", "memory"):
-        monkeypatch.setattr(looked, name, list)
-    monkeypatch.setattr(looked, "clock", lambda: [never.wait()])
-    monkeypatch.setattr(instance_module.shutil, "which", lambda _name: "/usr/bin/aws")
-    told = instance_module.look(looked, patience=0.2)
+        monkeypatch.setattr(checks, name, list)
+    monkeypatch.setattr(checks, "clock", lambda: [never.wait()])
+    monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/aws")
+    problems = instance_module.check(checks, patience=0.2)
     never.set()
-    assert len(told) == 1
-    assert "did not come to an end with clock" in told[0]
+    assert len(problems) == 1
+    assert "The checks clock did not end" in problems[0]

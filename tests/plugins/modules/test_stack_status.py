@@ -1,14 +1,16 @@
-"""The status screen: what is not well, what could not be told, and how it reads."""
+"""The status: what is a problem, what stays unknown, and how the screen reads."""
 
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.slm.serving.plugins.module_utils.containers import Container
 from ansible_collections.slm.serving.plugins.module_utils.releases import Releases, checksums
 from ansible_collections.slm.serving.plugins.modules import stack_status
 
@@ -16,7 +18,15 @@ from tests.support.rendering import value
 
 GOOD, FAILED = "20260101T000001Z", "20260101T000002Z"
 FILES = {"compose.yml": "services: {}\n", "verification.json": '{"gateway_port": 1}'}
-WELL = {"status": "running", "health": "healthy", "exit_code": 0, "oom_killed": False, "restarts": 0, "id": "1"}
+WELL: Container = {
+    "status": "running",
+    "health": "healthy",
+    "exit_code": 0,
+    "oom_killed": False,
+    "restarts": 0,
+    "id": "1",
+    "started": "",
+}
 METRICS = """\
 # TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{engine="0",model_name="base"} 3.0
@@ -27,7 +37,7 @@ vllm:kv_cache_usage_perc{engine="0",model_name="base"} 0.25
 
 
 def answers(commands: list[list[str]]) -> Any:
-    """Fake of `run`: the unit is active, the engine has METRICS, and there is one GPU."""
+    """Return a fake of `run`: the unit is active, the engine has METRICS, and there is one GPU."""
 
     def run(argv: list[str], **_: Any) -> SimpleNamespace:
         commands.append(argv)
@@ -52,16 +62,18 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def told(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Gathers the status; containers are given, and the gateway is not asked."""
+def report(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The status, gathered; containers are given, and the gateway is not asked."""
 
-    def gather(found: dict[str, Any] | None = None) -> dict[str, Any]:
+    def gather(by_service: dict[str, Any] | None = None) -> dict[str, Any]:
         monkeypatch.setattr(stack_status, "run", answers([]))
         monkeypatch.setattr(
-            stack_status, "containers", lambda _: {"engine": WELL, "gateway": WELL} if found is None else found
+            stack_status,
+            "containers",
+            lambda _: {"engine": WELL, "gateway": WELL} if by_service is None else by_service,
         )
         monkeypatch.setattr(stack_status.Status, "gateway", lambda _: None)
-        monkeypatch.setattr(stack_status.shutil, "which", lambda name: f"/usr/bin/{name}")
+        monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
         status = stack_status.Status({"root": str(root), "project": "p", "unit": "p.service", "history": 5})
         gathered: dict[str, Any] = status.gather()
         return gathered
@@ -69,9 +81,9 @@ def told(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return gather
 
 
-def test_what_serves_has_no_problem(told: Any) -> None:
-    status = told()
-    assert (status["problems"], status["untold"]) == ([], [])
+def test_stack_that_serves_has_no_problem(report: Any) -> None:
+    status = report()
+    assert (status["problems"], status["unknown"]) == ([], [])
     assert status["release"]["stamp"] == GOOD
     assert status["load"] == {"running": 3, "waiting": 2, "cache": 0.25}
     assert status["gpu"] == ["NVIDIA L4: 41 % busy, 18000 of 23034 MiB in use, 54 °C, 40.12 W"]
@@ -81,34 +93,34 @@ def test_what_serves_has_no_problem(told: Any) -> None:
     ]
 
 
-def test_containers_that_are_not_well_are_problems(told: Any) -> None:
-    problems = told({"engine": {**WELL, "health": "unhealthy"}})["problems"]
+def test_containers_that_are_not_healthy_are_problems(report: Any) -> None:
+    problems = report({"engine": {**WELL, "health": "unhealthy"}})["problems"]
     assert problems == ["engine is running (unhealthy)", "there is no container of the gateway"]
 
 
-def test_a_damaged_release_is_a_problem(told: Any, root: Path) -> None:
+def test_a_damaged_release_is_a_problem(report: Any, root: Path) -> None:
     (root / "releases" / GOOD / "compose.yml").unlink()
-    status = told()
+    status = report()
     assert "is damaged: compose.yml is missing" in status["problems"][0]
     assert status["history"][1]["result"] == "damaged"
 
 
-def test_a_release_that_was_not_verified_is_a_problem(told: Any, root: Path) -> None:
+def test_a_release_that_was_not_verified_is_a_problem(report: Any, root: Path) -> None:
     Releases(str(root)).point("current", FAILED)
-    assert "was not verified" in told()["problems"][0]
+    assert "was not verified" in report()["problems"][0]
 
 
-def test_no_release_is_a_problem(told: Any, root: Path) -> None:
+def test_no_release_is_a_problem(report: Any, root: Path) -> None:
     for link in ("current", "verified"):
         (root / link).unlink()
-    assert told()["problems"] == ["there is no release; run playbooks/deploy.yml"]
+    assert report()["problems"] == ["there is no release; run playbooks/deploy.yml"]
 
 
-def test_a_part_that_hangs_is_said_and_the_others_are_told(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_hangs_is_said_and_the_others_are_report(report: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_status, "PART", 1)
     monkeypatch.setattr(stack_status.Status, "disks", lambda _: time.sleep(30))
-    status = told()
-    assert status["untold"] == ["disk: no answer within 1 s"]
+    status = report()
+    assert status["unknown"] == ["disk: no answer within 1 s"]
     assert status["history"]
 
 
@@ -124,12 +136,12 @@ def test_metrics_are_asked_for_with_a_script_that_python_reads() -> None:
 def screen(**variables: Any) -> str:
     """Return the text of the screen."""
     instance = {"id": "i-1", "type": "g6.2xlarge", "state": "running", "since": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}
-    known = {"status_instance": instance, "status_price": {"known": False}, "status_lock": "", "status_found": {}}
-    return str(value("status", "lookup('ansible.builtin.template', 'status.txt.j2')", {**known, **variables}))
+    defaults = {"status_instance": instance, "status_price": {"known": False}, "status_lock": "", "status_found": {}}
+    return str(value("status", "lookup('ansible.builtin.template', 'status.txt.j2')", {**defaults, **variables}))
 
 
-def test_screen_of_a_healthy_stack(told: Any) -> None:
-    text = screen(status_found=told(), status_price={"known": True, "instance_hour": 1.0, "source": "a table"})
+def test_screen_of_a_healthy_stack(report: Any) -> None:
+    text = screen(status_found=report(), status_price={"known": True, "instance_hour": 1.0, "source": "a table"})
     lines = text.splitlines()
     assert lines[0] == "status    serving"
     assert any(line.startswith("cost ") and "(1.0000 USD an hour, on demand; a table)" in line for line in lines)
@@ -139,8 +151,8 @@ def test_screen_of_a_healthy_stack(told: Any) -> None:
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_screen_says_plainly_what_is_wrong(told: Any) -> None:
-    lines = screen(status_found=told({})).splitlines()
+def test_screen_begins_with_the_problems(report: Any) -> None:
+    lines = screen(status_found=report({})).splitlines()
     assert lines[0] == "status    NOT WELL: there is no container of the engine"
     assert lines[1] == "                    there is no container of the gateway"
 
@@ -152,13 +164,13 @@ def test_screen_of_a_stopped_instance() -> None:
     assert "cost      its volume only" in lines
 
 
-def test_screen_invents_no_price(told: Any) -> None:
-    assert "USD" not in screen(status_found=told())
+def test_screen_without_a_price_names_none(report: Any) -> None:
+    assert "USD" not in screen(status_found=report())
 
 
-def test_the_gateways_answer_is_a_problem_in_words(root: Path) -> None:
+def test_silent_gateway_is_a_problem(root: Path) -> None:
     status = stack_status.Status({"root": str(root), "project": "p", "unit": "p.service", "history": 5})
-    status.found = {"gateway": WELL}
+    status.by_service = {"gateway": WELL}
     # Port 1, which the release's verification.json names, is nobody's.
     status.gateway()
     assert status.problems[0].startswith("the gateway does not answer")
