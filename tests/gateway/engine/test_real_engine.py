@@ -69,7 +69,7 @@ class RealEngine:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealEngine]:
-    """vLLM in its image, as the instance runs it but for the network."""
+    """VLLM in its image, as the instance runs it but for the network."""
     port = free_port()
     configuration = tmp_path_factory.mktemp("engine")
     (configuration / "engine.yaml").write_text(SETTINGS.format(port=port))
