@@ -1,23 +1,22 @@
-"""The application: settings become services, services get their faces."""
+"""The FastAPI application: services from settings, one router per endpoint, and the middleware before them."""
 
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
 
 from gateway import __version__
 from gateway.api.http import problems
-from gateway.api.http.body import ClientGoneError
-from gateway.api.middleware.direct import CLIENT_CLOSED_REQUEST, Direct
-from gateway.api.middleware.guard import GUARDED, Guard
+from gateway.api.middleware.direct import Direct
+from gateway.api.middleware.guard import KEYS, Guard
+from gateway.api.middleware.request_log import RequestLog
 from gateway.api.routes import batch, convert, extract, health, metrics, openai, stream, tasks
-from gateway.observability.logs import Telemetry
-from gateway.services import Services, build
+from gateway.api.schemas import RESERVED
+from gateway.services import DefaultTaskError, Services, build_services
 from gateway.settings import Settings
+from gateway.tasks import Task
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -29,12 +28,13 @@ def create_app(settings: Settings) -> FastAPI:
     Raises:
         TaskFileError, KeysFileError, DefaultTaskError: what the settings name cannot be used.
     """
-    parts = build(settings)
+    services = build_services(settings)
+    _check_names(services.default_task)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        parts.engine.close()
+        services.engine.close()
 
     app = FastAPI(
         title="slm-ft-serving gateway",
@@ -46,62 +46,49 @@ def create_app(settings: Settings) -> FastAPI:
         # FastAPI's own tracing could carry a request's data to wherever the environment says.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    app.state.services = parts
+    app.state.services = services
     problems.install(app)
-    app.add_exception_handler(ClientGoneError, _on_client_gone)
-    for face in (extract, batch, stream):
-        app.include_router(face.router(parts.default_task))
-    app.include_router(tasks.router)
-    if convert.TASK in parts.tasks:
-        app.include_router(convert.router(parts.tasks[convert.TASK]))
-    app.include_router(openai.router)
+    extraction = extract.router(services.default_task)
+    guarded = [extraction, batch.router(services.default_task), stream.router(services.default_task), tasks.router]
+    if convert.TASK in services.tasks:
+        guarded.append(convert.router(services.tasks[convert.TASK]))
+    for router in (*guarded, openai.router):
+        app.include_router(router, dependencies=KEYS if services.keyring is not None else None)
     app.include_router(health.router)
     app.include_router(metrics.router)
-    _add_layers(app, parts)
-    if parts.keyring is not None:
-        _document_keys(app)
+    # Pure ASGI middleware, the outermost last.
+    app.add_middleware(Direct, routes=extraction.routes)
+    app.add_middleware(Guard, services=services)
+    _allow_origins(app, services)
+    app.add_middleware(RequestLog, metrics=services.metrics)
     return app
 
 
-def _add_layers(app: FastAPI, parts: Services) -> None:
-    """Pure ASGI layers, the outermost last."""
-    app.add_middleware(Direct, path=extract.PATH, endpoint=extract.endpoint(parts.default_task))
-    app.add_middleware(Guard, services=parts)
-    if parts.settings.cors_origins:
+def _check_names(task: Task) -> None:
+    """Refuse a default task whose fields clash with other members of an answer.
+
+    Raises:
+        DefaultTaskError: with what to put right.
+    """
+    clashing = sorted(RESERVED & task.by_name.keys())
+    if clashing:
+        raise DefaultTaskError(
+            f"GATEWAY_DEFAULT_TASK: {task.name} cannot be the default: /api/v1/extract puts its fields beside "
+            f"members of the same names: {', '.join(clashing)}; /api/v1/tasks/{task.name}/extract serves it"
+        )
+
+
+def _allow_origins(app: FastAPI, services: Services) -> None:
+    if services.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origin_regex="|".join(map(origin_pattern, parts.settings.cors_origins)),
+            allow_origin_regex="|".join(map(origin_pattern, services.settings.cors_origins)),
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
-    app.add_middleware(Telemetry, metrics=parts.metrics)
 
 
 def origin_pattern(origin: str) -> str:
-    """The regular expression of an origin in which `*` stands for one label, or a part of one."""
+    """Return the regular expression of an origin in which `*` stands for one label, or a part of one."""
     return re.escape(origin).replace(r"\*", "[A-Za-z0-9-]+")
-
-
-async def _on_client_gone(_: Request, __: Exception) -> Response:
-    return Response(status_code=CLIENT_CLOSED_REQUEST)
-
-
-def _document_keys(app: FastAPI) -> None:
-    """Tell the OpenAPI document about the keys; the guard, not FastAPI, checks them."""
-    plain = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = plain()
-            document.setdefault("components", {})["securitySchemes"] = {
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-            }
-            for path, operations in document["paths"].items():
-                if path.startswith(GUARDED):
-                    for operation in operations.values():
-                        operation["security"] = [{"bearer": []}, {"key": []}]
-        return app.openapi_schema or {}
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -14,16 +14,21 @@ from gateway.settings import Settings
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which keeps listening while it drains so that clients are told instead of cut off."""
+    """A uvicorn server that keeps listening while it drains, so that new requests get an answer."""
 
     def __init__(self, config: uvicorn.Config, services: Services) -> None:
-        """Take uvicorn's configuration and the services that are drained."""
+        """Make a server.
+
+        Args:
+            config: uvicorn's configuration.
+            services: hold the state of draining.
+        """
         super().__init__(config)
         self._services = services
         self._give_up_at = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain at the first signal, and stop at once at the second."""
+        """Begin to drain at the first SIGTERM; stop at once at a second signal."""
         drain = self._services.drain
         if drain.draining or sig != signal.SIGTERM:
             super().handle_exit(sig, frame)
@@ -32,7 +37,7 @@ class Server(uvicorn.Server):
         self._give_up_at = time.monotonic() + self._services.settings.drain_timeout
 
     async def on_tick(self, counter: int) -> bool:
-        """Called by uvicorn ten times a second; true ends the server."""
+        """Return whether the server ends now; uvicorn asks ten times a second."""
         drain = self._services.drain
         if drain.draining and (drain.active == 0 or time.monotonic() >= self._give_up_at):
             logger.info("drained", left=drain.active)
@@ -44,7 +49,7 @@ def serve(app: FastAPI, settings: Settings) -> bool:
     """Serve until a signal comes.
 
     Returns:
-        Whether the server could start: False when, say, the port is taken; the log has the reason.
+        Whether the server could start: False when, say, the port is in use; the log has the reason.
     """
     config = uvicorn.Config(
         app,
@@ -54,10 +59,10 @@ def serve(app: FastAPI, settings: Settings) -> bool:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # the address of a client plays no part
-        # What still runs after the drain's time is cut off soon.
+        # Requests that still run after the drain's time are cut off soon.
         timeout_graceful_shutdown=5,
     )
-    # What was made until now stays for good; the garbage collector need not look at it again.
+    # All objects so far live as long as the process; the garbage collector need not scan them again.
     gc.collect()
     gc.freeze()
     server = Server(config, app.state.services)

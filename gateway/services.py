@@ -1,4 +1,4 @@
-"""What lives as long as the application, made once by `create_app` and used by every face."""
+"""What lives as long as the application: built once by `create_app`, used by every endpoint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from gateway.access.keys import Keyring
-from gateway.api.schemas import RESERVED
+from gateway.access.rate_limit import RateLimiter
 from gateway.engine.engine import Engine
-from gateway.engine.gate import Gate, RateLimiter
+from gateway.engine.gate import Gate
 from gateway.engine.readiness import Readiness
 from gateway.extraction.extractor import Extractor
 from gateway.observability.metrics import Metrics
@@ -18,7 +18,7 @@ from gateway.tasks import Task, load_tasks
 
 @dataclass(slots=True)
 class Drain:
-    """Whether the gateway is going down, and the requests that are still running."""
+    """Whether the gateway is going down, and the number of requests that are still running."""
 
     draining: bool = False
     active: int = 0
@@ -26,7 +26,7 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts, wired together."""
+    """The application's services, wired together."""
 
     settings: Settings
     tasks: Mapping[str, Task]
@@ -45,8 +45,8 @@ class DefaultTaskError(Exception):
     """GATEWAY_DEFAULT_TASK cannot be served."""
 
 
-def build(settings: Settings) -> Services:
-    """Make the parts. Nothing is opened yet but the files.
+def build_services(settings: Settings) -> Services:
+    """Build the services. Only files are opened yet.
 
     Raises:
         TaskFileError, KeysFileError, DefaultTaskError: with what to put right.
@@ -56,12 +56,6 @@ def build(settings: Settings) -> Services:
     if default is None:
         raise DefaultTaskError(
             f"GATEWAY_DEFAULT_TASK: there is no task {settings.default_task}; there are {', '.join(tasks)}"
-        )
-    clashing = sorted(RESERVED & default.by_name.keys())
-    if clashing:
-        raise DefaultTaskError(
-            f"GATEWAY_DEFAULT_TASK: {default.name} cannot be the default: /api/v1/extract puts its fields beside "
-            f"members of the same names: {', '.join(clashing)}; /api/v1/tasks/{default.name}/extract serves it"
         )
     keyring = None
     if settings.auth == "required" and settings.api_keys_file is not None:
@@ -75,7 +69,7 @@ def build(settings: Settings) -> Services:
         on_wait=metrics.waited,
     )
     metrics.watch("gateway_running", "Calls at the engine now.", lambda: gate.running)
-    metrics.watch("gateway_queue_waiting", "Requests that wait for a place.", lambda: gate.waiting)
+    metrics.watch("gateway_queue_waiting", "Requests that wait for a slot.", lambda: gate.waiting)
     metrics.watch(
         "gateway_circuit_open", "1 while requests fail at once as the engine is down.", lambda: engine.circuit.is_open
     )
@@ -93,7 +87,7 @@ def build(settings: Settings) -> Services:
     )
 
 
-def services(request: Request) -> Services:
-    """The application's services."""
-    found: Services = request.app.state.services
-    return found
+def services_of(request: Request) -> Services:
+    """Return the services of the application that `request` belongs to."""
+    services: Services = request.app.state.services
+    return services

@@ -22,9 +22,7 @@ def _split(value: object) -> object:
 
 
 class Settings(BaseSettings):
-    """What the operator chooses. Every field is the variable GATEWAY_<NAME>; README.md holds the same table, by a
-    test.
-    """
+    """The operator's choices. Every field is the variable GATEWAY_<NAME>; a test keeps README.md's table equal."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
@@ -54,11 +52,9 @@ class Settings(BaseSettings):
     first_token_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds to a stream's first token.")
     max_concurrency: int = Field(default=32, ge=1, le=10_000, description="Requests at the engine at once.")
     max_queue: int = Field(
-        default=128, ge=0, le=100_000, description="Requests that may wait for a place; more get 503."
+        default=128, ge=0, le=100_000, description="Requests that may wait for a slot; more get 503."
     )
-    queue_timeout: float = Field(
-        default=10.0, gt=0, le=3600, description="Seconds that a request may wait for a place."
-    )
+    queue_timeout: float = Field(default=10.0, gt=0, le=3600, description="Seconds that a request may wait for a slot.")
     rate_limit: str = Field(
         default="off",
         pattern=r"^(off|[1-9][0-9]*/(second|minute|hour))$",
@@ -100,7 +96,7 @@ class Settings(BaseSettings):
 
 
 def shown_default(name: str) -> str:
-    """A setting's default as a person would write it; the package's own folder is not spelled out."""
+    """Return a setting's default as a person would write it; the package's own folder is shortened."""
     default = Settings.model_fields[name].default
     if default is None or default == ():
         return "none"

@@ -21,7 +21,7 @@ def create_key(name: str) -> tuple[str, str]:
     """Make a new random key.
 
     Args:
-        name: of the client that gets it.
+        name: of the client that gets the key.
 
     Returns:
         The key (256 random bits) and the line for the keys file.
@@ -61,7 +61,7 @@ def _parse(path: Path) -> tuple[tuple[str, bytes], ...]:
 
 
 class Keyring:
-    """The keys that are let in."""
+    """The API keys that are accepted."""
 
     def __init__(self, path: Path) -> None:
         """Read the file.
@@ -70,24 +70,24 @@ class Keyring:
             KeysFileError: it cannot be read or holds a bad line.
         """
         self._path = path
-        self._seen = self._stamp()
+        self._last_stamp = self._stamp()
         self._entries = _parse(path)
         self._checked_at = time.monotonic()
         if not self._entries:
             logger.warning("the keys file holds no key: every request will be refused", file=str(path))
 
     def identify(self, key: str) -> str | None:
-        """The name of the client that holds `key`, or None.
+        """Return the name of the client that holds `key`, or None.
 
-        Every entry is compared, each in constant time, so that the time taken tells nothing about the keys.
+        Every entry is compared, each in constant time, so that timing reveals nothing about the keys.
         """
         self._reload()
         presented = _digest(key)
-        found = None
+        client = None
         for name, digest in self._entries:
             if hmac.compare_digest(digest, presented):
-                found = name
-        return found
+                client = name
+        return client
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
@@ -97,20 +97,18 @@ class Keyring:
         return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
     def _reload(self) -> None:
-        """Read a changed file again, looking once a second at most; a bad one leaves the keys as they are."""
+        """Read a changed file again, checking once a second at most; a bad file leaves the keys as they are."""
         now = time.monotonic()
         if now - self._checked_at < _CHECK_SECONDS:
             return
         self._checked_at = now
         stamp = self._stamp()
-        if stamp == self._seen:
+        if stamp == self._last_stamp:
             return
-        self._seen = stamp
+        self._last_stamp = stamp
         try:
             self._entries = _parse(self._path)
         except KeysFileError as error:
-            logger.error(
-                "the keys file was changed and cannot be used; the keys read before stay valid", reason=str(error)
-            )
+            logger.error("the changed keys file cannot be used; the previous keys stay valid", reason=str(error))
         else:
             logger.info("the keys file was read again", keys=len(self._entries))

@@ -1,4 +1,4 @@
-"""What the extraction faces share: running one extraction, and how its answer looks."""
+"""What the extraction endpoints share: running one extraction, and the shape of its answer."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from gateway.api.http.problems import Problem, ProblemError
 from gateway.api.schemas import ExtractRequest
-from gateway.extraction.extractor import Extraction, Options, UnknownModelError
+from gateway.extraction.answer import Extraction, Options
+from gateway.extraction.errors import UnknownModelError
 from gateway.services import Services
 from gateway.tasks import Task
 
@@ -24,13 +25,11 @@ _DESCRIPTIONS = {
     503: "Engine down, draining or queue full",
     504: "Too late",
 }
-
-
 _PROBLEM = Problem.model_json_schema()
 
 
 def refusals(*more: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI part for the errors that every guarded path has, and `more`."""
+    """Return the OpenAPI description of the errors that every guarded path has, and of `more`."""
     return {
         status: {"description": _DESCRIPTIONS[status], "content": {"application/problem+json": {"schema": _PROBLEM}}}
         for status in (401, 429, 503, *more)
@@ -38,14 +37,14 @@ def refusals(*more: int) -> dict[int | str, dict[str, Any]]:
 
 
 def errors() -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI part for the errors that every extraction face has, and `more`."""
+    """Return the OpenAPI description of the errors that every extraction endpoint has."""
     return refusals(404, 413, 422, 502, 504)
 
 
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The OpenAPI part for a body that the endpoint reads itself, which is what keeps it fast."""
+    """Return the OpenAPI description of a body that the endpoint reads itself, which keeps it fast."""
     schema = model.model_json_schema()
-    # The document has no place for definitions of its own here, so they are put where they are referred to.
+    # The document takes no definitions here, so each is put where it is referred to.
     for name, definition in schema.pop("$defs", {}).items():
         schema = _replaced(schema, f"#/$defs/{name}", definition)
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
@@ -62,37 +61,44 @@ def _replaced(node: Any, reference: str, definition: Any) -> Any:
 
 
 async def run(
-    parts: Services,
+    services: Services,
     task: Task,
-    wanted: ExtractRequest,
+    request_body: ExtractRequest,
     identity: str,
     on_text: Callable[[str], None] | None = None,
 ) -> Extraction:
-    """One extraction with a client's choices, within the request's time.
+    """Run one extraction with a client's choices, within the request's time.
+
+    Args:
+        services: the application's.
+        task: what to extract.
+        request_body: the text and the choices.
+        identity: the request's id.
+        on_text: as for `Extractor.extract`.
 
     Raises:
         ProblemError: the text is too long, or the model is not served; and what `Extractor.extract` raises.
     """
-    longest = parts.settings.max_text_chars
-    if len(wanted.text) > longest:
+    longest = services.settings.max_text_chars
+    if len(request_body.text) > longest:
         raise ProblemError(413, f"the text may have {longest} characters at most")
-    options = Options(wanted.temperature, wanted.max_tokens, wanted.model, wanted.grounding)
-    deadline = asyncio.get_running_loop().time() + parts.settings.request_timeout
+    options = Options(request_body.temperature, request_body.max_tokens, request_body.model, request_body.grounding)
+    deadline = asyncio.get_running_loop().time() + services.settings.request_timeout
     try:
-        return await parts.extractor.extract(
-            task, wanted.text, options, deadline=deadline, request_id=identity, on_text=on_text
+        return await services.extractor.extract(
+            task, request_body.text, options, deadline=deadline, request_id=identity, on_text=on_text
         )
     except UnknownModelError as error:
         raise ProblemError(404, f"{error}; /v1/models lists all") from None
 
 
 def flat(extraction: Extraction, task: Task, identity: str) -> dict[str, Any]:
-    """The answer with the fields at the top level."""
+    """Return the answer with the fields at the top level."""
     return {**extraction.fields, **_metadata(extraction, task, identity)}
 
 
 def nested(extraction: Extraction, task: Task, identity: str) -> dict[str, Any]:
-    """The answer with the fields in an object of their own, where no name of a field can clash."""
+    """Return the answer with the fields in an object of their own, where no field's name can clash."""
     return {"fields": extraction.fields, **_metadata(extraction, task, identity)}
 
 
@@ -111,5 +117,5 @@ def _metadata(extraction: Extraction, task: Task, identity: str) -> dict[str, An
 
 
 def json_response(document: Any) -> Response:
-    """A JSON response; orjson writes the dataclasses as they are."""
+    """Return a JSON response; orjson writes the dataclasses as they are."""
     return Response(orjson.dumps(document), media_type="application/json")

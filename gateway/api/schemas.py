@@ -1,4 +1,4 @@
-"""The requests and answers of the faces, as the OpenAPI document shows them."""
+"""The requests and answers of the endpoints, as the OpenAPI document shows them."""
 
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ NOTE = (
 
 
 def _only_number(value: object) -> object:
-    # Python takes true for 1, and pydantic "1".
+    # Python takes true for 1, and pydantic takes "1" for it.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("Input should be a valid integer")  # noqa: TRY004 - pydantic wants it so
     return value
@@ -41,7 +41,7 @@ class Choices(BaseModel):
         default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$", description="A model or adapter of the engine."
     )
     grounding: Literal["off", "report", "strict"] = Field(
-        default="report", description="`strict` turns a value that nothing in the text says into null."
+        default="report", description="`strict` sets a value without evidence in the text to null."
     )
 
 
@@ -54,7 +54,7 @@ class ExtractRequest(Choices):
 
 
 class EvidenceModel(BaseModel):
-    """A place in the text: `text[start:end]`, in Unicode code points."""
+    """A span of the text: `text[start:end]`, in Unicode code points."""
 
     text: str
     start: int
@@ -71,7 +71,7 @@ class WarningModel(BaseModel):
 
 
 class ChunkModel(BaseModel):
-    """A piece of the text, in code points, and how it went."""
+    """A part of the text, in code points, and how its extraction went."""
 
     index: int
     start: int
@@ -81,7 +81,7 @@ class ChunkModel(BaseModel):
 
 
 class Extracted(BaseModel):
-    """What every extraction tells beside the fields."""
+    """What every extraction reports beside the fields."""
 
     evidence: dict[str, list[EvidenceModel]]
     confidence: dict[str, float | None] = Field(
@@ -100,6 +100,6 @@ RESERVED = frozenset(Extracted.model_fields)
 
 
 def flat_model(task: Task) -> type[BaseModel]:
-    """The answer of /api/v1/extract: the task's fields at the top level, and the rest beside them."""
+    """Return the model of the answer of /api/v1/extract: the task's fields at the top level, the rest beside them."""
     fields: dict[str, Any] = {spec.name: (str | None, Field(description=spec.description)) for spec in task.fields}
     return create_model("Extraction", __base__=Extracted, __doc__=task.description, **fields)

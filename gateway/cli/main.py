@@ -28,15 +28,15 @@ Send texts to a running gateway and print what it answers.
     python -m gateway extract --jsonl notes.jsonl --output results.jsonl --jobs 8
 
 A JSONL input has an object with "text" (and "id") on each line. Run the same command again after an interruption: what
-is in the output stays, what failed is tried again. The key comes from the variable {_KEY} or from the file
+is in the output stays, failures are tried again. The key comes from the variable {_KEY} or from the file
 that {_KEY_FILE} or --key-file names, never from an argument, which other users of the machine could read.
 
 Exit codes: 0 all extracted, 1 something failed, 2 called wrongly."""
 
 _EVALUATE = f"""\
-Ask a running gateway for every note of a data set and say how right its answers are: precision, recall and F1 of each
-field by three rules, invented values, validity, calibration, latency, all with intervals. gateway/README.md explains
-the figures.
+Ask a running gateway for every note of a data set and score its answers: precision, recall and F1 of each field by
+three rules, invented values, validity, calibration, latency, all with intervals. gateway/README.md explains the
+figures.
 
     python -m gateway evaluate validation.jsonl --url http://127.0.0.1:8080 --out results
     python -m gateway evaluate validation.jsonl --answers answers.jsonl --out results
@@ -53,15 +53,16 @@ Exit codes: 0 evaluated, 1 the gateway gave no answers, 2 called wrongly or a fi
 Ctrl-C. Nothing is written unless it is 0."""
 
 _COMPARE = """\
-Say which differences between two evaluations of the same notes are real, and which the choice of notes would explain:
+Report which differences between two evaluations of the same notes are significant, and which may be due to the choice
+of notes:
 
     python -m gateway compare before/evaluation.json after/evaluation.json
 
 Standard output has a table, or with --json the verdict and every difference for programs.
 
-Exit codes: 0 compared, 3 with --fail-if-worse when the second is really worse in micro-F1, in any field or in validity,
-2 called wrongly, a file that cannot be read or is no evaluation, or two that are not over the same notes and fields;
-standard error then has the reason."""
+Exit codes: 0 compared, 3 with --fail-if-worse when the second is significantly worse in micro-F1, in any field or in
+validity, 2 called wrongly, a file that cannot be read or is no evaluation, or two that are not over the same notes and
+fields; standard error then has the reason."""
 
 _CREATE = """\
 Make a new random key. The line for the keys file goes to standard output, the key itself, which is shown only this
@@ -76,11 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 when it worked, 1 when it failed, 2 when it was called or configured wrongly.
+        0 when it succeeded, 1 when it failed, 2 when it was called or configured wrongly, 130 after Ctrl-C.
     """
-    chosen = _parser().parse_args(arguments)
+    args = _parser().parse_args(arguments)
     try:
-        result: int = chosen.run(chosen)
+        result: int = args.run(args)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return 130
@@ -106,14 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     extract.set_defaults(run=_extract)
 
     evaluate = commands.add_parser(
-        "evaluate", help="say how right a gateway's answers are", description=_EVALUATE, formatter_class=raw
+        "evaluate", help="score a gateway's answers", description=_EVALUATE, formatter_class=raw
     )
     _add_evaluate_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
-    compare = commands.add_parser(
-        "compare", help="say whether two evaluations differ", description=_COMPARE, formatter_class=raw
-    )
+    compare = commands.add_parser("compare", help="compare two evaluations", description=_COMPARE, formatter_class=raw)
     _add_compare_arguments(compare)
     compare.set_defaults(run=_compare)
 
@@ -140,7 +139,7 @@ def _add_extract_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_gateway_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which gateway to ask, and how."""
+    """Add the arguments that say which gateway to ask, and how."""
     parser.add_argument(
         "--url",
         default=os.environ.get("GATEWAY_URL", "http://127.0.0.1:8080"),
@@ -151,7 +150,7 @@ def _add_gateway_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grounding", choices=("off", "report", "strict"), help="what to do with ungrounded values")
     parser.add_argument("--model", help="another model or adapter of the engine")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds for one text [120]")
-    parser.add_argument("--retries", type=_whole, default=5, help="tries more where the gateway is busy or away [5]")
+    parser.add_argument("--retries", type=_whole, default=5, help="more attempts where the gateway is busy or away [5]")
 
 
 def _add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -173,7 +172,7 @@ def _add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rule", choices=("exact", "normalised", "items"), default="exact", help="when a value is right [exact]"
     )
-    parser.add_argument("--fail-if-worse", action="store_true", help="exit with 3 when B is really worse than A")
+    parser.add_argument("--fail-if-worse", action="store_true", help="exit with 3 when B is significantly worse than A")
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     _add_bootstrap_arguments(parser, 10_000)
 
@@ -216,55 +215,55 @@ def _serve(_: argparse.Namespace) -> int:
     from gateway.tasks import TaskFileError
 
     try:
-        chosen = settings.load()
-        configure_logging(chosen.log_level)
-        app = create_app(chosen)
+        configuration = settings.load()
+        configure_logging(configuration.log_level)
+        app = create_app(configuration)
     except (settings.SettingsError, TaskFileError, KeysFileError, DefaultTaskError) as error:
         return _usage(str(error))
-    return EXIT_OK if serve(app, chosen) else EXIT_FAILED
+    return EXIT_OK if serve(app, configuration) else EXIT_FAILED
 
 
-def _extract(chosen: argparse.Namespace) -> int:
-    if (chosen.jsonl is None) != (chosen.output is None):
+def _extract(args: argparse.Namespace) -> int:
+    if (args.jsonl is None) != (args.output is None):
         return _usage("--jsonl and --output go together")
     try:
-        key = _key(chosen.key_file)
-        text = _one_text(chosen)
+        key = _key(args.key_file)
+        text = _one_text(args)
     except (OSError, UnicodeDecodeError) as error:
         return _usage(str(error))
-    return asyncio.run(_send(chosen, key, text))
+    return asyncio.run(_send(args, key, text))
 
 
-def _one_text(chosen: argparse.Namespace) -> str | None:
-    if chosen.file is not None:
-        return str(chosen.file.read_text("utf-8"))
-    if chosen.text == "-":
+def _one_text(args: argparse.Namespace) -> str | None:
+    if args.file is not None:
+        return str(args.file.read_text("utf-8"))
+    if args.text == "-":
         return sys.stdin.read()
-    return None if chosen.text is None else str(chosen.text)
+    return None if args.text is None else str(args.text)
 
 
 def _key(key_file: Path | None) -> str | None:
-    named = key_file or os.environ.get(_KEY_FILE)
-    if named:
-        return Path(named).read_text("utf-8").strip()
+    path = key_file or os.environ.get(_KEY_FILE)
+    if path:
+        return Path(path).read_text("utf-8").strip()
     return os.environ.get(_KEY)
 
 
-async def _send(chosen: argparse.Namespace, key: str | None, text: str | None) -> int:
+async def _send(args: argparse.Namespace, key: str | None, text: str | None) -> int:
     from gateway.client import bulk
     from gateway.client.client import Client, ClientError
 
     choices: dict[str, Any] = {
-        name: getattr(chosen, name) for name in ("task", "grounding", "model", "temperature", "max_tokens")
+        name: getattr(args, name) for name in ("task", "grounding", "model", "temperature", "max_tokens")
     }
     try:
-        async with Client(chosen.url, key, timeout=chosen.timeout, retries=chosen.retries) as client:
+        async with Client(args.url, key, timeout=args.timeout, retries=args.retries) as client:
             if text is not None:
                 answer = await client.extract(text, **choices)
                 sys.stdout.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
                 return EXIT_OK
-            items = bulk.read_items(chosen.jsonl, chosen.text_field, chosen.id_field)
-            summary = await bulk.run(client, items, chosen.output, jobs=chosen.jobs, progress=sys.stderr, **choices)
+            items = bulk.read_items(args.jsonl, args.text_field, args.id_field)
+            summary = await bulk.run(client, items, args.output, jobs=args.jobs, progress=sys.stderr, **choices)
     except ClientError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_FAILED
@@ -276,24 +275,24 @@ async def _send(chosen: argparse.Namespace, key: str | None, text: str | None) -
     return EXIT_FAILED if summary.failed else EXIT_OK
 
 
-def _evaluate(chosen: argparse.Namespace) -> int:
+def _evaluate(args: argparse.Namespace) -> int:
     if missing := _missing_for_evaluation():
         return _usage(missing)
     from gateway.evaluation.command import run_evaluate
 
     try:
-        key = _key(chosen.key_file)
+        key = _key(args.key_file)
     except (OSError, UnicodeDecodeError) as error:
         return _usage(str(error))
-    return run_evaluate(chosen, key)
+    return run_evaluate(args, key)
 
 
-def _compare(chosen: argparse.Namespace) -> int:
+def _compare(args: argparse.Namespace) -> int:
     if missing := _missing_for_evaluation():
         return _usage(missing)
     from gateway.evaluation.command import run_compare
 
-    return run_compare(chosen)
+    return run_compare(args)
 
 
 def _missing_for_evaluation() -> str | None:
@@ -309,9 +308,9 @@ def _missing_for_evaluation() -> str | None:
     return None
 
 
-def _create_key(chosen: argparse.Namespace) -> int:
+def _create_key(args: argparse.Namespace) -> int:
     try:
-        key, line = create_key(chosen.name)
+        key, line = create_key(args.name)
     except ValueError as error:
         return _usage(str(error))
     sys.stdout.write(f"{line}\n")

@@ -1,7 +1,7 @@
-"""A file of texts through a gateway: several at once, with a progress bar, and resumable.
+"""Extraction of a file of texts: several at once, with a progress bar, and resumable.
 
 Input and output are JSON Lines. An output line is `{"index", "id", "input", "status", "result" or "error"}`; `input` is
-a digest of the text, so that a later run knows what is done. Lines come in the order in which they are done.
+a digest of the text, so that a later run can skip what is done. Lines are in the order of completion.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ class Item:
 
     @property
     def digest(self) -> str:
-        """Tells whether two runs mean the same text."""
+        """Equal for equal texts."""
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run went: what was done before, what was done now, and what failed."""
+    """How many texts were done before this run, were done by it, and failed."""
 
     before: int
     done: int
@@ -80,12 +80,12 @@ def read_items(path: Path, text_field: str, id_field: str) -> list[Item]:
 async def run(
     client: Client, items: list[Item], output: Path, *, jobs: int, progress: TextIO, **choices: Any
 ) -> Summary:
-    """Extract what the output does not hold yet.
+    """Extract the texts whose results the output does not hold yet.
 
     Args:
         client: an open client.
         items: the input.
-        output: where the results go; results of an earlier run stay, what failed then is tried again.
+        output: where the results go; results of an earlier run stay, its failures are tried again.
         jobs: how many texts are at the gateway at once.
         progress: where the progress bar goes.
         choices: as for `Client.extract`.
@@ -94,14 +94,14 @@ async def run(
         OSError: the output cannot be written.
     """
     kept = _keep_done(output, items)
-    left = iter([item for item in items if item.index not in kept])
+    remaining = iter([item for item in items if item.index not in kept])
     total = len(items) - len(kept)
     failed = 0
     with output.open("a", encoding="utf-8") as file, tqdm(total=total, unit="text", file=progress) as bar:
 
         async def work() -> None:
             nonlocal failed
-            for item in left:
+            for item in remaining:
                 entry: dict[str, Any] = {"index": item.index, "id": item.id, "input": item.digest}
                 try:
                     entry |= {"status": 200, "result": await client.extract(item.text, **choices)}
@@ -120,7 +120,7 @@ async def run(
 
 
 def _keep_done(output: Path, items: list[Item]) -> set[int]:
-    """Drop from the output what is not a result of these items; give the indices of the rest."""
+    """Drop from the output what is not a result of these items, and return the indices of the rest."""
     if not output.exists():
         return set()
     digests = {item.index: item.digest for item in items}
@@ -131,7 +131,7 @@ def _keep_done(output: Path, items: list[Item]) -> set[int]:
     # Written whole and renamed, so that an interrupted start loses nothing.
     new = output.with_name(f".{output.name}.new")
     new.write_text("".join(f"{line}\n" for line in kept.values()), "utf-8")
-    os.replace(new, output)  # noqa: PTH105 - says better than Path.replace what happens
+    os.replace(new, output)  # noqa: PTH105 - clearer than Path.replace
     return set(kept)
 
 

@@ -1,4 +1,4 @@
-"""A client of a gateway, any gateway: what the command line calls with."""
+"""The client that the command line uses, for any gateway."""
 
 import asyncio
 import time
@@ -12,23 +12,35 @@ _MOST_PAUSE = 60.0
 
 
 class ClientError(Exception):
-    """The gateway gave no result. `status` is its HTTP status, or 0 when it could not be reached at all."""
+    """The gateway gave no result; `status` is its HTTP status, or 0 when it could not be reached at all."""
 
     def __init__(self, status: int, detail: str) -> None:
-        """Take the status and a sentence for a person."""
+        """Make the error.
+
+        Args:
+            status: HTTP status, or 0.
+            detail: a sentence for a person.
+        """
         super().__init__(detail)
         self.status = status
 
 
 class TooLateError(ClientError):
-    """The gateway was reached, and gave no answer in time."""
+    """The gateway gave no answer in time."""
 
 
 class Client:
-    """Calls a gateway. Use it as an async context manager."""
+    """A client of one gateway. Use it as an async context manager."""
 
     def __init__(self, url: str, key: str | None, *, timeout: float, retries: int) -> None:
-        """Take the gateway's address, a key, seconds for one call, and how often to try again what may work later."""
+        """Make a client.
+
+        Args:
+            url: the gateway's address.
+            key: an API key, or None.
+            timeout: seconds for one call.
+            retries: attempts after the first, where a later one may succeed.
+        """
         self._url = url.rstrip("/")
         self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
         self._timeout = aiohttp.ClientTimeout(total=timeout)
@@ -57,7 +69,7 @@ class Client:
             The gateway's answer.
 
         Raises:
-            ClientError: it refused, failed or could not be reached, also after waiting as long as it asked for.
+            ClientError: the gateway refused, failed or could not be reached, also after the waits that it asked for.
         """
         document, _ = await self.extract_timed(text, task=task, **choices)
         return document
@@ -65,7 +77,7 @@ class Client:
     async def extract_timed(
         self, text: str, *, task: str | None = None, **choices: Any
     ) -> tuple[dict[str, Any], float]:
-        """As `extract`, with the seconds that the answer took, without refused tries and the waits between them."""
+        """Extract as `extract` does, and return also the seconds of the attempt that was answered."""
         path = "/api/v1/extract" if task is None else f"/api/v1/tasks/{task}/extract"
         body = orjson.dumps({"text": text} | {name: value for name, value in choices.items() if value is not None})
         for attempt in range(self._retries + 1):
@@ -79,10 +91,10 @@ class Client:
         raise AssertionError("the loop returns or raises")
 
     async def tasks(self) -> dict[str, Any]:
-        """The gateway's tasks, as GET /api/v1/tasks gives them. It is asked once.
+        """Return the gateway's tasks, as GET /api/v1/tasks lists them. It is asked once.
 
         Raises:
-            ClientError: it refused or could not be reached.
+            ClientError: the gateway refused or could not be reached.
         """
         return await self._call("GET", "/api/v1/tasks")
 
@@ -95,7 +107,7 @@ class Client:
         except TimeoutError:
             raise TooLateError(0, f"no answer from {self._url} within {self._timeout.total:.0f} s") from None
         except aiohttp.InvalidURL:
-            raise ClientError(0, f"{self._url} is no address such as http://127.0.0.1:8080") from None
+            raise ClientError(0, f"{self._url} is not an address such as http://127.0.0.1:8080") from None
         except aiohttp.ClientError as error:
             raise _LaterError(0, f"{self._url} cannot be reached: {type(error).__name__}", 1.0) from None
         try:
@@ -113,7 +125,7 @@ class Client:
 
 
 class _LaterError(ClientError):
-    """It may work later."""
+    """A later attempt may succeed."""
 
     def __init__(self, status: int, detail: str, pause: float) -> None:
         super().__init__(status, detail)

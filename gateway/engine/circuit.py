@@ -3,11 +3,20 @@
 import math
 import time
 
+from gateway.errors import GatewayError
 
-class CircuitOpenError(Exception):
-    """The engine was down a moment ago. `retry_after` is in whole seconds."""
+
+class CircuitOpenError(GatewayError):
+    """The engine was down a moment ago."""
+
+    status = 503
 
     def __init__(self, retry_after: int) -> None:
+        """Make the error.
+
+        Args:
+            retry_after: whole seconds until a request is let through again.
+        """
         super().__init__("the engine was not reachable a moment ago")
         self.retry_after = retry_after
 
@@ -16,7 +25,12 @@ class Circuit:
     """Opens after some failures in a row, lets one trial through after a pause, and closes when that succeeds."""
 
     def __init__(self, *, threshold: int = 5, pause: float = 2.0) -> None:
-        """Take the failures in a row that open it and the seconds until the first trial."""
+        """Make a closed circuit.
+
+        Args:
+            threshold: failures in a row that open it.
+            pause: seconds until the first trial.
+        """
         self._threshold = threshold
         self._pause = pause
         self._failures = 0

@@ -1,4 +1,4 @@
-"""The engine's chat completions, whole and in parts, as far as the gateway reads them."""
+"""The engine's chat completions, whole and streamed, as far as the gateway reads them."""
 
 from dataclasses import dataclass
 from operator import itemgetter
@@ -51,14 +51,17 @@ class GrowingCompletion:
     """A completion that grows with the events of a stream."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Begin with an empty text."""
         self.text = ""
         self._finish_reason: str | None = None
         self._usage: dict[str, Any] = {}
         self._tokens: list[tuple[bytes, float]] | None = []
 
     def add(self, event: dict[str, Any]) -> bool:
-        """Take one event in. Gives whether the text has grown.
+        """Add one event of the stream.
+
+        Returns:
+            Whether the text has grown.
 
         Raises:
             EngineAnswerError: it lacks what such an event has.
@@ -68,19 +71,19 @@ class GrowingCompletion:
             self._usage = event.get("usage") or self._usage
             for choice in event["choices"]:
                 self._finish_reason = choice.get("finish_reason") or self._finish_reason
-                piece = choice["delta"].get("content") or ""
+                delta = choice["delta"].get("content") or ""
                 tokens = _tokens(choice.get("logprobs"))
                 if tokens is not None and self._tokens is not None:
                     self._tokens += tokens
-                elif piece:
+                elif delta:
                     self._tokens = None
-                self.text += piece
+                self.text += delta
         except _BROKEN_FORM as error:
             raise EngineAnswerError("the engine's stream lacks what a completion has") from error
         return len(self.text) > before
 
     def whole(self) -> Completion:
-        """The completion, once the stream has ended."""
+        """Return the completion, once the stream has ended."""
         counts = [self._usage.get(f"{kind}_tokens") for kind in ("prompt", "completion", "total")]
         prompt, completion, total = (count if isinstance(count, int) else 0 for count in counts)
         return Completion(self.text, self._finish_reason, prompt, completion, total, self._tokens)

@@ -1,7 +1,7 @@
-"""The one client of the engine, any server that speaks OpenAI's chat completions (built for vLLM).
+"""The one client of the engine: any server that speaks OpenAI's chat completions (built for vLLM).
 
-One pool of kept connections serves all requests. What the engine says in an error stays here: only its kind goes
-on. A call that is cancelled closes its connection, which ends the engine's work.
+One pool of kept connections serves all requests. The text of an engine's error is never passed on, only its kind. A
+call that is cancelled closes its connection, which ends the engine's work.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ CHAT = "/v1/chat/completions"
 
 
 class Engine:
-    """Calls the engine.
+    """The engine.
 
     All calls take `deadline`, the time to give up by the event loop's clock in seconds, and raise `EngineError`, or
-    `CircuitOpenError` while the engine is known to be down. `request_id` is passed on for the engine's log.
+    `CircuitOpenError` while the engine is down. `request_id` is passed on for the engine's log.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Take address and time-outs from the settings; nothing is opened yet."""
+        """Take the address and the time-outs from the settings; nothing is opened yet."""
         self._client = HttpClient(str(settings.engine_url), connect_timeout=settings.connect_timeout)
         self._first_token_timeout = settings.first_token_timeout
         self.circuit = Circuit()
@@ -62,10 +62,10 @@ class Engine:
         deadline: float,
         request_id: str | None = None,
     ) -> Completion:
-        """Run one chat completion as `complete` does; `on_text` gets the answer so far each time that it has grown."""
+        """Run one chat completion as `complete` does; `on_text` gets the answer so far whenever it has grown."""
         growing = GrowingCompletion()
-        wanted = {**body, "stream": True, "stream_options": {"include_usage": True}}
-        async with self.open_stream(CHAT, wanted, deadline=deadline, request_id=request_id) as events:
+        streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
+        async with self.open_stream(CHAT, streamed, deadline=deadline, request_id=request_id) as events:
             async for event in events:
                 if growing.add(event):
                     on_text(growing.text)
@@ -74,7 +74,7 @@ class Engine:
     async def forward(
         self, path: str, body: Mapping[str, Any], *, deadline: float, request_id: str | None = None
     ) -> dict[str, Any]:
-        """Run any request of the engine's OpenAI face and give its answer as it is."""
+        """Run any request of the engine's OpenAI API and return its answer unchanged."""
         self.circuit.check()
         reply = await self._json("POST", path, body, deadline, request_id)
         if not isinstance(reply, dict):
@@ -88,11 +88,11 @@ class Engine:
     async def open_stream(
         self, path: str, body: Mapping[str, Any], *, deadline: float, request_id: str | None = None
     ) -> AsyncGenerator[AsyncIterator[dict[str, Any]]]:
-        """Open a stream of server-sent events, and give them one by one up to `[DONE]`.
+        """Open a stream of server-sent events, and yield their documents one by one up to `[DONE]`.
 
         Raises:
-            As all calls, when the stream is opened and while it runs; EngineTimeoutError also when the first event does
-            not come in its time, EngineUnavailableError when the stream ends before its end.
+            EngineTimeoutError: the first event or the end did not come in time.
+            EngineUnavailableError: the stream ended before `[DONE]`; and what all calls raise.
         """
         self.circuit.check()
         async with self._send("POST", path, body, deadline, request_id) as response:
@@ -103,7 +103,7 @@ class Engine:
         until = min(deadline, asyncio.get_running_loop().time() + self._first_token_timeout)
         buffer = b""
         while True:
-            # Around the reading only: what the caller does between two events is not the engine's time.
+            # Around the reading only: the caller's own work between two events is not the engine's time.
             async with asyncio.timeout_at(until):
                 part = await response.read_some()
             if not part:
@@ -123,9 +123,7 @@ class Engine:
                 yield event
 
     async def produces_tokens(self, model: str, *, within: float) -> bool:
-        """Whether the engine makes a token with `model` in `within` seconds. Asks the engine even if it is known to be
-        down.
-        """
+        """Return whether the engine makes a token with `model` in `within` seconds, also while the circuit is open."""
         body = {"model": model, "messages": [{"role": "user", "content": "."}], "max_tokens": 1, "temperature": 0}
         deadline = asyncio.get_running_loop().time() + within
         try:
@@ -137,7 +135,7 @@ class Engine:
         return alive
 
     async def models(self, *, deadline: float) -> list[dict[str, Any]]:
-        """The models that the engine serves, as it describes them."""
+        """Return the models that the engine serves, as it describes them."""
         self.circuit.check()
         reply = await self._json("GET", "/v1/models", None, deadline)
         cards = reply.get("data") if isinstance(reply, dict) else None
@@ -146,9 +144,7 @@ class Engine:
         return cards
 
     async def model_lengths(self, *, deadline: float) -> dict[str, int]:
-        """For each model, the tokens that prompt and answer may have together; models that the engine does not say it
-        of are left out.
-        """
+        """Return for each model the tokens that prompt and answer may have together, where the engine reports it."""
         cards = await self.models(deadline=deadline)
         own = {str(card.get("id")): card.get("max_model_len") for card in cards}
         # A LoRA adapter's card has no length of its own; its base has.
@@ -157,7 +153,7 @@ class Engine:
         return {name: length for name, length in lengths.items() if isinstance(length, int)}
 
     async def token_strings(self, model: str, text: str, *, deadline: float) -> list[str] | None:
-        """The tokens of a text as the engine's tokenizer cuts it, or None where the engine cannot say."""
+        """Return the tokens of a text as the engine's tokenizer cuts it, or None where it has no such endpoint."""
         self.circuit.check()
         body = {"model": model, "prompt": text, "add_special_tokens": False, "return_token_strs": True}
         try:
@@ -179,7 +175,7 @@ class Engine:
     async def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None, deadline: float, request_id: str | None
     ) -> AsyncGenerator[Response]:
-        """Send a request; what goes wrong with the connection until the context ends becomes an `EngineError`."""
+        """Send a request; a failure of the connection until the context ends becomes an `EngineError`."""
         if asyncio.get_running_loop().time() >= deadline:
             raise EngineTimeoutError("the request's time was over before the engine was asked")
         try:
@@ -196,7 +192,7 @@ class Engine:
             raise EngineUnavailableError("the engine cannot be reached, or broke off") from error
 
     def _check(self, status: int) -> None:
-        """Raise what an HTTP status other than 200 means."""
+        """Raise the error that an HTTP status other than 200 means."""
         self.circuit.succeeded()
         if status >= 500 or status == 429:
             raise EngineUnavailableError("the engine cannot answer now")
@@ -205,7 +201,7 @@ class Engine:
 
 
 def _is_broken_off(reply: Mapping[str, Any]) -> bool:
-    """Whether the engine gave up in the middle, as it does when it shuts down."""
+    """Return whether the engine gave up in the middle, as it does when it shuts down."""
     choices = reply.get("choices")
     return isinstance(choices, list) and any(
         isinstance(choice, dict) and choice.get("finish_reason") == "abort" for choice in choices
@@ -216,7 +212,7 @@ def _encoded(body: Mapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(body)
     except TypeError:
-        # orjson takes no integer above 64 bits; what an OpenAI client sends may hold one.
+        # orjson takes no integer above 64 bits; an OpenAI client may send one.
         return json.dumps(body).encode()
 
 

@@ -1,4 +1,4 @@
-"""Whether the engine produces tokens. A port that is open, or an engine's own /health, does not say so (vllm#39863)."""
+"""Whether the engine produces tokens: an open port or the engine's own /health does not prove it (vllm#39863)."""
 
 import asyncio
 import time
@@ -11,19 +11,24 @@ _PROBE_TIMEOUT = 5.0
 
 
 class Readiness:
-    """Answers from the tokens of the last seconds; when there were none, has the engine make one."""
+    """A readiness check that trusts the tokens of the last seconds, and without any has the engine make one."""
 
     def __init__(self, engine: Engine, model: str) -> None:
-        """Take the engine and the model that the probe asks for."""
+        """Make a check.
+
+        Args:
+            engine: the engine.
+            model: the model that the probe asks for a token.
+        """
         self._engine = engine
         self._model = model
         self._down_until = 0.0
         self._probe: asyncio.Task[bool] | None = None
 
     async def check(self) -> bool:
-        """Whether the engine made a token in the last seconds or makes one now.
+        """Return whether the engine made a token in the last seconds or makes one now.
 
-        However many ask at once, one probe runs, and after a failed one none for a second.
+        Concurrent callers share one probe, and after a failed one none runs for a second.
         """
         now = time.monotonic()
         if now - self._engine.last_token_at < _FRESH_SECONDS:
@@ -32,7 +37,7 @@ class Readiness:
             return False
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._engine.produces_tokens(self._model, within=_PROBE_TIMEOUT))
-        # Shielded: one asker that goes away must not fail the others.
+        # Shielded: a caller that is cancelled must not fail the others.
         alive = await asyncio.shield(self._probe)
         if not alive:
             self._down_until = time.monotonic() + _RECHECK_DOWN_SECONDS

@@ -8,39 +8,39 @@ from gateway.engine.engine import Engine
 from gateway.tasks import Task
 
 _WORD = re.compile(r"\S+|\s+")
-# The engine may be started again with another length.
+# The engine may be restarted with another length.
 _LENGTHS_SECONDS = 60.0
 # What the chat format adds: the special tokens and role names of two messages and of the answer's head.
 _CHAT_TOKENS = 32
-# Texts of longer words than this are not worth a closer look.
+# Above this many characters a token, a text cannot fit; skip counting.
 _MOST_CHARS_A_TOKEN = 16
-# A measured density is trusted for other texts with this margin; short prompts are mostly instruction and teach
-# nothing.
+# A measured density is trusted for other texts with this margin. Short prompts are mostly instruction and say nothing
+# of it.
 _MARGIN = 1.5
 _LEARN_FROM_BYTES = 400
 
 
 class TokenBudget:
-    """Knows how many tokens a model takes, and learns from its answers how dense texts are."""
+    """The tokens that each model takes, and how dense texts are by its answers."""
 
     def __init__(self, engine: Engine) -> None:
-        """Take the engine that counts."""
+        """Make a budget of an engine, which counts the tokens."""
         self._engine = engine
         self._lengths: dict[str, int] = {}
         self._lengths_until = 0.0
         self._density: dict[str, float] = {}
 
     async def limits(self, task: Task, model: str, max_tokens: int, *, deadline: float) -> tuple[int, int]:
-        """How a model's length is shared out.
+        """Share out a model's length between prompt, text and answer.
 
         Args:
             task: whose prompt stands around the text.
             model: which will read it.
-            max_tokens: wanted for the answer.
-            deadline: for asking the engine.
+            max_tokens: that the answer may have, if there is room.
+            deadline: for asking the engine, by the event loop's clock, in seconds.
 
         Returns:
-            The tokens that a text may have, and those that its answer may have, which are half of the length at most.
+            The tokens that a text may have, and those that its answer may have, at most half of the length.
 
         Raises:
             EngineError, CircuitOpenError: the engine was asked for its length and gave no answer.
@@ -56,24 +56,24 @@ class TokenBudget:
         return max(32, min(task.max_input_tokens, longest - max_tokens - prompt)), max_tokens
 
     def surely_fits(self, model: str, text: str, limit: int) -> bool:
-        """Whether the text is so short that its tokens need not be counted. A byte makes one token at most."""
+        """Return whether the text is too short to need its tokens counted; a byte makes one token at most."""
         if len(text) > _MOST_CHARS_A_TOKEN * limit:
             return False
         size = len(text.encode("utf-8", "surrogatepass"))
         return size <= limit or size * self._density.get(model, 1.0) * _MARGIN <= limit
 
     def learn(self, model: str, text: str, prompt_tokens: int) -> None:
-        """Take a prompt's true number of tokens into account; the densest text of late counts."""
+        """Take a prompt's true number of tokens into account; the densest of the latest texts counts."""
         size = len(text)
         if size < _LEARN_FROM_BYTES or prompt_tokens <= 0:
             return
-        seen = prompt_tokens / size
-        self._density[model] = max(seen, self._density.get(model, seen) * 0.999)
+        density = prompt_tokens / size
+        self._density[model] = max(density, self._density.get(model, density) * 0.999)
 
     async def counter(self, model: str, text: str, *, deadline: float) -> Callable[[str], int]:
-        """A function that counts the tokens of any part of `text`, from one call of the engine's tokenizer.
+        """Return a function that counts the tokens of any part of `text`, from one call of the engine's tokenizer.
 
-        Where the engine cannot tokenise, or its tokens cannot be laid onto the text, a byte counts for half a token,
+        Where the engine cannot tokenise, or its tokens cannot be aligned with the text, a byte counts for half a token,
         which is more than any text of words has.
         """
         tokens = await self._engine.token_strings(model, text, deadline=deadline)
@@ -86,7 +86,7 @@ class TokenBudget:
 
 
 def _word_counter(text: str, token_bytes: list[int]) -> Callable[[str], int]:
-    """Count by words: each costs the most tokens that it touched anywhere in the text."""
+    """Return a counter by words: each costs the most tokens that it touches anywhere in the text."""
     cost: dict[str, int] = {}
     token, token_end, at = 0, token_bytes[0] if token_bytes else 0, 0
     for word in _WORD.findall(text):
@@ -105,11 +105,11 @@ def _word_counter(text: str, token_bytes: list[int]) -> Callable[[str], int]:
     sizes: dict[str, int] = {}
 
     def count(part: str) -> int:
-        known = sizes.get(part)
-        if known is None:
+        if part not in sizes:
             # A word that a cut has made is not in the table: a byte is a token at most.
-            known = sum(cost.get(word) or len(word.encode("utf-8", "surrogatepass")) for word in _WORD.findall(part))
-            sizes[part] = known
-        return known
+            sizes[part] = sum(
+                cost.get(word) or len(word.encode("utf-8", "surrogatepass")) for word in _WORD.findall(part)
+            )
+        return sizes[part]
 
     return count

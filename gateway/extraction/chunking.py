@@ -1,17 +1,14 @@
-"""Long texts -> pieces that fit a token budget, and the pieces' answers -> one answer.
+"""Long texts become chunks that fit a token budget.
 
-Sentences are found by one regular expression: pieces overlap, so a cut at a doubtful place costs little, and the
+Sentences are found by one regular expression: chunks overlap, so a cut at a doubtful position costs little, and the
 libraries that do better weigh tens of megabytes.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from gateway.grounding.words import ends_sentence, normal_form, starts_cluster
-
-Rule = Literal["first", "union"]
+from gateway.grounding.words import ends_sentence, starts_cluster
 
 # Possessive throughout, so that long runs of dots or spaces take linear time.
 _END = re.compile(
@@ -22,7 +19,7 @@ _LAST_WORDS_CHARS = 40  # enough to see the two words before a full stop
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a text: `text == whole[start:end]`, in code points."""
+    """A part of a text: `text == whole[start:end]`, in code points."""
 
     index: int
     start: int
@@ -31,7 +28,7 @@ class Chunk:
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each sentence, the white space after it included; together they are the whole text.
+    """Yield start and end of each sentence, with the white space after it; together they are the whole text.
 
     A line end always ends one, so headings and list items stand alone; the full stop of an abbreviation, an initial, a
     decimal or a list number does not.
@@ -50,18 +47,19 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def split(text: str, max_tokens: int, overlap_tokens: int, count_tokens: Callable[[str], int]) -> list[Chunk]:
-    """Cut a text into pieces of whole sentences that overlap.
+    """Cut a text into chunks of whole sentences that overlap.
 
     Args:
-        text: the text; the pieces in order cover all of it.
-        max_tokens: most tokens in a piece, at least 1.
-        overlap_tokens: most tokens at the end of a piece that the next one repeats, less than `max_tokens`. As many
+        text: the text; the chunks in order cover all of it.
+        max_tokens: most tokens in a chunk, at least 1.
+        overlap_tokens: most tokens at the end of a chunk that the next one repeats, less than `max_tokens`. As many
             whole sentences are repeated as fit.
         count_tokens: tokens of a string. It is called once for the whole text, and where that is too long once for each
-            sentence and once for each piece, so the characters that it counts are a small multiple of the text's.
+            sentence and once for each chunk, so the characters that it counts are a small multiple of the text's.
 
-    Gives at least one piece. A sentence of more than `max_tokens` is cut between words, a word of more between grapheme
-    clusters; only a single code point that costs more than `max_tokens` makes a piece over the budget.
+    Returns:
+        At least one chunk. A sentence of more than `max_tokens` is cut between words, a word of more between grapheme
+        clusters; only a single code point that costs more than `max_tokens` makes a chunk over the budget.
 
     Raises:
         ValueError: the two budgets do not fit together.
@@ -71,31 +69,31 @@ def split(text: str, max_tokens: int, overlap_tokens: int, count_tokens: Callabl
     total = count_tokens(text)
     if total <= max_tokens:
         return [Chunk(0, 0, len(text), text)]
-    # The parts of a sentence too long for one piece are small enough to be repeated.
+    # The units of a sentence too long for one chunk are small enough to be repeated.
     small = overlap_tokens or max_tokens
     units = [
         unit for start, end in sentences(text) for unit in _fitting(text, start, end, max_tokens, small, count_tokens)
     ]
-    return list(_pieces(text, units, max_tokens, overlap_tokens, count_tokens))
+    return list(_chunks(text, units, max_tokens, overlap_tokens, count_tokens))
 
 
 type _Unit = tuple[int, int, int]
-"""Start, end and tokens of a stretch of text that no piece cuts."""
+"""Start, end and tokens of a sentence, or of a part of a long one, that no chunk cuts."""
 
 
 def _fitting(
     text: str, start: int, end: int, max_tokens: int, small: int, count_tokens: Callable[[str], int]
 ) -> Iterator[_Unit]:
-    """A stretch of text as it is where it fits `max_tokens`, else in parts of about `small` tokens."""
+    """Yield `text[start:end]` as one unit where it fits `max_tokens`, else as units of about `small` tokens."""
     tokens = count_tokens(text[start:end])
     if tokens <= max_tokens or end - start == 1:
         yield start, end, tokens
         return
-    parts = min(-(-tokens // small), end - start)
-    width = (end - start) / parts
+    count = min(-(-tokens // small), end - start)
+    width = (end - start) / count
     cuts = [start]
-    for part in range(1, parts):
-        cut = _cut_near(text, round(start + part * width), int(width / 2))
+    for number in range(1, count):
+        cut = _cut_near(text, round(start + number * width), int(width / 2))
         if cuts[-1] < cut < end:
             cuts.append(cut)
     if len(cuts) == 1:
@@ -104,24 +102,23 @@ def _fitting(
         yield from _fitting(text, left, right, max_tokens, small, count_tokens)
 
 
-def _cut_near(text: str, place: int, reach: int) -> int:
-    """The last place behind white space within `reach` before `place`; else between grapheme clusters; else `place`."""
-    for cut in range(place, place - reach, -1):
+def _cut_near(text: str, position: int, reach: int) -> int:
+    """Return where to cut: behind white space within `reach` before `position`, else between clusters, else there."""
+    for cut in range(position, position - reach, -1):
         if text[cut - 1].isspace() and not text[cut].isspace():
             return cut
-    for cut in range(place, place - reach, -1):
+    for cut in range(position, position - reach, -1):
         if starts_cluster(text, cut):
             return cut
-    return place
+    return position
 
 
-def _pieces(
+def _chunks(
     text: str, units: Sequence[_Unit], max_tokens: int, overlap_tokens: int, count_tokens: Callable[[str], int]
 ) -> Iterator[Chunk]:
-    """Pieces of as many units as fit, each after the first led by the last units of the one before."""
-    index = first = fresh = (
-        0  # numbers of the piece, of its first unit, and of its first unit that no earlier piece has
-    )
+    """Yield chunks of as many units as fit, each after the first led by the last units of the one before."""
+    # Numbers of the chunk, of its first unit, and of its first unit that no earlier chunk has.
+    index = first = fresh = 0
     while fresh < len(units):
         behind = fresh + 1
         tokens = sum(unit[2] for unit in units[first:behind])
@@ -131,7 +128,7 @@ def _pieces(
         while behind < len(units) and tokens + units[behind][2] <= max_tokens:
             tokens += units[behind][2]
             behind += 1
-        # Tokens of parts do not always add up; the piece itself is what must fit.
+        # The tokens of units do not always add up; the chunk itself is what must fit.
         while behind - first > 1 and count_tokens(text[units[first][0] : units[behind - 1][1]]) > max_tokens:
             if behind - fresh > 1:
                 behind = fresh + (behind - fresh) // 2
@@ -146,45 +143,3 @@ def _pieces(
         while first - 1 > begun and repeated + units[first - 1][2] <= overlap_tokens:
             first -= 1
             repeated += units[first][2]
-
-
-def merge(
-    results: Sequence[Mapping[str, str | None]],
-    rule: Rule | Mapping[str, Rule] = "first",
-    separator: str = "; ",
-) -> dict[str, str | None]:
-    """Make one answer of the answers of a text's pieces.
-
-    Args:
-        results: the fields of each piece, in document order.
-        rule: one rule for all fields, or a rule for each; a field that the mapping does not name takes "first".
-            "first": the first value that is not null.
-            "union": all distinct values in document order, joined by `separator`. A value that holds the separator is
-            several. Two that differ only in spelling (`words.normal_form`) are one, in the first's spelling.
-        separator: stands between the parts of a value.
-
-    Gives every field that any result has, null where no piece has a value.
-
-    Raises:
-        ValueError: a rule has another name.
-    """
-    merged: dict[str, str | None] = {}
-    for name in dict.fromkeys(name for fields in results for name in fields):
-        chosen = rule if isinstance(rule, str) else rule.get(name, "first")
-        values = [value for fields in results if (value := fields.get(name)) is not None]
-        if chosen == "first":
-            merged[name] = values[0] if values else None
-        elif chosen == "union":
-            merged[name] = _union(values, separator) if values else None
-        else:
-            raise ValueError(f"unknown merge rule {chosen!r}: use 'first' or 'union'")
-    return merged
-
-
-def _union(values: Sequence[str], separator: str) -> str:
-    mark = separator.strip() or separator
-    parts = [part for value in values for part in map(str.strip, value.split(mark)) if part]
-    distinct: dict[str, str] = {}
-    for part in parts:
-        distinct.setdefault(normal_form(part), part)
-    return separator.join(distinct.values()) if distinct else values[0]

@@ -1,6 +1,8 @@
 """A task's schema becomes a grammar; the engine's answer becomes the task's fields.
 
-The rule for answers: right, or repaired with a warning that says how, or `DecodingError`. Nothing is dropped silently.
+An answer is right, or repaired with a warning that says how, or a `DecodingError`; nothing is dropped silently. Under
+the grammar only three repairs can happen: `broken_characters`, `empty_to_null` and `length_limit`. The others are for
+engines that do not apply it.
 """
 
 import json
@@ -11,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
-from json.decoder import scanstring  # type: ignore[attr-defined]  # untyped, but documented by its use in JSONDecoder
 
+from pydantic_core import from_json
+
+from gateway.extraction.errors import DecodingError
 from gateway.tasks import Task, TaskField
 
 # One character of a JSON string, or one escape; xgrammar, the engine's grammar back end, takes this form.
@@ -25,17 +29,9 @@ type Member = tuple[str, object, int, int]
 _MAX_OBJECTS = 16
 
 
-class DecodingError(Exception):
-    """The answer cannot be used. `reason` is a fixed word, free of the answer's text."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """A warning of an answer: `code` is a fixed word, `detail` says it to a person."""
+    """A warning of an answer: `code` is a fixed word, `detail` a sentence for a person."""
 
     code: str
     detail: str
@@ -52,7 +48,7 @@ class Decoded:
 
 
 def grammar(task: Task) -> str:
-    """The regular expression of the answers that the task allows.
+    """Return the regular expression of the answers that the task allows.
 
     Key order and spacing are those of `json.dumps` on the training data; every string has a bounded length, so that an
     answer ends.
@@ -80,28 +76,27 @@ def decode(task: Task, answer: str) -> Decoded:
         answer: the whole text of the engine's answer; the caller has checked that it was not cut.
 
     Raises:
-        DecodingError: for whatever is neither right nor can be repaired.
+        DecodingError: the answer is neither right nor can be repaired.
     """
     members, warnings = _find_object(task, answer)
     fields: dict[str, str | None] = {}
     spans: dict[str, tuple[int, int]] = {}
-    found: dict[str, str | None] = {}
+    values: dict[str, str | None] = {}
     for key, value, start, end in members:
         field = task.by_name.get(key)
         if field is None:
-            warnings.append(Repair("extra_key", "the answer had a key that the task does not know; it was dropped"))
+            warnings.append(Repair("extra_key", "the answer had a key that the task does not have; it was dropped"))
             continue
-        if key in found:
+        if key in values:
             warnings.append(Repair("duplicate_key", "the answer had the field twice; the first stands", key))
             continue
-        found[key] = _text_of(task, field, value, warnings)
+        values[key] = _text_of(task, field, value, warnings)
         spans[key] = (start, end)
-    if not found:
+    if not values:
         raise DecodingError("no_fields", "the engine's answer holds none of the task's fields")
-    wanted = _variant(task, found)
-    for field in wanted:
-        fields[field.name] = _checked(field, found, warnings)
-    for name in found.keys() - fields.keys():
+    for field in _variant(task, values):
+        fields[field.name] = _checked(field, values, warnings)
+    for name in values.keys() - fields.keys():
         del spans[name]
         warnings.append(
             Repair("extra_key", f"the field does not belong to this {task.fields[0].name}; it was dropped", name)
@@ -110,33 +105,31 @@ def decode(task: Task, answer: str) -> Decoded:
 
 
 def finished_fields(task: Task, answer: str) -> dict[str, str | None]:
-    """The fields that are whole in an answer that is still growing.
+    """Return the fields that are complete in an answer that is still growing.
 
     Args:
         task: whose fields are expected.
         answer: the beginning of the engine's answer.
 
     Returns:
-        The values as far as they can be told before the answer is whole; nothing is raised.
+        The values that are text or null; empty where the answer is no JSON so far. Nothing is raised.
     """
-    start = answer.find("{")
-    members: list[Member] = []
-    if start != -1:
-        with suppress(ValueError, RecursionError):
-            _scan_object(answer, start, members)
+    try:
+        members = from_json(answer[answer.index("{") :], allow_partial=True)
+    except ValueError:
+        return {}
     fields: dict[str, str | None] = {}
-    for key, value, _, _ in members:
+    for key, value in members.items():
         spec = task.by_name.get(key)
-        if spec is not None and key not in fields:
-            ignored: list[Repair] = []
+        if spec is not None and (value is None or isinstance(value, str)):
+            warnings: list[Repair] = []
             with suppress(DecodingError):
-                text = _text_of(task, spec, value, ignored)
-                fields[key] = _checked(spec, {key: text}, ignored)
+                fields[key] = _checked(spec, {key: _text_of(task, spec, value, warnings)}, warnings)
     return fields
 
 
 def confidence(decoded: Decoded, answer: str, tokens: Sequence[tuple[bytes, float]] | None) -> dict[str, float | None]:
-    """How sure the model was of each value.
+    """Return how confident the model was of each value.
 
     Args:
         decoded: the fields and where they stand in `answer`.
@@ -151,12 +144,12 @@ def confidence(decoded: Decoded, answer: str, tokens: Sequence[tuple[bytes, floa
     result: dict[str, float | None] = dict.fromkeys(decoded.fields)
     if not tokens:
         return result
-    pieces, logs = zip(*tokens, strict=True)
+    token_bytes, logs = zip(*tokens, strict=True)
     encoded = answer.encode("utf-8", "surrogatepass")
-    # Behind the answer may stand a stop token; before it nothing.
-    if not b"".join(pieces).startswith(encoded):
+    # A stop token may follow the answer; nothing precedes it.
+    if not b"".join(token_bytes).startswith(encoded):
         return result
-    ends = list(accumulate(map(len, pieces)))
+    ends = list(accumulate(map(len, token_bytes)))
     is_plain = len(encoded) == len(answer)
     for name, (start, end) in decoded.spans.items():
         if not is_plain:
@@ -171,39 +164,38 @@ def confidence(decoded: Decoded, answer: str, tokens: Sequence[tuple[bytes, floa
 
 
 def _find_object(task: Task, answer: str) -> tuple[list[Member], list[Repair]]:
-    """The members of the first object that has one of the task's keys, and what stood around it."""
+    """Return the members of the first object that has one of the task's keys, and warnings of the text around it."""
     warnings: list[Repair] = []
-    chosen: tuple[list[Member], int, int] | None = None
+    first: tuple[list[Member], int, int] | None = None
     others = 0
     tried = 0
     at = answer.find("{")
     while at != -1 and tried < _MAX_OBJECTS:
         tried += 1
         try:
-            members: list[Member] = []
-            end = _scan_object(answer, at, members)
+            members, end = _scan_object(answer, at)
         except (ValueError, RecursionError):
             # Not an object of JSON that starts here; one may start later.
             at = answer.find("{", at + 1)
             continue
         if any(key in task.by_name for key, *_ in members):
-            if chosen is None:
-                chosen = (members, at, end)
+            if first is None:
+                first = (members, at, end)
             else:
                 others += 1
         at = answer.find("{", end)
-    if chosen is None:
+    if first is None:
         raise DecodingError("not_json", "the engine's answer holds no JSON object that can be read")
-    found, start, end = chosen
+    members, start, end = first
     if others:
         warnings.append(Repair("several_objects", "the answer held several objects; the first stands"))
     if answer[:start].strip() or (not others and answer[end:].strip()):
         warnings.append(Repair("text_around", "the answer had text around its JSON; it was dropped"))
-    return found, warnings
+    return members, warnings
 
 
 class _Number(str):
-    """A number of the answer, with its digits as they stood."""
+    """A number of the answer, with its digits as they were written."""
 
     __slots__ = ()
 
@@ -218,21 +210,23 @@ def _constant(name: str) -> object:
 _DECODER = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_constant, strict=False)
 
 
-def _scan_object(text: str, start: int, members: list[Member]) -> int:
-    """Put the members of the object at `start`, with the spans of their values, into `members`; give where it ends.
+def _scan_object(text: str, start: int) -> tuple[list[Member], int]:
+    """Return the members of the object at `start`, with the spans of their values, and where the object ends.
 
     Python's own `None` is read too, as models that were shown Python write it.
 
     Raises:
-        ValueError: it is no object. RecursionError: it is nested too deep.
+        ValueError: it is no object.
+        RecursionError: it is nested too deep.
     """
+    members: list[Member] = []
     at = _skip(text, start + 1)
     if text[at : at + 1] == "}":
-        return at + 1
+        return members, at + 1
     while True:
         if text[at : at + 1] != '"':
             raise ValueError("a key was expected")
-        key, at = scanstring(text, at + 1, False)
+        key, at = _DECODER.raw_decode(text, at)
         at = _skip(text, at)
         if text[at : at + 1] != ":":
             raise ValueError("a colon was expected")
@@ -242,15 +236,11 @@ def _scan_object(text: str, start: int, members: list[Member]) -> int:
             end = at + 4
         else:
             value, end = _DECODER.raw_decode(text, at)
-        after = _skip(text, end)
-        mark = text[after : after + 1]
-        # A number at the end of what there is could still grow, so a value counts once something stands behind it.
-        if mark:
-            members.append((key, value, at, end))
-        at = after
-        if mark == "}":
-            return at + 1
-        if mark != ",":
+        members.append((key, value, at, end))
+        at = _skip(text, end)
+        if text[at : at + 1] == "}":
+            return members, at + 1
+        if text[at : at + 1] != ",":
             raise ValueError("a comma was expected")
         at = _skip(text, at + 1)
 
@@ -262,7 +252,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def _text_of(task: Task, field: TaskField, value: object, warnings: list[Repair]) -> str | None:
-    """The value as a string or null."""
+    """Return the value as a string or null."""
     name = field.name
     if value is None:
         return None
@@ -273,11 +263,11 @@ def _text_of(task: Task, field: TaskField, value: object, warnings: list[Repair]
         warnings.append(Repair("number_to_text", "the value was a number; it was made a text", name))
         return str(value)
     if isinstance(value, list):
-        parts = _parts(value, name)
+        items = _items(value, name)
         warnings.append(
-            Repair("list_to_text", f"the value was a list; its parts were joined with {task.separator!r}", name)
+            Repair("list_to_text", f"the value was a list; its items were joined with {task.separator!r}", name)
         )
-        value = task.separator.join(parts)
+        value = task.separator.join(items)
     if not isinstance(value, str):
         raise DecodingError("wrong_type", f"the engine's answer has a value for {name} that is neither text nor null")
     if _SURROGATE_OR_REPLACEMENT.search(value):
@@ -286,37 +276,37 @@ def _text_of(task: Task, field: TaskField, value: object, warnings: list[Repair]
     return value.strip()
 
 
-def _parts(values: Sequence[object], name: str) -> list[str]:
-    parts = []
+def _items(values: Sequence[object], name: str) -> list[str]:
+    items = []
     for value in values:
         if value is None:
             continue
         if not isinstance(value, str):
-            raise DecodingError("wrong_type", f"the engine's answer has a list for {name} whose parts are no texts")
+            raise DecodingError("wrong_type", f"the engine's answer has a list for {name} whose items are no texts")
         if value.strip():
-            parts.append(value.strip())
-    return parts
+            items.append(value.strip())
+    return items
 
 
-def _variant(task: Task, found: Mapping[str, str | None]) -> tuple[TaskField, ...]:
+def _variant(task: Task, values: Mapping[str, str | None]) -> tuple[TaskField, ...]:
     first = task.fields[0]
     if None in task.variants:
         return task.fields
-    choice = found.get(first.name)
+    choice = values.get(first.name)
     if choice not in task.variants:
-        raise DecodingError("wrong_choice", f"the engine's answer has no {first.name} that the task knows")
+        raise DecodingError("wrong_choice", f"the engine's answer has no valid {first.name}")
     return task.variants[choice]
 
 
-def _checked(field: TaskField, found: Mapping[str, str | None], warnings: list[Repair]) -> str | None:
-    """The field's value as its schema allows it."""
+def _checked(field: TaskField, values: Mapping[str, str | None], warnings: list[Repair]) -> str | None:
+    """Return the field's value as its schema allows it."""
     name = field.name
-    if name not in found:
+    if name not in values:
         if not field.nullable:
             raise DecodingError("missing_key", f"the engine's answer lacks {name}")
         warnings.append(Repair("missing_key", "the answer lacked the field; it was set to null", name))
         return None
-    value = found[name]
+    value = values[name]
     if value is not None and field.nullable and value.casefold() in _NOTHING:
         warnings.append(
             Repair("empty_to_null", "the value was an empty text or the word for nothing; it was set to null", name)
@@ -328,9 +318,9 @@ def _checked(field: TaskField, found: Mapping[str, str | None], warnings: list[R
         return None
     if field.choices:
         if value not in field.choices:
-            raise DecodingError("wrong_choice", f"the engine's answer has a {name} that the task does not know")
+            raise DecodingError("wrong_choice", f"the engine's answer has a {name} that the task does not have")
     elif len(value) >= field.max_chars:
-        # At the bound the grammar ends a string wherever it is.
+        # The grammar cuts strings at max_chars, so a value of that length may be truncated.
         value = value[: field.max_chars]
         warnings.append(Repair("length_limit", f"the value reached {field.max_chars} characters and may be cut", name))
     return value

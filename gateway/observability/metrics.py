@@ -1,4 +1,4 @@
-"""What Prometheus reads. Labels come from fixed sets - routes, statuses, tasks, codes - and never from what is sent."""
+"""The metrics. Labels come from fixed sets - routes, statuses, tasks, codes - and never from what is sent."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -25,7 +25,7 @@ class Metrics:
     """The gateway's metrics in a registry of their own; the engine's are the engine's."""
 
     def __init__(self) -> None:
-        """Make them all."""
+        """Register all metrics but the gauges."""
         registry = self._registry = CollectorRegistry()
         self._families: list[Family] = []
 
@@ -46,11 +46,11 @@ class Metrics:
             "llm_time_to_first_token_seconds", "From asking the engine to a stream's first token.", "task"
         )
         self._engine_calls = histogram("gateway_engine_seconds", "One call of the engine.", "task")
-        self._queue_waits = histogram("gateway_queue_wait_seconds", "Waiting for a place at the engine.")
+        self._queue_waits = histogram("gateway_queue_wait_seconds", "Waiting for a slot at the engine.")
         self._refusals = counter("gateway_refusals", "Requests refused before the engine.", "reason")
         self._extractions = counter("gateway_extractions", "Extractions by how they ended.", "task", "outcome")
         self._repairs = counter("gateway_repairs", "Warnings in answers.", "task", "code")
-        self._ungrounded = counter("gateway_ungrounded_values", "Values that nothing in the text says.", "task")
+        self._ungrounded = counter("gateway_ungrounded_values", "Values without evidence in the text.", "task")
         version = Family("gateway_build_info", ("version",), "The gateway's version.")
         self._families.append(version)
         Gauge(version.name, version.text, version.labels, registry=registry).labels(__version__).set(1)
@@ -58,49 +58,49 @@ class Metrics:
         self._child = cache(lambda metric, *labels: metric.labels(*labels))
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """Add a gauge that is read when Prometheus asks."""
+        """Add a gauge whose value is read at each scrape."""
         self._families.append(Family(name, (), text))
         Gauge(name, text, registry=self._registry).set_function(value)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        """A request ended."""
+        """Count a request that ended."""
         self._child(self._requests, route, str(status)).inc()
         self._child(self._durations, route).observe(seconds)
 
     def refused(self, reason: str) -> None:
-        """A request was refused."""
+        """Count a request that was refused."""
         self._child(self._refusals, reason).inc()
 
     def waited(self, seconds: float) -> None:
-        """A place at the engine was given after a wait."""
+        """Observe the wait for a slot at the engine."""
         self._queue_waits.observe(seconds)
 
     def engine_answered(self, task: str, seconds: float, prompt_tokens: int, completion_tokens: int) -> None:
-        """A call of the engine ended with an answer."""
+        """Observe a call of the engine that ended with an answer."""
         self._child(self._engine_calls, task).observe(seconds)
         self._child(self._tokens, task, "prompt").inc(prompt_tokens)
         self._child(self._tokens, task, "completion").inc(completion_tokens)
 
     def first_token(self, task: str, seconds: float) -> None:
-        """A stream's first token came."""
+        """Observe the time to a stream's first token."""
         self._child(self._first_tokens, task).observe(seconds)
 
     def extracted(self, task: str, outcome: str) -> None:
-        """An extraction ended: `ok`, or a fixed word for why not."""
+        """Count an extraction that ended: `ok`, or a fixed word for why not."""
         self._child(self._extractions, task, outcome).inc()
 
     def repaired(self, task: str, code: str) -> None:
-        """An answer has a warning."""
+        """Count a warning in an answer."""
         self._child(self._repairs, task, code).inc()
 
     def ungrounded(self, task: str, values: int) -> None:
-        """An answer has values without evidence."""
+        """Count values without evidence."""
         self._child(self._ungrounded, task).inc(values)
 
     def families(self) -> Sequence[Family]:
-        """What there is, in the order of its making."""
+        """Return all metrics in the order of their registration."""
         return self._families
 
     def exposition(self) -> bytes:
-        """All of them in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         return generate_latest(self._registry)

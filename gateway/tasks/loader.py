@@ -78,11 +78,11 @@ def load_task(path: Path) -> Task:
 def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
     # PyYAML keeps the last of two equal keys in silence.
     if isinstance(node, yaml.MappingNode):
-        seen = set()
+        keys = set()
         for key, value in node.value:
-            if key.value in seen:
-                raise TaskFileError(f"{path}:{key.start_mark.line + 1}: the key {key.value} stands twice")
-            seen.add(key.value)
+            if key.value in keys:
+                raise TaskFileError(f"{path}:{key.start_mark.line + 1}: the key {key.value} appears twice")
+            keys.add(key.value)
             _refuse_duplicates(path, value)
     elif isinstance(node, yaml.SequenceNode):
         for child in node.value:
@@ -90,14 +90,14 @@ def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
 
 
 def _line_of(root: yaml.Node, location: Sequence[int | str]) -> int:
-    """The line of the deepest node on the way to `location`; a missing key is reported where it should stand."""
+    """Return the line of the deepest node on the path `location`; a missing key has the line where it should be."""
     node, line = root, root.start_mark.line + 1
     for part in location:
         if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if found is None:
+            entry = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if entry is None:
                 return line
-            line, node = found[0].start_mark.line + 1, found[1]
+            line, node = entry[0].start_mark.line + 1, entry[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]
             line = node.start_mark.line + 1

@@ -90,9 +90,9 @@ class Task(_Model):
         return self
 
     def _check_golden(self, note: GoldenNote) -> None:
-        wanted = [field.name for field in self.variant(note.expected.get(self.fields[0].name))]
-        if list(note.expected) != wanted:
-            raise ValueError(f"golden note {note.name}: expected must hold, in this order, {', '.join(wanted)}")
+        names = [field.name for field in self.variant(note.expected.get(self.fields[0].name))]
+        if list(note.expected) != names:
+            raise ValueError(f"golden note {note.name}: expected must hold, in this order, {', '.join(names)}")
 
     @cached_property
     def variants(self) -> Mapping[str | None, tuple[TaskField, ...]]:
@@ -106,7 +106,7 @@ class Task(_Model):
         }
 
     def variant(self, first_value: str | None) -> tuple[TaskField, ...]:
-        """The fields that an answer has whose first field is `first_value`."""
+        """Return the fields of an answer whose first field is `first_value`."""
         return self.variants.get(first_value) or next(iter(self.variants.values()))
 
     @cached_property

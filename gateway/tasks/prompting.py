@@ -1,4 +1,4 @@
-"""A text becomes the messages that the adapter was trained on."""
+"""A text becomes the chat messages that the adapter was trained on."""
 
 import re
 from functools import lru_cache
@@ -13,7 +13,7 @@ _SPECIAL_TOKEN = re.compile(r"<(?=\|[A-Za-z0-9_]{1,64}\|>)")
 
 
 def build_messages(task: Task, text: str) -> Messages:
-    """The chat messages for one text.
+    """Build the chat messages for one text.
 
     Args:
         task: whose prompt to use.
@@ -23,14 +23,15 @@ def build_messages(task: Task, text: str) -> Messages:
         A system and a user message. Where the text holds chat-control tokens such as `<|eot_id|>`, a space is put into
         them; nothing else is changed.
     """
-    system, before, after = _parts(task.prompt)
+    system, before, after = _around(task.prompt)
     if "<|" in text:
         text = _SPECIAL_TOKEN.sub("< ", text)
     return [{"role": "system", "content": system}, {"role": "user", "content": f"{before}{text}{after}"}]
 
 
 @lru_cache(maxsize=256)
-def _parts(prompt: Prompt) -> tuple[str, str, str]:
+def _around(prompt: Prompt) -> tuple[str, str, str]:
+    """Return the system prompt, and what stands before and after the text in the user's message."""
     before, after = prompt.template.split("{text}")
     return (
         prompt.system,

@@ -1,4 +1,4 @@
-"""Reading a request's body, and noticing that its sender went away."""
+"""Reading a request's body, and noticing that the client went away."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,23 +8,20 @@ from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
-from gateway.api.http.problems import ProblemError, not_valid
-
-
-class ClientGoneError(Exception):
-    """The client closed its connection; nobody waits for an answer."""
+from gateway.api.http.problems import ClientGoneError, ProblemError, not_valid
 
 
 async def read[Model](request: Request, adapter: TypeAdapter[Model], limit: int) -> Model:
-    """The body as the model that it should be.
+    """Read the body of `request` as a model.
 
     Args:
-        request: whose body is read.
-        adapter: the model's.
+        request: the request.
+        adapter: of the model.
         limit: bytes that the body may have.
 
     Raises:
-        ProblemError: 413 when it is longer, 422 when it is no such model. ClientGoneError: it did not come whole.
+        ProblemError: 413 when it is longer, 422 when it is not valid.
+        ClientGoneError: it did not come whole.
     """
     too_long = ProblemError(413, f"the body may have {limit} bytes at most", headers={"Connection": "close"})
     announced = request.headers.get("content-length", "")
@@ -46,10 +43,10 @@ async def read[Model](request: Request, adapter: TypeAdapter[Model], limit: int)
 
 @asynccontextmanager
 async def while_connected(request: Request) -> AsyncIterator[None]:
-    """Cancel what runs in this context as soon as the client goes away. The body must have been read.
+    """Cancel the context's work as soon as the client goes away; the body must have been read.
 
     Raises:
-        ClientGoneError: it did.
+        ClientGoneError: the client went away.
     """
     work = asyncio.current_task()
     if work is None:

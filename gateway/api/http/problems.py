@@ -6,18 +6,18 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from loguru import logger
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
-from gateway.engine.circuit import CircuitOpenError
-from gateway.engine.errors import EngineAnswerError, EngineRejectedError, EngineTimeoutError, EngineUnavailableError
-from gateway.engine.gate import RefusedError
-from gateway.extraction.decoding import DecodingError
+from gateway.api.http.scope import REQUEST_ID
+from gateway.errors import GatewayError
+from gateway.observability.logs import describe
 
 MEDIA_TYPE = "application/problem+json"
-_ENGINE_RETRY_AFTER = 5
+CLIENT_CLOSED_REQUEST = 499  # nginx's number; only the log sees it
 
 _TITLES = {
     400: ("bad-request", "Bad request"),
@@ -35,7 +35,7 @@ _TITLES = {
 
 
 class Problem(BaseModel):
-    """What every error looks like."""
+    """The body of every error."""
 
     type: str = Field(examples=["urn:slm-ft-serving:problem:not-valid"])
     title: str
@@ -45,8 +45,8 @@ class Problem(BaseModel):
     errors: list[dict[str, Any]] | None = Field(default=None, description="With 422: what is not valid, and where.")
 
 
-class ProblemError(Exception):
-    """An error that a face answers with."""
+class ProblemError(GatewayError):
+    """An error that an endpoint answers with."""
 
     def __init__(
         self,
@@ -56,69 +56,90 @@ class ProblemError(Exception):
         headers: Mapping[str, str] | None = None,
         errors: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
-        """Take the HTTP status, a sentence for a person, and what goes with them."""
+        """Make the error.
+
+        Args:
+            status: the HTTP status.
+            detail: a sentence for a person.
+            headers: more headers of the answer.
+            errors: the document's member `errors`.
+        """
         super().__init__(detail)
         self.status = status
-        self.detail = detail
-        self.headers = headers
+        self.headers = headers or {}
         self.errors = errors
 
 
-def as_problem(error: Exception) -> ProblemError | None:
-    """The problem that an error of the layers below means to the client, or None for one that nobody foresaw."""
-    match error:
-        case ProblemError():
-            return error
-        case RefusedError(reason="rate_limit"):
-            return ProblemError(429, str(error), headers={"Retry-After": str(error.retry_after)})
-        case RefusedError():
-            return ProblemError(503, str(error), headers={"Retry-After": str(error.retry_after)})
-        case CircuitOpenError():
-            return ProblemError(503, str(error), headers={"Retry-After": str(error.retry_after)})
-        case EngineUnavailableError():
-            return ProblemError(503, str(error), headers={"Retry-After": str(_ENGINE_RETRY_AFTER)})
-        case EngineTimeoutError():
-            return ProblemError(504, str(error))
-        case DecodingError() | EngineAnswerError():
-            return ProblemError(502, str(error))
-        case EngineRejectedError():
-            return ProblemError(502, "the engine refused the request")
-        case _:
-            return None
+class UnexpectedError(GatewayError):
+    """An error of the gateway itself; the log has the reason."""
+
+    def __init__(self) -> None:
+        """Make the error."""
+        super().__init__("the gateway failed; its log has the reason under this request id")
 
 
-def problem(scope: Scope, error: ProblemError) -> dict[str, Any]:
-    """The problem document's members."""
+class ClientGoneError(Exception):
+    """The client closed its connection; nobody waits for an answer."""
+
+
+def as_gateway_error(scope: Scope, error: Exception, subject: str) -> GatewayError:
+    """Return the error to answer with: the error itself, or one that says no more where it was unexpected.
+
+    Args:
+        scope: of the request.
+        error: what was raised; it is logged where it was unexpected.
+        subject: what failed, for the log.
+    """
+    if isinstance(error, GatewayError):
+        return error
+    logger.bind(request_id=scope[REQUEST_ID], **describe(error)).error(f"{subject} failed unexpectedly")
+    return UnexpectedError()
+
+
+def problem(scope: Scope, error: GatewayError) -> dict[str, Any]:
+    """Return the problem document of an error."""
     kind, title = _TITLES.get(error.status, ("error", "Error"))
     document: dict[str, Any] = {
         "type": f"urn:slm-ft-serving:problem:{kind}",
         "title": title,
         "status": error.status,
-        "detail": error.detail,
-        "request_id": scope.get("gateway.request_id", ""),
+        "detail": str(error),
+        "request_id": scope.get(REQUEST_ID, ""),
     }
-    if error.errors is not None:
+    if isinstance(error, ProblemError) and error.errors is not None:
         document["errors"] = list(error.errors)
     return document
 
 
-def problem_response(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """A response that carries a problem document."""
-    return as_response(scope, ProblemError(status, detail, headers=headers))
+def as_response(scope: Scope, error: GatewayError) -> Response:
+    """Return the response that carries an error's problem document."""
+    headers = dict(error.headers) if isinstance(error, ProblemError) else {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    return Response(orjson.dumps(problem(scope, error)), error.status, headers, MEDIA_TYPE)
 
 
-def as_response(scope: Scope, error: ProblemError) -> Response:
-    """The response that carries an error's problem document."""
-    return Response(
-        orjson.dumps(problem(scope, error)), error.status, dict(error.headers) if error.headers else None, MEDIA_TYPE
-    )
+def client_gone() -> Response:
+    """Return the response that nobody reads."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+def not_valid(errors: Sequence[Mapping[str, Any]]) -> ProblemError:
+    """Return a 422 for pydantic's list of errors, without the values that were sent."""
+    shown = [{"loc": list(entry["loc"]), "msg": entry["msg"], "type": entry["type"]} for entry in errors]
+    return ProblemError(422, "the request is not valid; `errors` says where", errors=shown)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app` a problem document."""
+    app.add_exception_handler(GatewayError, _on_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(ClientGoneError, _on_client_gone)
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
-    known = as_problem(error)
-    if known is None:  # pragma: no cover - the handler is registered for known errors only
-        raise error
-    return as_response(request.scope, known)
+    return as_response(request.scope, as_gateway_error(request.scope, error, "a request"))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -127,7 +148,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         status, "not possible"
     )
     headers = error.headers if isinstance(error, HTTPException) else None
-    return problem_response(request.scope, status, detail, headers)
+    return as_response(request.scope, ProblemError(status, detail, headers=headers))
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
@@ -135,18 +156,5 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     return as_response(request.scope, not_valid(errors))
 
 
-def not_valid(errors: Sequence[Mapping[str, Any]]) -> ProblemError:
-    """A 422 from pydantic's list of errors, without the values that were sent."""
-    kept = [{"loc": list(entry["loc"]), "msg": entry["msg"], "type": entry["type"]} for entry in errors]
-    return ProblemError(422, "the request is not valid; `errors` says where", errors=kept)
-
-
-def install(app: FastAPI) -> None:
-    """Make every error of `app` a problem document."""
-    for kind in (
-        ProblemError, RefusedError, CircuitOpenError, DecodingError, EngineUnavailableError, EngineTimeoutError,
-        EngineRejectedError, EngineAnswerError,
-    ):  # fmt: skip
-        app.add_exception_handler(kind, _on_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
+async def _on_client_gone(_: Request, __: Exception) -> Response:
+    return client_gone()

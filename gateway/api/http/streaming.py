@@ -1,4 +1,4 @@
-"""Responses that are sent in parts. One whose client goes away stops its source at once."""
+"""Responses that are sent in parts; their source stops as soon as the client goes away."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -8,34 +8,40 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.api.http.body import ClientGoneError, while_connected
-from gateway.api.middleware.direct import CLIENT_CLOSED_REQUEST
-from gateway.observability.logs import note_status
+from gateway.api.http.body import while_connected
+from gateway.api.http.problems import CLIENT_CLOSED_REQUEST, ClientGoneError
+from gateway.api.http.scope import log_status
 
 EVENTS = "text/event-stream"
 LINES = "application/x-ndjson"
 
 
 def event(name: str, data: object) -> bytes:
-    """One server-sent event with JSON data."""
+    """Return a server-sent event with JSON data."""
     return b"event: " + name.encode() + b"\ndata: " + orjson.dumps(data) + b"\n\n"
 
 
 class PartsResponse(Response):
-    """Sends the parts that a generator gives.
+    """A response of parts that a generator yields.
 
-    The first part is awaited before the head is sent, so that what fails before it still gets a status of its own.
+    The first part is awaited before the head is sent, so that an error before it still gets its own status.
     """
 
     def __init__(self, request: Request, parts: AsyncGenerator[bytes], media_type: str) -> None:
-        """Take the request, whose body must have been read, and the parts."""
+        """Make the response.
+
+        Args:
+            request: the request, whose body must have been read.
+            parts: the body.
+            media_type: of the body.
+        """
         super().__init__(media_type=media_type)
         self._request = request
         self._parts = parts
         self.raw_headers = [
             (b"content-type", media_type.encode()),
             (b"cache-control", b"no-store"),
-            # Proxies such as nginx would collect the parts otherwise.
+            # Proxies such as nginx would buffer the parts otherwise.
             (b"x-accel-buffering", b"no"),
         ]
 
@@ -50,4 +56,4 @@ class PartsResponse(Response):
                     await send({"type": "http.response.body", "body": part, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except ClientGoneError:
-            note_status(scope, CLIENT_CLOSED_REQUEST)
+            log_status(scope, CLIENT_CLOSED_REQUEST)

@@ -1,59 +1,53 @@
-"""Two shorter ways to an endpoint that takes the request and gives the response, with nothing in between.
+"""A shorter way to the endpoints where time counts most: around FastAPI's handling of a request.
 
-FastAPI documents such an endpoint, but what it does for others - bodies, dependencies, response models, the stacks of
-contexts around them - would cost a tenth of a request's time here.
+FastAPI registers and documents such an endpoint, but what it does for others - bodies, dependencies, response models,
+the stacks of contexts around them - would cost a tenth of a request's time in the gateway
+(docs/decisions/0004-direct-route.md).
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.http.body import ClientGoneError
-from gateway.api.http.problems import as_problem, as_response
-
-CLIENT_CLOSED_REQUEST = 499  # nginx's number; only the log sees it
+from gateway.api.http.problems import ClientGoneError, as_response, client_gone
+from gateway.errors import GatewayError
 
 type Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class DirectRoute(APIRoute):
-    """A documented route to an endpoint of that form."""
-
-    def get_route_handler(self) -> Endpoint:
-        """The endpoint itself."""
-        endpoint: Endpoint = self.endpoint
-        return endpoint
-
-
 class Direct:
-    """A layer that serves the POST requests of the one path where time counts most, and hands on all others.
+    """Serves some routes of an application, and passes all other requests on.
 
-    Its endpoint's response must not fail once it is made, so it is not for streams.
+    Their endpoints take the request alone and return a response that cannot fail once it is made, so not a stream.
     """
 
-    def __init__(self, app: ASGIApp, path: str, endpoint: Endpoint) -> None:
-        """Take the application to wrap, the path and its endpoint."""
+    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
+        """Wrap an application.
+
+        Args:
+            app: the application, which has these routes too.
+            routes: FastAPI's routes, without path parameters.
+        """
         self._app = app
-        self.path = path
-        self._endpoint = endpoint
+        self._routes = {route.path: route for route in routes if isinstance(route, APIRoute)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["path"] != self.path or scope["method"] != "POST":
+        route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
+        if route is None or scope["method"] not in (route.methods or ()):
             await self._app(scope, receive, send)
             return
-        scope["route"] = self
+        scope["route"] = route
+        endpoint: Endpoint = route.endpoint
         try:
-            response = await self._endpoint(Request(scope, receive, send))
+            response = await endpoint(Request(scope, receive, send))
+        except GatewayError as error:
+            response = as_response(scope, error)
         except ClientGoneError:
-            response = Response(status_code=CLIENT_CLOSED_REQUEST)
-        except Exception as error:
-            known = as_problem(error)
-            if known is None:
-                raise
-            response = as_response(scope, known)
+            response = client_gone()
         await response(scope, receive, send)

@@ -1,22 +1,36 @@
-"""What every request under /api and /v1 passes first: is the gateway draining, who calls, and within which rate."""
+"""The checks before every request under /api and /v1: draining, API key, rate limit."""
 
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.http.problems import problem_response
-from gateway.engine.gate import RefusedError
+from gateway.access.rate_limit import RateLimitedError
+from gateway.api.http.problems import ProblemError, as_response
+from gateway.api.http.scope import CLIENT
+from gateway.errors import GatewayError
 from gateway.services import Services
 
 GUARDED = ("/api/", "/v1/")
 ANONYMOUS = "anonymous"
+# For the OpenAPI document alone: the guard, not FastAPI, checks the keys.
+KEYS = [
+    Security(HTTPBearer(scheme_name="bearer", auto_error=False)),
+    Security(APIKeyHeader(scheme_name="key", name="X-API-Key", auto_error=False)),
+]
 _DRAIN_RETRY_AFTER = 10
 
 
 class Guard:
-    """Refuses with 503, 401 or 429; counts the requests that it lets in until they end."""
+    """Refuses with 503, 401 or 429, and counts the admitted requests until they end."""
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
-        """Take the application to wrap and the services that decide."""
+        """Wrap an application.
+
+        Args:
+            app: the application.
+            services: hold the keys, the rate limit and the state of draining.
+        """
         self._app = app
         self._services = services
 
@@ -25,48 +39,54 @@ class Guard:
         if scope["type"] != "http" or not scope["path"].startswith(GUARDED):
             await self._app(scope, receive, send)
             return
-        drain = self._services.drain
-        metrics = self._services.metrics
-        if drain.draining:
-            metrics.refused("draining")
-            headers = {"Retry-After": str(_DRAIN_RETRY_AFTER), "Connection": "close"}
-            await problem_response(scope, 503, "the gateway is going down", headers)(scope, receive, send)
+        try:
+            self._admit(scope)
+        except GatewayError as error:
+            await as_response(scope, error)(scope, receive, send)
             return
-        client = ANONYMOUS
-        if self._services.keyring is not None:
-            key = _presented(scope)
-            name = self._services.keyring.identify(key) if key else None
-            if name is None:
-                metrics.refused("unauthorized")
-                detail = (
-                    "the key is not known" if key else "send a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
-                )
-                await problem_response(scope, 401, detail, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
-                return
-            client = name
-        scope["gateway.client"] = client
-        if self._services.limiter is not None:
-            try:
-                self._services.limiter.take(client)
-            except RefusedError as error:
-                metrics.refused(error.reason)
-                headers = {"Retry-After": str(error.retry_after)}
-                await problem_response(scope, 429, str(error), headers)(scope, receive, send)
-                return
+        drain = self._services.drain
         drain.active += 1
         try:
             await self._app(scope, receive, send)
         finally:
             drain.active -= 1
 
+    def _admit(self, scope: Scope) -> None:
+        """Admit a request, and note its client in `scope`, also of one that is over its rate.
+
+        Raises:
+            GatewayError: the request is refused; the refusal has been counted.
+        """
+        services, metrics = self._services, self._services.metrics
+        if services.drain.draining:
+            metrics.refused("draining")
+            headers = {"Retry-After": str(_DRAIN_RETRY_AFTER), "Connection": "close"}
+            raise ProblemError(503, "the gateway is going down", headers=headers)
+        scope[CLIENT] = ANONYMOUS
+        if services.keyring is not None:
+            key = _presented_key(scope)
+            name = services.keyring.identify(key) if key else None
+            if name is None:
+                metrics.refused("unauthorized")
+                missing = "send a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+                detail = "the key is not valid" if key else missing
+                raise ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
+            scope[CLIENT] = name
+        if services.limiter is not None:
+            try:
+                services.limiter.take(scope[CLIENT])
+            except RateLimitedError:
+                metrics.refused("rate_limit")
+                raise
+
 
 def charge(scope: Scope, services: Services, requests: int) -> None:
-    """Count `requests` more towards the rate of the client of `scope`, which may go into debt with them."""
+    """Count `requests` more towards the rate of the client of `scope`, which may exceed its rate with them."""
     if services.limiter is not None and requests > 0:
-        services.limiter.charge(scope["gateway.client"], requests)
+        services.limiter.charge(scope[CLIENT], requests)
 
 
-def _presented(scope: Scope) -> str | None:
+def _presented_key(scope: Scope) -> str | None:
     headers = Headers(scope=scope)
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credentials.strip():

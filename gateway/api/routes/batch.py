@@ -6,19 +6,17 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Request
-from loguru import logger
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.http.body import read, while_connected
-from gateway.api.http.problems import ProblemError, as_problem, problem
+from gateway.api.http.problems import ProblemError, as_gateway_error, problem
+from gateway.api.http.scope import request_id
 from gateway.api.http.streaming import LINES, PartsResponse
-from gateway.api.middleware.direct import DirectRoute
 from gateway.api.middleware.guard import charge
 from gateway.api.schemas import NOTE, Choices, ExtractRequest, NumberId, Text
-from gateway.observability.logs import describe, request_id
-from gateway.services import Services, services
+from gateway.services import Services, services_of
 from gateway.tasks import Task
 
 # Of one batch, so that a large one leaves room for others.
@@ -43,9 +41,7 @@ class BatchRequest(Choices):
 
 
 class BatchResult(BaseModel):
-    """The HTTP status that the text would have had alone, with its `result` (200) or its `error`, a problem
-    document.
-    """
+    """What the text alone would have got: its HTTP status, and its `result` (200) or `error`, a problem document."""
 
     index: int
     id: str | int | None
@@ -64,8 +60,8 @@ _REQUEST: TypeAdapter[BatchRequest] = TypeAdapter(BatchRequest)
 
 
 def router(task: Task) -> APIRouter:
-    """The router for the default task."""
-    routes = APIRouter(tags=["extraction"], route_class=DirectRoute)
+    """Return the router for the default task."""
+    routes = APIRouter(tags=["extraction"])
 
     @routes.post(
         "/api/v1/extract/batch",
@@ -77,19 +73,19 @@ def router(task: Task) -> APIRouter:
         openapi_extra=answers.body_schema(BatchRequest),
     )
     async def batch(request: Request) -> Response:
-        parts = services(request)
-        wanted = await read(request, _REQUEST, parts.settings.max_body_bytes)
-        most = parts.settings.max_batch_items
-        if len(wanted.items) > most:
+        services = services_of(request)
+        request_body = await read(request, _REQUEST, services.settings.max_body_bytes)
+        most = services.settings.max_batch_items
+        if len(request_body.items) > most:
             raise ProblemError(413, f"a batch may have {most} items at most")
-        charge(request.scope, parts, len(wanted.items) - 1)
-        results = _results(request, parts, task, wanted)
+        charge(request.scope, services, len(request_body.items) - 1)
+        results = _results(request, services, task, request_body)
         if LINES in request.headers.get("accept", ""):
             return PartsResponse(request, _lines(results), LINES)
         async with while_connected(request):
-            done = [result async for result in results]
-        done.sort(key=lambda result: int(result["index"]))
-        return answers.json_response({"results": done})
+            finished = [result async for result in results]
+        finished.sort(key=lambda result: int(result["index"]))
+        return answers.json_response({"results": finished})
 
     return routes
 
@@ -103,22 +99,22 @@ async def _lines(results: AsyncGenerator[dict[str, Any]]) -> AsyncGenerator[byte
 
 
 async def _results(
-    request: Request, parts: Services, task: Task, wanted: BatchRequest
+    request: Request, services: Services, task: Task, request_body: BatchRequest
 ) -> AsyncGenerator[dict[str, Any]]:
-    """The results as they are done."""
-    left = iter(list(enumerate(wanted.items)))
-    choices = wanted.model_dump(exclude={"items"})
+    """Yield the results as they are done."""
+    remaining = iter(list(enumerate(request_body.items)))
+    choices = request_body.model_dump(exclude={"items"})
     done: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def work() -> None:
-        for index, item in left:
-            done.put_nowait(await _one(request, parts, task, index, item, choices))
+        for index, item in remaining:
+            done.put_nowait(await _one(request, services, task, index, item, choices))
 
     workers: Sequence[asyncio.Task[None]] = [
-        asyncio.create_task(work()) for _ in range(min(_ITEMS_AT_ONCE, len(wanted.items)))
+        asyncio.create_task(work()) for _ in range(min(_ITEMS_AT_ONCE, len(request_body.items)))
     ]
     try:
-        for _ in wanted.items:
+        for _ in request_body.items:
             yield await done.get()
     finally:
         for worker in workers:
@@ -126,15 +122,14 @@ async def _results(
 
 
 async def _one(
-    request: Request, parts: Services, task: Task, index: int, item: BatchItem, choices: dict[str, Any]
+    request: Request, services: Services, task: Task, index: int, item: BatchItem, choices: dict[str, Any]
 ) -> dict[str, Any]:
     identity = request_id(request.scope)
     try:
-        extraction = await answers.run(parts, task, ExtractRequest.model_construct(text=item.text, **choices), identity)
+        extraction = await answers.run(
+            services, task, ExtractRequest.model_construct(text=item.text, **choices), identity
+        )
     except Exception as error:
-        known = as_problem(error)
-        if known is None:
-            logger.bind(request_id=identity, **describe(error)).error("an item failed in a way that nobody foresaw")
-            known = ProblemError(500, "the gateway failed; its log has the reason under this request id")
-        return {"index": index, "id": item.id, "status": known.status, "error": problem(request.scope, known)}
+        failure = as_gateway_error(request.scope, error, "an item")
+        return {"index": index, "id": item.id, "status": failure.status, "error": problem(request.scope, failure)}
     return {"index": index, "id": item.id, "status": 200, "result": answers.flat(extraction, task, identity)}

@@ -1,4 +1,4 @@
-"""POST /api/convert: the assistant-intent task under its old name."""
+"""POST /api/convert: the assistant-intent task at its former address."""
 
 from typing import Any, Literal
 
@@ -8,10 +8,9 @@ from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.http.body import read, while_connected
-from gateway.api.middleware.direct import DirectRoute
+from gateway.api.http.scope import request_id
 from gateway.api.schemas import ExtractRequest, Text
-from gateway.observability.logs import request_id
-from gateway.services import services
+from gateway.services import services_of
 from gateway.tasks import Task
 
 TASK = "assistant_intent"
@@ -39,8 +38,8 @@ _REQUEST: TypeAdapter[ConvertRequest] = TypeAdapter(ConvertRequest)
 
 
 def router(task: Task) -> APIRouter:
-    """The router for the assistant-intent task."""
-    routes = APIRouter(tags=["extraction"], route_class=DirectRoute)
+    """Return the router for the assistant-intent task."""
+    routes = APIRouter(tags=["extraction"])
 
     @routes.post(
         "/api/convert",
@@ -50,11 +49,11 @@ def router(task: Task) -> APIRouter:
         openapi_extra=answers.body_schema(ConvertRequest),
     )
     async def convert(request: Request) -> Response:
-        parts = services(request)
-        wanted = await read(request, _REQUEST, parts.settings.max_body_bytes)
-        plain = ExtractRequest(text=wanted.text, grounding="off")
+        services = services_of(request)
+        request_body = await read(request, _REQUEST, services.settings.max_body_bytes)
+        plain = ExtractRequest(text=request_body.text, grounding="off")
         async with while_connected(request):
-            extraction = await answers.run(parts, task, plain, request_id(request.scope))
+            extraction = await answers.run(services, task, plain, request_id(request.scope))
         return answers.json_response(
             {"success": True, "structured_data": extraction.fields, "raw_output": extraction.raw_output}
         )

@@ -1,4 +1,4 @@
-"""Is the process alive, does the service work, and what is it."""
+"""Liveness, health, and what the service is."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gateway import __version__
 from gateway.api.answers import json_response
-from gateway.services import services
+from gateway.services import services_of
 
 router = APIRouter(tags=["health"])
 
@@ -29,7 +29,7 @@ class Health(BaseModel):
 
 @router.get("/live")
 async def live() -> Live:
-    """200 while the process runs."""
+    """Return 200 while the process runs."""
     return Live()
 
 
@@ -39,10 +39,10 @@ async def live() -> Live:
 )
 @router.get("/healthz", include_in_schema=False)
 async def health(request: Request, response: Response) -> Health:
-    """200 only when the engine produces tokens and the gateway takes requests; otherwise 503."""
-    parts = services(request)
-    available = await parts.readiness.check()
-    healthy = available and not parts.drain.draining
+    """Return 200 only when the engine produces tokens and the gateway takes requests; otherwise 503."""
+    services = services_of(request)
+    available = await services.readiness.check()
+    healthy = available and not services.drain.draining
     if not healthy:
         response.status_code = 503
     return Health(status="healthy" if healthy else "unhealthy", vllm_available=available)
@@ -50,7 +50,7 @@ async def health(request: Request, response: Response) -> Health:
 
 @router.get("/", include_in_schema=False)
 async def index() -> Response:
-    """What this is and where to go on."""
+    """Return the service's name and its main links."""
     return json_response(
         {
             "service": "slm-ft-serving gateway",

@@ -1,6 +1,6 @@
-"""The OpenAI face: chat completions, completions and models, passed on to the engine with the gateway's own manners.
+"""The OpenAI endpoints: chat completions, completions and models, passed on to the engine.
 
-All messages go on as they are, tokens come back as they are, and every count is the engine's own.
+The gateway adds its keys, limits, metrics and errors; messages, tokens and token counts are passed on unchanged.
 """
 
 import asyncio
@@ -15,16 +15,17 @@ from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.http.body import read, while_connected
-from gateway.api.http.problems import ProblemError, as_problem, problem
+from gateway.api.http.problems import ProblemError, problem
+from gateway.api.http.scope import request_id
 from gateway.api.http.streaming import EVENTS, PartsResponse
 from gateway.api.schemas import Few, MaxTokens
 from gateway.engine.errors import EngineRejectedError
-from gateway.observability.logs import request_id
+from gateway.errors import GatewayError
 from gateway.observability.metrics import OPENAI
-from gateway.services import Services, services
+from gateway.services import Services, services_of
 
 router = APIRouter(tags=["OpenAI"])
-_NOTE = "Members that are not listed here go on to the engine as they are."
+_NOTE = "Members that are not listed here are passed on to the engine."
 
 
 _Words = Annotated[str, Field(min_length=1)]
@@ -44,7 +45,7 @@ class _Generation(BaseModel):
 
 
 class ChatMessage(BaseModel):
-    """A message; `content` is a text or a list of parts."""
+    """A message; `content` is a text or a list of services."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -110,10 +111,10 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     openapi_extra=answers.body_schema(ChatRequest),
 )
 async def chat(request: Request) -> Response:
-    """A chat completion, streamed where the client asks for it."""
-    wanted = await read(request, _CHAT, services(request).settings.max_body_bytes)
-    size = sum(_length(message.content) for message in wanted.messages)
-    return await _serve(request, "/v1/chat/completions", wanted, size)
+    """Complete a chat, as a stream where the client asks for it."""
+    request_body = await read(request, _CHAT, services_of(request).settings.max_body_bytes)
+    size = sum(_length(message.content) for message in request_body.messages)
+    return await _serve(request, "/v1/chat/completions", request_body, size)
 
 
 @router.post(
@@ -125,17 +126,17 @@ async def chat(request: Request) -> Response:
     openapi_extra=answers.body_schema(CompletionRequest),
 )
 async def complete(request: Request) -> Response:
-    """A plain completion, streamed where the client asks for it."""
-    wanted = await read(request, _COMPLETION, services(request).settings.max_body_bytes)
-    size = len(wanted.prompt) if isinstance(wanted.prompt, str) else sum(map(len, wanted.prompt))
-    return await _serve(request, "/v1/completions", wanted, size)
+    """Complete a prompt, as a stream where the client asks for it."""
+    request_body = await read(request, _COMPLETION, services_of(request).settings.max_body_bytes)
+    size = len(request_body.prompt) if isinstance(request_body.prompt, str) else sum(map(len, request_body.prompt))
+    return await _serve(request, "/v1/completions", request_body, size)
 
 
 @router.get("/v1/models", summary="Models", responses=answers.errors())
 async def list_models(request: Request) -> ModelList:
-    """The models and adapters that the engine serves."""
-    parts = services(request)
-    cards = await parts.engine.models(deadline=_deadline(parts))
+    """Return the models and adapters that the engine serves."""
+    services = services_of(request)
+    cards = await services.engine.models(deadline=_deadline(services))
     # The engine's cards hold more, such as paths on its disk.
     return ModelList(
         data=[
@@ -157,70 +158,69 @@ def _length(content: str | list[dict[str, Any]] | None) -> int:
     return sum(len(text) for part in content if isinstance(text := part.get("text"), str))
 
 
-def _deadline(parts: Services) -> float:
-    return asyncio.get_running_loop().time() + parts.settings.request_timeout
+def _deadline(services: Services) -> float:
+    return asyncio.get_running_loop().time() + services.settings.request_timeout
 
 
-async def _serve(request: Request, path: str, wanted: _Generation, size: int) -> Response:
-    parts = services(request)
-    if size > parts.settings.max_text_chars:
-        raise ProblemError(413, f"the text may have {parts.settings.max_text_chars} characters at most")
-    body = wanted.model_dump(exclude_unset=True)
-    body["model"] = wanted.model or parts.default_task.adapter
-    if wanted.stream:
-        return PartsResponse(request, _events(request, parts, path, body), EVENTS)
-    async with while_connected(request), parts.gate.place():
+async def _serve(request: Request, path: str, request_body: _Generation, size: int) -> Response:
+    services = services_of(request)
+    if size > services.settings.max_text_chars:
+        raise ProblemError(413, f"the text may have {services.settings.max_text_chars} characters at most")
+    body = request_body.model_dump(exclude_unset=True)
+    body["model"] = request_body.model or services.default_task.adapter
+    if request_body.stream:
+        return PartsResponse(request, _events(request, services, path, body), EVENTS)
+    async with while_connected(request), services.gate.slot():
         began = time.monotonic()
         try:
-            reply = await parts.engine.forward(
-                path, body, deadline=_deadline(parts), request_id=request_id(request.scope)
+            reply = await services.engine.forward(
+                path, body, deadline=_deadline(services), request_id=request_id(request.scope)
             )
         except EngineRejectedError as error:
             raise _rejected(error) from None
-    _count(parts, began, reply)
+    _count(services, began, reply)
     return answers.json_response(reply)
 
 
-async def _events(request: Request, parts: Services, path: str, body: dict[str, Any]) -> AsyncGenerator[bytes]:
-    """The engine's events as OpenAI's clients read them; an error after the first one is an event of its own."""
+async def _events(request: Request, services: Services, path: str, body: dict[str, Any]) -> AsyncGenerator[bytes]:
+    """Yield the engine's events as OpenAI's clients read them; an error after the first one is an event of its own."""
     begun = False
     began = time.monotonic()
-    usage_wanted = bool((body.get("stream_options") or {}).get("include_usage"))
+    with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
     body = {**body, "stream_options": {**(body.get("stream_options") or {}), "include_usage": True}}
     try:
         async with (
-            parts.gate.place(),
-            parts.engine.open_stream(
-                path, body, deadline=_deadline(parts), request_id=request_id(request.scope)
+            services.gate.slot(),
+            services.engine.open_stream(
+                path, body, deadline=_deadline(services), request_id=request_id(request.scope)
             ) as events,
         ):
             async for event in events:
                 if not begun:
-                    parts.metrics.first_token(OPENAI, time.monotonic() - began)
+                    services.metrics.first_token(OPENAI, time.monotonic() - began)
                 if event.get("usage") and not event.get("choices"):
-                    _count(parts, began, event)
-                if event.get("choices") or usage_wanted:
+                    _count(services, began, event)
+                if event.get("choices") or with_usage:
                     yield _data(event)
                     begun = True
         yield b"data: [DONE]\n\n"
     except Exception as error:
         if isinstance(error, EngineRejectedError):
             raise _rejected(error) from None
-        known = as_problem(error)
-        if not begun or known is None:
+        if not begun or not isinstance(error, GatewayError):
             raise
         # OpenAI's clients look for `error`; no [DONE] follows, as the answer is not whole.
-        document = problem(request.scope, known)
-        yield _data({"error": {**document, "message": known.detail, "code": known.status}})
+        document = problem(request.scope, error)
+        yield _data({"error": {**document, "message": str(error), "code": error.status}})
 
 
-def _count(parts: Services, began: float, reply: Mapping[str, Any]) -> None:
+def _count(services: Services, began: float, reply: Mapping[str, Any]) -> None:
     usage = reply.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     prompt, completion = (
         count if isinstance(count := usage.get(name), int) else 0 for name in ("prompt_tokens", "completion_tokens")
     )
-    parts.metrics.engine_answered(OPENAI, time.monotonic() - began, prompt, completion)
+    services.metrics.engine_answered(OPENAI, time.monotonic() - began, prompt, completion)
 
 
 def _data(event: Mapping[str, Any]) -> bytes:
@@ -228,7 +228,7 @@ def _data(event: Mapping[str, Any]) -> bytes:
 
 
 def _rejected(error: EngineRejectedError) -> ProblemError:
-    """What the engine refuses of a request that goes on as it came is the client's to put right."""
-    if error.status == 404:
+    """Return the client's error that a refusal means, as the request was passed on as it came."""
+    if error.engine_status == 404:
         return ProblemError(404, "the engine serves no model of this name; /v1/models lists all")
     return ProblemError(422, "the engine refused the request; its members or its length are not what the model takes")

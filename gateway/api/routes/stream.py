@@ -4,33 +4,31 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from fastapi import APIRouter, Request
-from loguru import logger
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.http.body import read
-from gateway.api.http.problems import ProblemError, as_problem, problem
+from gateway.api.http.problems import as_gateway_error, problem
+from gateway.api.http.scope import request_id
 from gateway.api.http.streaming import EVENTS, PartsResponse, event
-from gateway.api.middleware.direct import DirectRoute
 from gateway.api.schemas import ExtractRequest
 from gateway.extraction.decoding import finished_fields
-from gateway.observability.logs import describe, request_id
-from gateway.services import Services, services
+from gateway.services import Services, services_of
 from gateway.tasks import Task
 
 _REQUEST: TypeAdapter[ExtractRequest] = TypeAdapter(ExtractRequest)
 _DESCRIPTION = """\
 `event: field` with `{"field", "value"}` as each field is complete, then `event: result` with what /api/v1/extract
-answers. The result stands where a value differs from an earlier event's. What fails before the first event has its own
-status; what fails later is an `event: error` with a problem document, and no result follows. A text that is read in
-several pieces sends all its fields at the end.
+answers. Where a value differs from an earlier event's, the result is right. An error before the first event has its own
+status; a later one is an `event: error` with a problem document, and no result follows. A text that is read in several
+chunks sends all its fields at the end.
 """
 
 
 def router(task: Task) -> APIRouter:
-    """The router for the default task."""
-    routes = APIRouter(tags=["extraction"], route_class=DirectRoute)
+    """Return the router for the default task."""
+    routes = APIRouter(tags=["extraction"])
 
     @routes.post(
         "/api/v1/extract/stream",
@@ -41,22 +39,24 @@ def router(task: Task) -> APIRouter:
         openapi_extra=answers.body_schema(ExtractRequest),
     )
     async def stream(request: Request) -> Response:
-        parts = services(request)
-        wanted = await read(request, _REQUEST, parts.settings.max_body_bytes)
-        return PartsResponse(request, _events(request, parts, task, wanted), EVENTS)
+        services = services_of(request)
+        request_body = await read(request, _REQUEST, services.settings.max_body_bytes)
+        return PartsResponse(request, _events(request, services, task, request_body), EVENTS)
 
     return routes
 
 
-async def _events(request: Request, parts: Services, task: Task, wanted: ExtractRequest) -> AsyncGenerator[bytes]:
+async def _events(
+    request: Request, services: Services, task: Task, request_body: ExtractRequest
+) -> AsyncGenerator[bytes]:
     identity = request_id(request.scope)
     texts: asyncio.Queue[str | None] = asyncio.Queue()
-    extraction = asyncio.create_task(answers.run(parts, task, wanted, identity, on_text=texts.put_nowait))
+    extraction = asyncio.create_task(answers.run(services, task, request_body, identity, on_text=texts.put_nowait))
     extraction.add_done_callback(lambda _: texts.put_nowait(None))
     sent: dict[str, str | None] = {}
     try:
         while (text := await texts.get()) is not None:
-            # Several may have come meanwhile; the last holds all.
+            # Several may have come meanwhile; the last holds them all.
             while not texts.empty() and (later := texts.get_nowait()) is not None:
                 text = later
             for name, value in finished_fields(task, text).items():
@@ -71,12 +71,8 @@ async def _events(request: Request, parts: Services, task: Task, wanted: Extract
                 yield event("field", {"field": name, "value": value})
         yield event("result", answers.flat(result, task, identity))
     except Exception as error:
-        known = as_problem(error)
         if not sent:
             raise
-        if known is None:
-            logger.bind(request_id=identity, **describe(error)).error("a stream failed in a way that nobody foresaw")
-            known = ProblemError(500, "the gateway failed; its log has the reason under this request id")
-        yield event("error", problem(request.scope, known))
+        yield event("error", problem(request.scope, as_gateway_error(request.scope, error, "a stream")))
     finally:
         extraction.cancel()

@@ -1,4 +1,4 @@
-"""The tasks: what there are, their JSON Schemas, and extraction with any of them."""
+"""The tasks: their list, their JSON Schemas, and extraction with any of them."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from starlette.responses import Response
 from gateway.api import answers
 from gateway.api.http.body import read, while_connected
 from gateway.api.http.problems import ProblemError
+from gateway.api.http.scope import request_id
 from gateway.api.schemas import Extracted, ExtractRequest
-from gateway.observability.logs import request_id
-from gateway.services import Services, services
+from gateway.services import Services, services_of
 from gateway.tasks import Task
 
 router = APIRouter(tags=["tasks"])
@@ -38,9 +38,7 @@ class TaskList(BaseModel):
 
 
 class TaskExtraction(Extracted):
-    """An extraction. The fields have an object of their own here, as a task may name a field like a member beside
-    it.
-    """
+    """An extraction. Its fields have an object of their own, since a task may name a field like a member beside it."""
 
     fields: dict[str, str | None]
 
@@ -57,8 +55,8 @@ def _shown(task: Task) -> TaskModel:
     )
 
 
-def _find(parts: Services, name: str) -> Task:
-    task = parts.tasks.get(name)
+def _find(services: Services, name: str) -> Task:
+    task = services.tasks.get(name)
     if task is None:
         raise ProblemError(404, "there is no task of this name; /api/v1/tasks lists all")
     return task
@@ -66,15 +64,15 @@ def _find(parts: Services, name: str) -> Task:
 
 @router.get("/api/v1/tasks", summary="The tasks", responses=answers.refusals())
 async def list_tasks(request: Request) -> TaskList:
-    """All tasks with their JSON Schemas."""
-    parts = services(request)
-    return TaskList(default=parts.default_task.name, tasks=[_shown(task) for task in parts.tasks.values()])
+    """Return all tasks with their JSON Schemas."""
+    services = services_of(request)
+    return TaskList(default=services.default_task.name, tasks=[_shown(task) for task in services.tasks.values()])
 
 
 @router.get("/api/v1/tasks/{task}", summary="One task", responses=answers.refusals(404))
 async def get_task(request: Request, task: str) -> TaskModel:
-    """One task with its JSON Schema."""
-    return _shown(_find(services(request), task))
+    """Return one task with its JSON Schema."""
+    return _shown(_find(services_of(request), task))
 
 
 @router.post(
@@ -85,11 +83,11 @@ async def get_task(request: Request, task: str) -> TaskModel:
     openapi_extra=answers.body_schema(ExtractRequest),
 )
 async def extract(request: Request, task: str) -> Response:
-    """One text in, the task's fields out, in `fields`."""
-    parts = services(request)
-    found = _find(parts, task)
+    """Extract the task's fields from one text; they are in `fields`."""
+    services = services_of(request)
+    definition = _find(services, task)
     identity = request_id(request.scope)
-    wanted = await read(request, _REQUEST, parts.settings.max_body_bytes)
+    request_body = await read(request, _REQUEST, services.settings.max_body_bytes)
     async with while_connected(request):
-        extraction = await answers.run(parts, found, wanted, identity)
-    return answers.json_response(answers.nested(extraction, found, identity))
+        extraction = await answers.run(services, definition, request_body, identity)
+    return answers.json_response(answers.nested(extraction, definition, identity))

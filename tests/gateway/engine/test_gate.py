@@ -1,16 +1,16 @@
-"""The gate, its queue, the rate limits and the bounds on what is sent."""
+"""The slots at the engine and the queue before them."""
 
 import asyncio
 from collections import Counter
 
-import pytest
-
-from gateway.engine.gate import Gate, RateLimiter, RefusedError
-from tests.gateway.conftest import NOTE, StartGateway, until
+from gateway.engine.gate import Gate
+from tests.gateway.conftest import StartGateway, until
 from tests.gateway.fake_engine import FakeEngine
 
 
-async def test_no_more_run_than_may_and_all_are_served(start_gateway: StartGateway, engine: FakeEngine) -> None:
+async def test_concurrency_stays_within_the_bound_and_all_requests_are_served(
+    start_gateway: StartGateway, engine: FakeEngine
+) -> None:
     gateway = await start_gateway(max_concurrency=3, max_queue=20)
     engine.delay = 0.05
     replies = await asyncio.gather(*(gateway.extract() for _ in range(12)))
@@ -19,7 +19,7 @@ async def test_no_more_run_than_may_and_all_are_served(start_gateway: StartGatew
     assert gateway.services.gate.running == gateway.services.gate.waiting == 0
 
 
-async def test_a_full_queue_refuses_at_once(start_gateway: StartGateway, engine: FakeEngine) -> None:
+async def test_a_full_queue_refuses_with_503_at_once(start_gateway: StartGateway, engine: FakeEngine) -> None:
     gateway = await start_gateway(max_concurrency=1, max_queue=2)
     engine.delay = 0.3
     replies = await asyncio.gather(*(gateway.extract() for _ in range(8)))
@@ -32,14 +32,16 @@ async def test_a_full_queue_refuses_at_once(start_gateway: StartGateway, engine:
     assert (await gateway.extract()).status == 200
 
 
-async def test_the_wait_in_the_queue_ends(start_gateway: StartGateway, engine: FakeEngine) -> None:
+async def test_waiting_in_the_queue_ends_with_503_after_its_timeout(
+    start_gateway: StartGateway, engine: FakeEngine
+) -> None:
     gateway = await start_gateway(max_concurrency=1, max_queue=5, queue_timeout=0.1)
     engine.delay = 0.5
     replies = await asyncio.gather(*(gateway.extract() for _ in range(3)))
     assert sorted(reply.status for reply in replies) == [200, 503, 503]
 
 
-async def test_a_client_that_leaves_the_queue_frees_its_place(start_gateway: StartGateway, engine: FakeEngine) -> None:
+async def test_a_client_that_leaves_the_queue_frees_its_slot(start_gateway: StartGateway, engine: FakeEngine) -> None:
     gateway = await start_gateway(max_concurrency=1, max_queue=5)
     gate = gateway.services.gate
     engine.delay = 0.4
@@ -53,12 +55,12 @@ async def test_a_client_that_leaves_the_queue_frees_its_place(start_gateway: Sta
     assert len(engine.bodies) == 1
 
 
-async def test_places_are_given_in_the_order_of_coming() -> None:
+async def test_slots_are_given_in_the_order_of_arrival() -> None:
     gate = Gate(concurrency=1, queue=10, queue_timeout=5)
     order: list[int] = []
 
     async def one(number: int) -> None:
-        async with gate.place():
+        async with gate.slot():
             order.append(number)
             await asyncio.sleep(0)
 
@@ -66,11 +68,11 @@ async def test_places_are_given_in_the_order_of_coming() -> None:
     assert order == list(range(6))
 
 
-async def test_a_place_given_to_one_that_is_cancelled_goes_on() -> None:
+async def test_a_slot_given_to_a_cancelled_request_goes_to_the_next() -> None:
     gate = Gate(concurrency=1, queue=10, queue_timeout=5)
 
     async def one() -> None:
-        async with gate.place():
+        async with gate.slot():
             await asyncio.sleep(0.01)
 
     first = asyncio.create_task(one())
@@ -81,43 +83,3 @@ async def test_a_place_given_to_one_that_is_cancelled_goes_on() -> None:
     second.cancel()  # its place may have been given just now
     await third
     assert gate.running == gate.waiting == 0
-
-
-def test_the_rate_is_a_burst_and_then_a_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("gateway.engine.gate.time.monotonic", lambda: now)
-    limiter = RateLimiter(2, 60.0)
-    limiter.take("a")
-    limiter.take("a")
-    limiter.take("b")
-    with pytest.raises(RefusedError) as caught:
-        limiter.take("a")
-    assert caught.value.retry_after == 30
-    now += caught.value.retry_after
-    limiter.take("a")
-    with pytest.raises(RefusedError):
-        limiter.take("a")
-
-
-async def test_over_the_rate_is_a_429(start_gateway: StartGateway) -> None:
-    gateway = await start_gateway(rate_limit="2/hour")
-    replies = [await gateway.extract() for _ in range(3)]
-    assert [reply.status for reply in replies] == [200, 200, 429]
-    assert 1700 < int(replies[2].headers["Retry-After"]) <= 1800
-    assert (await gateway.call("GET", "/health")).status == 200  # has no rate
-
-
-async def test_too_long_is_a_413(start_gateway: StartGateway, engine: FakeEngine) -> None:
-    gateway = await start_gateway(max_text_chars=300, max_body_bytes=2000)
-    assert (await gateway.extract("x" * 300)).status == 200
-    assert (await gateway.extract("x" * 301)).status == 413
-    assert (await gateway.extract("x" * 3000)).status == 413
-
-    async def endless() -> object:
-        for _ in range(100):
-            yield b" " * 100
-
-    reply = await gateway.call("POST", "/api/v1/extract", data=endless(), headers={"Content-Type": "application/json"})
-    assert reply.status == 413
-    assert len(engine.bodies) == 1
-    assert NOTE

@@ -1,4 +1,4 @@
-"""Long texts are cut at sentence ends into pieces within the budget, and the pieces' answers become one."""
+"""Long texts are cut at sentence ends into chunks within the budget."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.extraction.chunking import Chunk, Rule, merge, sentences, split
+from gateway.extraction.chunking import Chunk, sentences, split
 from gateway.grounding.words import starts_cluster
 
 NOTE = (
@@ -88,7 +88,7 @@ def test_sentences_are_the_whole_text(text: str) -> None:
     assert "".join(text[start:end] for start, end in sentences(text)) == text
 
 
-def test_short_text_is_one_piece_after_one_count() -> None:
+def test_short_text_is_one_chunk_after_one_count() -> None:
     calls: list[str] = []
 
     def count(text: str) -> int:
@@ -99,11 +99,11 @@ def test_short_text_is_one_piece_after_one_count() -> None:
     assert calls == [NOTE]
 
 
-def test_empty_text_is_one_empty_piece() -> None:
+def test_empty_text_is_one_empty_chunk() -> None:
     assert split("", 10, 2, len) == [Chunk(0, 0, 0, "")]
 
 
-def test_pieces_end_at_sentence_ends_and_overlap_by_whole_sentences() -> None:
+def test_chunks_end_at_sentence_ends_and_overlap_by_whole_sentences() -> None:
     text = " ".join(f"Sentence number {number} is here." for number in range(50))
     chunks = split(text, 40, 12, by_words)
     starts = {start for start, _ in sentences(text)}
@@ -134,7 +134,7 @@ def test_a_giant_word_is_cut_between_grapheme_clusters() -> None:
     st.integers(0, 20),
     st.sampled_from([len, by_words, by_bytes, with_fixed_cost, uneven]),
 )
-def test_pieces_cover_the_text_within_the_budget(
+def test_chunks_cover_the_text_within_the_budget(
     text: str, max_tokens: int, overlap_tokens: int, count_tokens: Callable[[str], int]
 ) -> None:
     overlap_tokens = min(overlap_tokens, max_tokens - 1)
@@ -170,60 +170,3 @@ def test_counting_is_linear(text: str) -> None:
 def test_budgets_must_fit(max_tokens: int, overlap_tokens: int) -> None:
     with pytest.raises(ValueError, match="max_tokens"):
         split("text", max_tokens, overlap_tokens, len)
-
-
-PIECES: list[dict[str, str | None]] = [
-    {"stage": None, "site": "Liver", "drug": "FOLFOX and bevacizumab"},
-    {"stage": "III", "site": "lung; liver", "drug": "FOLFOX + bevacizumab"},
-    {"stage": "IV", "site": None, "drug": "osimertinib"},
-]
-
-
-def test_merge_first_takes_the_first_value() -> None:
-    assert merge(PIECES, "first") == {"stage": "III", "site": "Liver", "drug": "FOLFOX and bevacizumab"}
-
-
-def test_merge_union_joins_distinct_values_in_order() -> None:
-    assert merge(PIECES, "union") == {
-        "stage": "III; IV",
-        "site": "Liver; lung",
-        "drug": "FOLFOX and bevacizumab; osimertinib",
-    }
-
-
-def test_merge_by_field_and_with_a_separator() -> None:
-    assert merge(PIECES, {"site": "union"}, separator=" | ") == {
-        "stage": "III",
-        "site": "Liver | lung; liver",
-        "drug": "FOLFOX and bevacizumab",
-    }
-
-
-def test_merge_of_nothing_is_null() -> None:
-    assert merge([{"stage": None}, {"stage": None}], "union") == {"stage": None}
-    assert merge([], "first") == {}
-
-
-def test_merge_refuses_an_unknown_rule() -> None:
-    with pytest.raises(ValueError, match="'last'"):
-        merge(PIECES, "last")  # type: ignore[arg-type]
-
-
-@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.none() | st.text(max_size=12)), max_size=6))
-def test_merge_keeps_every_field_and_invents_nothing(results: list[dict[str, str | None]]) -> None:
-    rules: tuple[Rule, ...] = ("first", "union")
-    for rule in rules:
-        merged = merge(results, rule)
-        assert merged.keys() == {name for fields in results for name in fields}
-        for name, value in merged.items():
-            given = [fields[name] for fields in results if fields.get(name) is not None]
-            assert (value is None) == (not given)
-            if rule == "first" and given:
-                assert value == given[0]
-
-
-@given(st.lists(st.text(alphabet="ab; ", min_size=1, max_size=9), min_size=1, max_size=6))
-def test_merge_union_is_stable(values: list[str]) -> None:
-    once = merge([{"x": value} for value in values], "union")
-    assert merge([once], "union") == once
-    assert merge([once, once], "union") == once

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.extraction.decoding import Decoded, DecodingError, confidence, decode, grammar
+from gateway.extraction.decoding import Decoded, confidence, decode, finished_fields, grammar
+from gateway.extraction.errors import DecodingError
 from gateway.tasks import Task, load_tasks
 from tests.gateway.fake_engine import GOLD
 
@@ -63,6 +64,31 @@ def test_the_grammar_takes_every_answer_of_the_training_format(answer: dict[str,
 )
 def test_the_grammar_takes_nothing_else(text: str) -> None:
     assert not PATTERN.fullmatch(text)
+
+
+@given(st.data())
+def test_under_the_grammar_only_three_repairs_can_happen(data: st.DataObject) -> None:
+    answer = data.draw(st.from_regex(PATTERN, fullmatch=True))
+    assert {code for code, _ in codes(decode(TASK, answer))} <= {"broken_characters", "empty_to_null", "length_limit"}
+
+
+@given(answers, st.booleans())
+def test_a_growing_answer_shows_each_field_once_its_value_is_complete(
+    answer: dict[str, str | None], ascii_only: bool
+) -> None:
+    text = json.dumps(answer, ensure_ascii=ascii_only)
+    decoded = decode(TASK, text)
+    for end in range(len(text) + 1):
+        complete = [name for name, (_, value_end) in decoded.spans.items() if value_end <= end]
+        assert finished_fields(TASK, text[:end]) == {name: decoded.fields[name] for name in complete}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["", "no JSON", "[1", '{"stage": 3', '{"stage": ["IV"', '{"stage": {"a": "b"', '{"other": "x"}', "{" * 100_000],
+)
+def test_a_growing_answer_shows_nothing_that_is_neither_text_nor_null(answer: str) -> None:
+    assert finished_fields(TASK, answer) == {}
 
 
 @given(answers)

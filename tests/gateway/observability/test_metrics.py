@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from gateway.services import build
+from gateway.services import build_services
 from gateway.settings import Settings
 from tests.gateway.conftest import NOTE, Gateway, StartGateway
 from tests.gateway.fake_engine import GOLD, FakeEngine
@@ -72,7 +72,7 @@ def table() -> str:
     """The metrics as README.md must show them."""
     settings = Settings(auth="off")
     rows = []
-    for family in build(settings).metrics.families():
+    for family in build_services(settings).metrics.families():
         labels = ", ".join(f"`{label}`" for label in family.labels) or "none"
         rows.append(f"| `{family.name}` | {labels} | {family.text} |")
     return "\n".join(rows)

@@ -43,7 +43,7 @@ def test_the_shipped_tasks_load_and_their_golden_answers_fit_their_grammars() ->
         ("max_tokens: 50\n", "", 1, "max_tokens: Field required"),
         ("  system: Read.", "  system: ''", 6, "prompt.system"),
         ("- name: two", "- name: one", 1, "two fields have the same name"),
-        ("title: Notes", "title: Notes\ntitle: Other", 4, "the key title stands twice"),
+        ("title: Notes", "title: Notes\ntitle: Other", 4, "the key title appears twice"),
         ("prompt:", "prompt: [", 7, "not YAML"),
         ("  system: Read.", "  system: Read.\n  template: no place", 5, "template must hold {text} exactly once"),
         (GOOD, "", 1, "the file is empty"),
