@@ -1,7 +1,6 @@
-"""Text -> words that can be compared and that know where they stand.
+"""A text becomes words that can be compared and that keep their offsets.
 
-Words are compared by their folded forms and keep their places in the original text, so no normalisation can shift an
-offset.
+Words are compared by their folded forms and keep their offsets in the original text, so no normalisation can shift one.
 """
 
 import re
@@ -9,26 +8,20 @@ import unicodedata
 from dataclasses import dataclass, field
 from itertools import chain
 
-# How a word hangs on the one before it.
+import regex
+
+from gateway.grounding.lexicon import LEXICON
+
+# What is between a word and the one before it.
 JOINED, SPACED, BROKEN = range(3)  # nothing or a hyphen between them; space or punctuation; the end of a sentence
 
 
-def word_set(words: str) -> frozenset[str]:
-    """The words of a string with spaces between them."""
-    return frozenset(words.split())
-
-
-# Full stops after these end no sentence, whatever follows.
-_ABBREVIATIONS = word_set("""
-    approx ca cf dept dr eg ext fig figs hosp ie incl mr mrs ms nr prof pt pts ref refs resp sr st sup inf viz vs
-""")
-_NUMBERED = word_set("no nos vol sec p pp ch art")  # nor after these where a number follows
 _LAST_WORDS_CHARS = 40  # enough to see them
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 
 
 def ends_sentence(before: str, stop: str, after: str) -> bool:
-    """Whether a full stop and its like, followed by white space, end a sentence.
+    """Return whether a full stop and its like, followed by white space, end a sentence.
 
     Args:
         before: the text before it, from the sentence's start or at least two words.
@@ -47,30 +40,21 @@ def ends_sentence(before: str, stop: str, after: str) -> bool:
     if last.isdigit() and len(last) <= 3 and not earlier:
         return False  # a list number
     word = last.lower()
-    return not (word in _ABBREVIATIONS or (word in _NUMBERED and after.isdigit()) or _DOTTED.fullmatch(last))
+    return not (
+        word in LEXICON.abbreviations or (word in LEXICON.numbered and after.isdigit()) or _DOTTED.fullmatch(last)
+    )
 
 
-# Found once at import, in some tens of milliseconds; no marks of living scripts lie outside of these blocks.
 _MARKS = "".join(
+    # Found once at import, in some tens of milliseconds; no marks of living scripts lie outside of these blocks.
     chr(code)
     for code in chain(range(0x300, 0x3100), range(0xA660, 0xABFF), range(0xFB1E, 0xFE30), range(0x10000, 0x1F000))
     if unicodedata.category(chr(code))[0] == "M"
 )
 _JOINERS = "\u200c\u200d"
-# What never starts a grapheme cluster: marks, joiners, Hangul vowels and finals, emoji modifiers and tags (Unicode's
-# UAX 29, rules GB6 to GB9a).
-_EXTENDERS = frozenset(
-    chain(
-        _MARKS,
-        _JOINERS,
-        "\uff9e\uff9f\u0e33\u0eb3",
-        map(chr, chain(range(0x1160, 0x1200), range(0xD7B0, 0xD7FC), range(0x1F3FB, 0x1F400))),
-        map(chr, chain(range(0xE0020, 0xE0080), range(0xE0100, 0xE01F0))),
-    )
-)
-_PREPENDERS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\u200d")
-_REGIONAL = "".join(map(chr, range(0x1F1E6, 0x1F200)))
-_MOST_FLAGS = 64
+_CLUSTER = regex.compile(r"\X")
+# Odd, so that a longer row of flags, which are pairs of letters, is not cut anywhere.
+_CLUSTER_REACH = 65
 
 _SCRIPT_DIGITS = "²³¹⁰⁴-⁹₀-₉"
 # Scripts that put no space between words: each character stands for itself.
@@ -100,30 +84,13 @@ _HYPHEN_GAP = re.compile(r"[-\u00ad\u2010-\u2013\u2212\ufe63\uff0d](?:[ \t]*\r?\
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n|\r[^\S\r\n]*\r|\n\s*[-*•‣◦▪–]\s|[\u2029。！？｡।۔؟]")
 _FULL_STOP = re.compile(r"([.!?…]+)[\"'”’»)\]]*\s")
 
-_NUMBER_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_SAME = {
-    "pos": "positive",
-    "positivity": "positive",
-    "neg": "negative",
-    "negativity": "negative",
-    "percent": "%",
-    "≤": "<=",
-    "≥": ">=",
-    # "one" is a pronoun as often as a number.
-    **{word: str(number) for number, word in enumerate(_NUMBER_WORDS, 2)},
-}
-_SKIPPED = frozenset(("and", "plus", "&", "+", "a", "an", "the"))
-
 ROMAN = {
     numeral: str(number)
     for number, numeral in enumerate(("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"), 1)
 }
 NUMERAL = re.compile(r"(viii|vii|iii|vi|iv|ix|ii|v|i|x|\d)(\s?[a-d]\d?)?", re.IGNORECASE)
-# What a numeral after it numbers; the first group is what a bare stage value may rest on.
-STAGE_LABELS = frozenset(("stage", "staged", "staging", "figo", "ajcc", "uicc"))
-_LABELS = STAGE_LABELS | {"grade", "phase", "type", "class", "level", "nyha", "category"}
-_COPULAS = frozenset(("is", "was", "as", "to", "be", "of", "at", "group", "disease", "or"))
-_SPECIAL = _SKIPPED | _LABELS | {"s", "p", "c"}
+_LABELS = LEXICON.stage_labels | LEXICON.other_labels
+_SPECIAL = LEXICON.connectives | _LABELS | {"s", "p", "c"}
 _LABEL_REACH = 6  # words between a label and its numeral: "stage at presentation was IIIA"
 
 
@@ -134,45 +101,41 @@ class Words:
     forms: list[str] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
-    joints: list[int] = field(default_factory=list)
+    boundaries: list[int] = field(default_factory=list)
     staged: set[int] = field(default_factory=set)
     """Numbers of the words that are numerals after a stage label."""
 
     def __len__(self) -> int:
+        """Return the number of words."""
         return len(self.forms)
 
-    def append(self, form: str, start: int, end: int, joint: int) -> None:
-        """Add a word that stands after all others."""
+    def append(self, form: str, start: int, end: int, boundary: int) -> None:
+        """Add a word after all others."""
         self.forms.append(form)
         self.starts.append(start)
         self.ends.append(end)
-        self.joints.append(joint)
+        self.boundaries.append(boundary)
 
 
 def starts_cluster(text: str, position: int) -> bool:
-    """Whether a span may start or end at `position` of `text` without cutting a grapheme cluster."""
+    """Return whether a span may start or end at `position` of `text` without cutting a grapheme cluster."""
     if position <= 0 or position >= len(text):
         return True
     before, after = text[position - 1], text[position]
     if before < "\u0300" and after < "\u0300":
         return not (before == "\r" and after == "\n")
-    if after in _EXTENDERS or before in _PREPENDERS:
-        return False
-    if before in _REGIONAL and after in _REGIONAL:
-        run = text[max(position - _MOST_FLAGS, 0) : position]
-        flags = len(run) - len(run.rstrip(_REGIONAL))
-        # Nobody writes more flags than that in a row; looking back further for each would take quadratic time.
-        return flags % 2 == 0 and flags < _MOST_FLAGS
-    return True
+    window = text[max(position - _CLUSTER_REACH, 0) : position + 1]
+    cluster = _CLUSTER.match(window, len(window) - 2)
+    return cluster is not None and cluster.end() == len(window) - 1
 
 
 def is_unspaced(character: str) -> bool:
-    """Whether `character` is of a script that writes no spaces, so that a word may start anywhere."""
+    """Return whether `character` is of a script without spaces between words, so that a word may start anywhere."""
     return character > "\u0e00" and _UNSPACED_CHAR.match(character) is not None
 
 
 def fold(surface: str) -> str:
-    """The form in which a word is compared: without case, accents, ligatures, plural and British spelling."""
+    """Return the form in which a word is compared: without case, accents, ligatures, plural and British spelling."""
     form = surface.lower() if surface.isascii() else _fold_unicode(surface)
     if form.isalpha():
         if len(form) >= 4 and form.isascii():
@@ -184,11 +147,11 @@ def fold(surface: str) -> str:
         return form[1:]  # "x6" of cycles
     elif "," in form or "." in form:
         return re.sub(r",(?=\d{3}(?!\d))", "", form).replace(",", ".")
-    return _SAME.get(form, form)
+    return LEXICON.synonyms.get(form, form)
 
 
 def _fold_unicode(surface: str) -> str:
-    """NFKD, case folded, without accents; Indic vowel signs and Thai tones stay, since they tell words apart."""
+    """Return NFKD, case folded, without accents; Indic vowel signs and Thai tones stay, as they distinguish words."""
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", surface.translate(_INVISIBLE)).casefold())
     kept = []
     for character in decomposed:
@@ -218,15 +181,15 @@ def _american(form: str) -> str:
 
 
 def normal_form(value: str) -> str:
-    """One string for all spellings of a value that `scan` takes for the same; the value where it has no words."""
+    """Return one string for all spellings that `scan` takes for the same; the value itself where it has no words."""
     return " ".join(scan(value).forms) or value.strip()
 
 
 def scan(text: str) -> Words:
-    """The words of `text`.
+    """Return the words of `text`, without the connecting ones.
 
-    Gives every word but the connecting ones. "+" after a marker is "positive" and "-" "negative"; numerals after
-    "stage" and its like are Arabic. Takes time linear in the text.
+    "+" after a marker is "positive" and "-" "negative"; numerals after "stage" and its like are Arabic. Takes time
+    linear in the text.
     """
     return _Scanner(text).run()
 
@@ -243,8 +206,8 @@ class _Forms(dict[str, tuple[str, bool]]):
 
     def __missing__(self, surface: str) -> tuple[str, bool]:
         form = fold(surface)
-        found = self[surface] = form, form not in _SPECIAL and not _is_numeral(surface)
-        return found
+        entry = self[surface] = form, form not in _SPECIAL and not _is_numeral(surface)
+        return entry
 
 
 class _Scanner:
@@ -253,22 +216,22 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self._text = text
         self._words = Words()
-        self._pending = BROKEN  # the joint left by words that were left out
+        self._pending = BROKEN  # the boundary left by words that were left out
         self._label = -_LABEL_REACH - 1  # number of the last label that a numeral may belong to
         self._label_is_stage = False
 
     def run(self) -> Words:
         words = self._words
-        add_form, add_start, add_end, add_joint = (
+        add_form, add_start, add_end, add_boundary = (
             words.forms.append,
             words.starts.append,
             words.ends.append,
-            words.joints.append,
+            words.boundaries.append,
         )
-        pieces = (_ASCII_WORD if self._text.isascii() else _WORD).split(self._text)
+        words_and_gaps = (_ASCII_WORD if self._text.isascii() else _WORD).split(self._text)
         forms = _Forms()
         at = 0
-        for gap, surface in zip(pieces[::2], pieces[1::2], strict=False):
+        for gap, surface in zip(words_and_gaps[::2], words_and_gaps[1::2], strict=False):
             form, is_plain = forms[surface]
             start = at + len(gap)
             end = start + len(surface)
@@ -276,7 +239,7 @@ class _Scanner:
                 add_form(form)
                 add_start(start)
                 add_end(end)
-                add_joint(SPACED)
+                add_boundary(SPACED)
             else:
                 self._take(surface, form, self._take_symbols(at, start), start, end)
             at = end
@@ -284,7 +247,7 @@ class _Scanner:
         return words
 
     def _take_symbols(self, start: int, end: int) -> int:
-        """Take the symbols between two words that count as words, and give the end of the last one."""
+        """Take the symbols between two words that count as words, and return the end of the last one."""
         if end - start < 2 and self._text[start:end] in _PLAIN_GAPS:
             return start
         at = start
@@ -299,7 +262,7 @@ class _Scanner:
                 attached = begin == at and begin > 0 and not self._text[begin + 1 : begin + 2].isalnum()
                 form = "positive" if attached else "+"
             else:
-                form = _SAME.get(symbol, symbol)
+                form = LEXICON.synonyms.get(symbol, symbol)
             self._take(symbol, form, at, begin, match.end())
             at = match.end()
         return at
@@ -308,30 +271,33 @@ class _Scanner:
         """Take a word or symbol; `at` is the end of the one before."""
         text, words = self._text, self._words
         gap = text[at:start]
-        joint = max(self._pending, self._joint_of(gap, at, surface))
-        if form in _SKIPPED and (form != "a" or surface == "a"):
-            self._pending = max(joint, SPACED)
+        boundary = max(self._pending, self._boundary_of(gap, at, surface))
+        if form in LEXICON.connectives and (form != "a" or surface == "a"):
+            self._pending = max(boundary, SPACED)
             return
-        self._pending = joint
+        self._pending = boundary
         if form == "s" and gap in ("'", "’", "´"):
             return  # genitive
         if surface in ("p", "c") and text[end : end + 1] == "." and text[end + 1 : end + 2].isalnum():
             return  # HGVS: "p.V600E" is "V600E"
         self._pending = JOINED
         if _is_numeral(surface):
-            form = self._numeral(form, joint, gap)
-        words.append(form, start, end, joint)
+            form = self._numeral(form, boundary, gap)
+        words.append(form, start, end, boundary)
         if form in _LABELS:
-            self._label, self._label_is_stage = len(words) - 1, form in STAGE_LABELS or words.forms[-2:-1] == ["who"]
+            self._label, self._label_is_stage = (
+                len(words) - 1,
+                form in LEXICON.stage_labels or words.forms[-2:-1] == ["who"],
+            )
 
     def _is_marker(self, end: int) -> bool:
-        """Whether the word that ends at `end` can bear a minus for "negative": a short one in capitals, as in "ER-"."""
+        """Return whether a minus at `end` is "negative": it follows a short word in capitals, as in "ER-"."""
         if not self._words.ends or self._words.ends[-1] != end:
             return False
         surface = self._text[self._words.starts[-1] : end]
         return len(surface) <= 6 and surface.isupper() and not _is_numeral(surface)
 
-    def _joint_of(self, gap: str, at: int, surface: str) -> int:
+    def _boundary_of(self, gap: str, at: int, surface: str) -> int:
         if gap in (" ", ", "):
             return SPACED
         if not gap or _HYPHEN_GAP.match(gap):
@@ -343,13 +309,13 @@ class _Scanner:
             return BROKEN
         return SPACED
 
-    def _numeral(self, form: str, joint: int, gap: str) -> str:
-        """`form` with an Arabic number where a label says that it is a numeral."""
+    def _numeral(self, form: str, boundary: int, gap: str) -> str:
+        """Return `form` with an Arabic number where a label says that it is a numeral."""
         words, number = self._words, len(self._words)
-        if joint == BROKEN or number - self._label > _LABEL_REACH:
+        if boundary == BROKEN or number - self._label > _LABEL_REACH:
             return form
-        follows = number - self._label == 1 or words.forms[-1] in _COPULAS or number - 1 in words.staged
-        if not (follows or gap.endswith("(")) or BROKEN in words.joints[self._label + 1 :]:
+        follows = number - self._label == 1 or words.forms[-1] in LEXICON.copulas or number - 1 in words.staged
+        if not (follows or gap.endswith("(")) or BROKEN in words.boundaries[self._label + 1 :]:
             return form
         if self._label_is_stage:
             words.staged.add(number)
@@ -357,7 +323,7 @@ class _Scanner:
 
 
 def arabic(numeral: str) -> str:
-    """ "IIIb" or "3 B" as "3b"; anything else folded.
+    """Return "IIIb" or "3 B" as "3b"; anything else folded.
 
     >>> arabic("IIIb")
     '3b'

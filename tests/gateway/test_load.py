@@ -14,8 +14,8 @@ from tests.gateway.conftest import NOTE, free_port
 from tests.gateway.fake_engine import FakeEngine
 
 SECONDS = float(os.environ.get("GATEWAY_LOAD_SECONDS", "2"))
-PLACES, QUEUE, QUEUE_SECONDS, SERVICE_SECONDS = 4, 12, 1.0, 0.1
-CLIENTS = 10 * PLACES
+SLOTS, QUEUE, QUEUE_SECONDS, SERVICE_SECONDS = 4, 12, 1.0, 0.1
+CLIENTS = 10 * SLOTS
 # What this machine's own slowness may add.
 SLACK_SECONDS = 1.0
 
@@ -42,7 +42,7 @@ async def test_overload_is_refused_and_leaves_no_trace(engine: FakeEngine) -> No
         GATEWAY_AUTH="off",
         GATEWAY_PORT=str(port),
         GATEWAY_ENGINE_URL=engine.url,
-        GATEWAY_MAX_CONCURRENCY=str(PLACES),
+        GATEWAY_MAX_CONCURRENCY=str(SLOTS),
         GATEWAY_MAX_QUEUE=str(QUEUE),
         GATEWAY_QUEUE_TIMEOUT=str(QUEUE_SECONDS),
         GATEWAY_LOG_LEVEL="ERROR",
@@ -79,9 +79,9 @@ async def test_overload_is_refused_and_leaves_no_trace(engine: FakeEngine) -> No
     statuses = Counter(status for status, _, _ in seen)
     assert set(statuses) <= {200, 429, 503}
     assert statuses[503] > statuses[200]
-    assert engine.most_running == PLACES
+    assert engine.most_running == SLOTS
     # Those that were let in were answered, and others after them.
-    assert statuses[200] > PLACES
+    assert statuses[200] > SLOTS
     accepted = [seconds for status, seconds, _ in seen if status == 200]
     assert statistics.quantiles(accepted, n=100)[98] < QUEUE_SECONDS + SERVICE_SECONDS + SLACK_SECONDS
     assert all(after is not None and int(after) >= 1 for status, _, after in seen if status == 503)

@@ -29,7 +29,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("PORT", "http", "GATEWAY_PORT: Input should be a valid integer"),
         ("ENGINE_URL", "engine:8000", "GATEWAY_ENGINE_URL: URL scheme should be 'http' or 'https'"),
@@ -39,12 +39,12 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MAX_CONCURRENCY", "0", "GATEWAY_MAX_CONCURRENCY: Input should be greater than or equal to 1"),
     ],
 )
-def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
     monkeypatch.setenv("GATEWAY_API_KEYS_FILE", "/somewhere")
     monkeypatch.setenv(PREFIX + name, value)
     with pytest.raises(SettingsError) as caught:
         load()
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_keys_are_required_unless_they_are_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_lists_and_rates_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"AUTH": "off", "DEFAULT_TASK": "nothing"}, "GATEWAY_DEFAULT_TASK: there is no task nothing; there are "),
         ({"AUTH": "off", "TASKS_DIR": "/nowhere"}, "/nowhere: there is no such folder"),
@@ -72,9 +72,9 @@ def test_lists_and_rates_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_serve_stops_with_a_sentence_and_exit_code_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: dict[str, str], said: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: dict[str, str], message: str
 ) -> None:
     for name, value in settings.items():
         monkeypatch.setenv(PREFIX + name, value)
     assert main(["serve"]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -45,7 +45,7 @@ class _Generation(BaseModel):
 
 
 class ChatMessage(BaseModel):
-    """A message; `content` is a text or a list of services."""
+    """A message; `content` is a text or a list of parts."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 

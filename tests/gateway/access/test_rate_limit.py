@@ -6,7 +6,7 @@ from gateway.access.rate_limit import RateLimitedError, RateLimiter
 from tests.gateway.conftest import StartGateway
 
 
-def test_a_client_may_send_a_burst_and_then_one_request_a_period_share(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_may_send_a_burst_and_then_at_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("gateway.access.rate_limit.time.monotonic", lambda: now)
     limiter = RateLimiter(2, 60.0)

@@ -1,4 +1,4 @@
-"""Real clients of others against the OpenAI face."""
+"""Other projects' clients against the OpenAI endpoints."""
 
 import asyncio
 import json
@@ -76,5 +76,5 @@ async def test_langextract_grounds_what_comes_through_the_gateway(gateway: Gatew
     )
     spans = [(span.extraction_text, span.char_interval) for span in result.extractions]
     assert [text for text, _ in spans] == ["osimertinib", "lung adenocarcinoma"]
-    assert [NOTE[place.start_pos : place.end_pos] for _, place in spans] == ["osimertinib", "lung adenocarcinoma"]
+    assert [NOTE[span.start_pos : span.end_pos] for _, span in spans] == ["osimertinib", "lung adenocarcinoma"]
     assert engine.bodies[0]["model"] == "base"

@@ -24,7 +24,7 @@ from gateway.observability.logs import configure_logging
 from gateway.settings import Settings
 from tests.gateway.fake_engine import fake_engine
 
-# More can be asked for when the faces change; the same ones come each time, so that a failure can be seen again.
+# More can be asked for when the endpoints change; the same ones come each time, so that a failure can be seen again.
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "10"))
 KEY, LINE = create_key("schemathesis")
 

@@ -50,7 +50,9 @@ async def run(*arguments: str, text: str = "", **environment: str) -> tuple[int,
     return code, output.getvalue(), errors.getvalue()
 
 
-async def test_a_text_a_file_and_standard_input(gateway: Gateway, engine: FakeEngine, tmp_path: Path) -> None:
+async def test_extract_takes_an_argument_a_file_or_standard_input(
+    gateway: Gateway, engine: FakeEngine, tmp_path: Path
+) -> None:
     path = tmp_path / "note.txt"
     path.write_text(NOTE)
     for arguments, text in ((["extract", NOTE], ""), (["extract", "--file", str(path)], ""), (["extract", "-"], NOTE)):
@@ -72,7 +74,7 @@ async def test_the_key_comes_from_a_file_or_the_environment(start_gateway: Start
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["extract"], "one of the arguments TEXT --file --jsonl is required"),
         (["extract", "--jsonl", "a.jsonl"], "--jsonl and --output go together"),
@@ -82,13 +84,13 @@ async def test_the_key_comes_from_a_file_or_the_environment(start_gateway: Start
         (["nothing"], "invalid choice"),
     ],
 )
-async def test_a_wrong_call_is_told_and_has_code_2(arguments: list[str], said: str) -> None:
+async def test_a_wrong_command_line_exits_with_code_2_and_a_reason(arguments: list[str], message: str) -> None:
     code, _, errors = await run(*arguments)
     assert code == 2
-    assert said in errors
+    assert message in errors
 
 
-async def test_a_gateway_that_is_not_there_is_told(unused_tcp_port: int) -> None:
+async def test_an_unreachable_gateway_is_reported(unused_tcp_port: int) -> None:
     code, _, errors = await run("extract", "x", "--retries", "0", "--url", f"http://127.0.0.1:{unused_tcp_port}")
     assert code == 1
     assert "cannot be reached" in errors
@@ -102,7 +104,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-async def test_a_file_of_many_is_resumable(gateway: Gateway, engine: FakeEngine, tmp_path: Path) -> None:
+async def test_extracting_a_file_of_texts_is_resumable(gateway: Gateway, engine: FakeEngine, tmp_path: Path) -> None:
     notes, results = tmp_path / "notes.jsonl", tmp_path / "results.jsonl"
     write(notes, [{"id": f"n{number}", "input": f"{NOTE} {number}"} for number in range(12)])
     call = ["extract", "--jsonl", str(notes), "--output", str(results), "--text-field", "input", "--url", gateway.url]
@@ -139,10 +141,10 @@ async def test_a_line_separator_in_a_text_ends_no_line(gateway: Gateway, engine:
     notes.write_text(json.dumps({"text": f"{NOTE}\u2028\x85"}, ensure_ascii=False) + "\n", "utf-8")
     engine.answer = json.dumps(GOLD | {"stage": "IV\u2028A"})
     call = ["extract", "--jsonl", str(notes), "--output", str(results), "--url", gateway.url]
-    for said in ("1 extracted", "0 extracted, 1 were done before"):
+    for message in ("1 extracted", "0 extracted, 1 were done before"):
         code, _, errors = await run(*call)
         assert code == 0, errors
-        assert said in errors
+        assert message in errors
 
 
 async def test_a_busy_gateway_is_waited_for(start_gateway: StartGateway, engine: FakeEngine, tmp_path: Path) -> None:

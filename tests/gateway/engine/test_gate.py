@@ -80,6 +80,6 @@ async def test_a_slot_given_to_a_cancelled_request_goes_to_the_next() -> None:
     second, third = asyncio.create_task(one()), asyncio.create_task(one())
     await asyncio.sleep(0)
     await first
-    second.cancel()  # its place may have been given just now
+    second.cancel()  # its slot may have been given just now
     await third
     assert gate.running == gate.waiting == 0

@@ -106,7 +106,7 @@ async def test_a_connection_is_kept_and_as_many_are_made_as_are_used_at_once() -
         (writing(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", close=True), b"hello"),
     ],
 )
-async def test_an_answer_may_come_in_any_parts(answer: Answer, body: bytes) -> None:
+async def test_an_http_answer_may_arrive_in_any_parts(answer: Answer, body: bytes) -> None:
     async with serving(answer) as (_, client):
         for _ in range(2):
             assert await get(client) == (200, body)
@@ -130,14 +130,14 @@ async def test_an_idle_connection_that_the_server_closed_is_no_error() -> None:
         writing(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
     ],
 )
-async def test_what_breaks_off_or_is_no_http_is_told(answer: Answer) -> None:
+async def test_an_answer_that_breaks_off_or_is_no_http_is_an_error(answer: Answer) -> None:
     async with serving(answer) as (server, client):
         with pytest.raises(BrokenOffError):
             await asyncio.wait_for(get(client), 2)
         await until(lambda: server.open == 0)
 
 
-async def test_what_nobody_asked_for_is_no_answer_to_the_next_request() -> None:
+async def test_unsolicited_data_is_no_answer_to_the_next_request() -> None:
     async with serving(writing(WHOLE + WHOLE)) as (server, client):
         for number in range(1, 4):
             try:
@@ -158,7 +158,7 @@ async def test_leaving_early_closes_the_connection() -> None:
         await until(lambda: server.open == 0)
 
 
-async def test_a_stream_is_given_as_it_comes_and_not_taken_in_without_end() -> None:
+async def test_a_stream_is_passed_on_as_it_comes_and_buffered_within_a_bound() -> None:
     sent = 0
 
     async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -177,7 +177,7 @@ async def test_a_stream_is_given_as_it_comes_and_not_taken_in_without_end() -> N
             assert await response.read_some()
 
 
-async def test_no_server_is_told() -> None:
+async def test_an_unreachable_server_is_a_connect_error() -> None:
     client = HttpClient(f"http://127.0.0.1:{free_port()}", connect_timeout=1)
     with pytest.raises(ConnectError):
         await get(client)

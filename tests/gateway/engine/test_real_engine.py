@@ -124,7 +124,7 @@ async def test_the_golden_notes_are_extracted_right(gateway: Gateway) -> None:
             assert value is None or reply.json["evidence"][name]
 
 
-async def test_a_stream_gives_what_the_plain_face_gives(gateway: Gateway) -> None:
+async def test_a_streams_result_equals_the_plain_endpoints_answer(gateway: Gateway) -> None:
     plain = (await gateway.extract()).json
     seen = events(await gateway.call("POST", "/api/v1/extract/stream", json={"text": NOTE}))
     assert [name for name, _ in seen] == ["field"] * len(TASK.fields) + ["result"]
@@ -168,7 +168,7 @@ async def test_a_long_text_is_cut_by_the_engines_own_tokens(gateway: Gateway) ->
     assert (chunks[0]["start"], chunks[-1]["end"]) == (0, len(text))
 
 
-async def test_openais_client_talks_to_it(gateway: Gateway) -> None:
+async def test_openais_client_talks_to_a_real_engine_through_the_gateway(gateway: Gateway) -> None:
     messages: Any = [{"role": "user", "content": "Stage IV lung cancer."}]
     async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
         assert {"base", "medical-ie"} <= {model.id async for model in client.models.list()}
@@ -199,7 +199,7 @@ async def test_a_client_that_goes_away_ends_the_engines_work(gateway: Gateway, r
     assert await asyncio.to_thread(real.metric, "vllm:num_requests_running") == 0
 
 
-async def test_an_engine_that_hangs_or_dies_is_told(gateway: Gateway, real: RealEngine) -> None:
+async def test_an_engine_that_hangs_or_dies_is_reported(gateway: Gateway, real: RealEngine) -> None:
     real.docker.run("pause", real.container)
     try:
         await asyncio.sleep(2.1)  # the tokens of a moment ago no longer count

@@ -1,4 +1,4 @@
-"""The grammar allows what training wrote, and an answer is right, or repaired and told, or refused."""
+"""The grammar allows what training wrote, and an answer is right, or repaired with a warning, or refused."""
 
 import json
 import re
@@ -172,7 +172,7 @@ def changed(**changes: object) -> str:
         (json.dumps(GOLD)[:-1] + ', "stage": "I"}', "stage", "IV", "duplicate_key"),
     ],
 )
-def test_what_is_repaired_is_told(answer: str, field: str, value: str | None, code: str) -> None:
+def test_a_repaired_value_has_a_warning(answer: str, field: str, value: str | None, code: str) -> None:
     decoded = decode(TASK, answer)
     assert decoded.fields[field] == value
     assert (code, field) in codes(decoded)
@@ -188,7 +188,7 @@ def test_what_is_repaired_is_told(answer: str, field: str, value: str | None, co
         (changed() + "\n" + changed(stage="I"), "several_objects"),
     ],
 )
-def test_what_stands_around_is_told(answer: str, code: str) -> None:
+def test_a_repair_of_the_whole_answer_has_a_warning(answer: str, code: str) -> None:
     decoded = decode(TASK, answer)
     assert decoded.fields == GOLD
     assert codes(decoded) == [(code, None)]
@@ -219,13 +219,13 @@ def test_braces_and_quotes_in_strings_are_text(value: str) -> None:
         ('{"stage": ' * 5_000, "not_json"),
     ],
 )
-def test_what_cannot_be_repaired_is_refused(answer: str, reason: str) -> None:
+def test_an_answer_that_cannot_be_repaired_is_refused(answer: str, reason: str) -> None:
     with pytest.raises(DecodingError) as caught:
         decode(TASK, answer)
     assert caught.value.reason == reason
 
 
-def pieces(text: str, size: int) -> list[tuple[bytes, float]]:
+def tokens_of(text: str, size: int) -> list[tuple[bytes, float]]:
     data = text.encode()
     return [(data[at : at + size], -0.5) for at in range(0, len(data), size)]
 
@@ -236,7 +236,7 @@ def test_confidence_is_between_0_and_1_wherever_the_tokens_are_cut(
 ) -> None:
     text = json.dumps(answer, ensure_ascii=ascii_only)
     decoded = decode(TASK, text)
-    assert confidence(decoded, text, pieces(text, size)) == dict.fromkeys(decoded.fields, 0.6065)
+    assert confidence(decoded, text, tokens_of(text, size)) == dict.fromkeys(decoded.fields, 0.6065)
 
 
 def test_confidence_is_of_the_values_own_tokens() -> None:
@@ -310,7 +310,7 @@ def test_a_choice_that_is_wrong_is_refused(answer: dict[str, str | None], reason
     assert caught.value.reason == reason
 
 
-def test_a_field_of_another_choice_is_dropped_and_told() -> None:
+def test_a_field_of_another_choice_is_dropped_with_a_warning() -> None:
     decoded = decode(VARIED, json.dumps({"intent": "add_task", "task": "milk", "location": "Oslo"}))
     assert decoded.fields == {"intent": "add_task", "task": "milk"}
     assert codes(decoded) == [("extra_key", "location")]

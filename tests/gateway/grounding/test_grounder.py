@@ -35,8 +35,8 @@ def check(text: str, evidence: list[Evidence]) -> None:
         assert text[span.start : span.end] == span.text
         assert starts_cluster(text, span.start)
         assert starts_cluster(text, span.end)
-    places = [(span.start, span.end) for span in evidence]
-    assert places == sorted(set(places))
+    offsets = [(span.start, span.end) for span in evidence]
+    assert offsets == sorted(set(offsets))
 
 
 @given(TEXTS, TEXTS)

@@ -65,12 +65,12 @@ def test_a_bad_file_is_named_with_line_and_reason(
     path.write_text(GOOD.replace(before, after))
     with pytest.raises(TaskFileError) as caught:
         load_task(path)
-    where, _, said = str(caught.value).partition(": ")
+    where, _, message = str(caught.value).partition(": ")
     assert where == f"{path}:{line}" or (reason == "not YAML" and where.startswith(f"{path}:"))
-    assert reason in said
+    assert reason in message
 
 
-def test_the_good_file_is_good(tmp_path: Path) -> None:
+def test_the_task_file_that_these_tests_change_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "notes.yaml"
     path.write_text(GOOD)
     assert [field.name for field in load_task(path).fields] == ["one", "two"]

@@ -48,7 +48,7 @@ async def test_an_error_is_a_problem(gateway: Gateway, method: str, path: str, o
         assert reply.headers["Allow"]
 
 
-async def test_what_nobody_foresaw_is_a_500_without_its_reason(
+async def test_an_unexpected_error_is_a_500_without_its_reason(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object, **__: object) -> None:

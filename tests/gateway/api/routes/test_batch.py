@@ -46,7 +46,7 @@ async def test_results_come_in_order_each_with_its_own_status(gateway: Gateway, 
     assert results[2]["result"]["evidence"]["stage"] is not None
 
 
-async def test_lines_come_as_each_is_done(gateway: Gateway, engine: FakeEngine) -> None:
+async def test_ndjson_lines_come_as_each_text_is_done(gateway: Gateway, engine: FakeEngine) -> None:
     echo(engine)
     headers = {"Accept": "application/x-ndjson"}
     reply = await gateway.call("POST", PATH, json=items("slow", "bad", "III"), headers=headers)
@@ -56,12 +56,12 @@ async def test_lines_come_as_each_is_done(gateway: Gateway, engine: FakeEngine) 
     assert lines[-1]["index"] == 0
 
 
-async def test_an_id_may_be_left_out_or_a_number(gateway: Gateway) -> None:
+async def test_a_batch_items_id_may_be_missing_or_a_number(gateway: Gateway) -> None:
     reply = await gateway.call("POST", PATH, json={"items": [{"text": NOTE}, {"id": 7, "text": NOTE}]})
     assert [result["id"] for result in reply.json["results"]] == [None, 7]
 
 
-async def test_the_choices_hold_for_all(gateway: Gateway, engine: FakeEngine) -> None:
+async def test_a_batchs_choices_hold_for_all_its_texts(gateway: Gateway, engine: FakeEngine) -> None:
     await gateway.call("POST", PATH, json={**items(NOTE, NOTE), "temperature": 0.5, "grounding": "off"})
     assert [body["temperature"] for body in engine.bodies] == [0.5, 0.5]
 
@@ -76,7 +76,7 @@ async def test_the_choices_hold_for_all(gateway: Gateway, engine: FakeEngine) ->
         (items(*["x"] * 101), 413),
     ],
 )
-async def test_what_is_wrong_with_the_batch_is_its_own_error(gateway: Gateway, body: Any, status: int) -> None:
+async def test_an_invalid_batch_is_one_error(gateway: Gateway, body: Any, status: int) -> None:
     assert (await gateway.call("POST", PATH, json=body)).status == status
 
 

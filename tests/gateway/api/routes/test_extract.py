@@ -115,7 +115,7 @@ async def test_grounding_off_and_strict(gateway: Gateway, engine: FakeEngine) ->
     ("value", "expected", "code"),
     [(3, "3", "number_to_text"), (["EGFR", "KRAS"], "EGFR; KRAS", "list_to_text"), ("none", None, "empty_to_null")],
 )
-async def test_a_value_of_another_type_is_repaired_and_told(
+async def test_a_value_of_another_type_is_repaired_with_a_warning(
     gateway: Gateway, engine: FakeEngine, value: object, expected: str | None, code: str
 ) -> None:
     engine.answer = json.dumps(GOLD | {"stage": value})
@@ -242,7 +242,7 @@ async def test_the_engine_is_asked_once_a_request_and_no_health_call_comes_with_
     assert engine.probes == 0
 
 
-async def test_a_long_text_is_read_in_pieces(gateway: Gateway, engine: FakeEngine) -> None:
+async def test_a_long_text_is_read_in_chunks(gateway: Gateway, engine: FakeEngine) -> None:
     engine.max_model_len = 700
     text = (NOTE + " ") * 20
     reply = await gateway.extract(text)
@@ -266,7 +266,7 @@ async def test_an_answer_may_take_half_of_the_models_length_at_most(gateway: Gat
     assert len(reply.json["chunks"]) == 1
 
 
-async def test_a_piece_that_fails_is_reported(gateway: Gateway, engine: FakeEngine) -> None:
+async def test_a_chunk_that_fails_is_reported(gateway: Gateway, engine: FakeEngine) -> None:
     async def nonsense(_: web.Request, __: dict[str, Any]) -> web.Response:
         return web.json_response(completion("nonsense"))
 

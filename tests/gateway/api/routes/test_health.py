@@ -12,7 +12,7 @@ from tests.gateway.conftest import Gateway, until
 from tests.gateway.fake_engine import FakeEngine
 
 
-async def test_healthy(gateway: Gateway) -> None:
+async def test_a_gateway_whose_engine_produces_tokens_is_healthy(gateway: Gateway) -> None:
     for path in ("/health", "/healthz"):
         reply = await gateway.call("GET", path)
         assert reply.status == 200
@@ -51,7 +51,7 @@ async def test_an_engine_that_makes_no_token_is_unhealthy(
     assert (await gateway.call("GET", "/health")).status == 503
 
 
-async def test_health_recovers(gateway: Gateway, engine: FakeEngine) -> None:
+async def test_health_recovers_with_the_engine(gateway: Gateway, engine: FakeEngine) -> None:
     await engine.stop()
     assert (await gateway.call("GET", "/health")).status == 503
     await engine.start()
@@ -59,7 +59,9 @@ async def test_health_recovers(gateway: Gateway, engine: FakeEngine) -> None:
     assert (await gateway.call("GET", "/health")).status == 200
 
 
-async def test_many_askers_make_one_probe_and_traffic_makes_none(gateway: Gateway, engine: FakeEngine) -> None:
+async def test_concurrent_health_checks_share_one_probe_and_traffic_needs_none(
+    gateway: Gateway, engine: FakeEngine
+) -> None:
     engine.delay = 0.1
     await asyncio.gather(*(gateway.call("GET", "/health") for _ in range(20)))
     assert engine.probes == 1

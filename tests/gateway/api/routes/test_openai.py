@@ -1,4 +1,4 @@
-"""The OpenAI face: what goes on to the engine, and what comes back."""
+"""The OpenAI endpoints: what is passed to the engine, and what comes back."""
 
 import json
 from typing import Any
@@ -25,7 +25,9 @@ def data(body: bytes) -> list[Any]:
     return [block if block == "[DONE]" else json.loads(block) for block in blocks]
 
 
-async def test_all_messages_and_unlisted_members_go_on(gateway: Gateway, engine: FakeEngine) -> None:
+async def test_chat_passes_all_messages_and_unlisted_members_to_the_engine(
+    gateway: Gateway, engine: FakeEngine
+) -> None:
     engine.answer = ANSWER
     sent = {"messages": MESSAGES, "max_tokens": 5, "seed": 7, "response_format": {"type": "json_object"}}
     reply = await gateway.call("POST", CHAT, json=sent)
@@ -45,13 +47,13 @@ async def test_a_stream_keeps_every_space_and_ends_with_done(gateway: Gateway, e
     assert not any("usage" in event for event in seen[:-1])
 
 
-async def test_usage_comes_when_it_is_asked_for(gateway: Gateway) -> None:
+async def test_a_stream_reports_usage_when_asked_for(gateway: Gateway) -> None:
     sent = {"messages": MESSAGES, "stream": True, "stream_options": {"include_usage": True}}
     seen = data((await gateway.call("POST", CHAT, json=sent)).body)
     assert seen[-2]["usage"]["prompt_tokens"] == 100
 
 
-async def test_plain_completions_go_on(gateway: Gateway, engine: FakeEngine) -> None:
+async def test_plain_completions_are_passed_to_the_engine(gateway: Gateway, engine: FakeEngine) -> None:
     reply = await gateway.call("POST", "/v1/completions", json={"prompt": "One two", "model": "base"})
     assert reply.status == 200
     assert engine.bodies[0] == {"prompt": "One two", "model": "base"}
@@ -112,7 +114,9 @@ async def test_a_client_that_goes_away_ends_the_stream_at_the_engine(gateway: Ga
         {"messages": MESSAGES, "n": 100},
     ],
 )
-async def test_what_is_not_valid_does_not_reach_the_engine(gateway: Gateway, engine: FakeEngine, body: Any) -> None:
+async def test_an_invalid_completion_request_does_not_reach_the_engine(
+    gateway: Gateway, engine: FakeEngine, body: Any
+) -> None:
     assert (await gateway.call("POST", CHAT, json=body)).status == 422
     assert engine.bodies == []
 

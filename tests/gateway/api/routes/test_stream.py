@@ -50,7 +50,7 @@ async def test_a_field_is_there_before_the_answer_is_whole(gateway: Gateway, eng
         await response.read()
 
 
-async def test_what_fails_before_the_first_event_has_a_status(gateway: Gateway, engine: FakeEngine) -> None:
+async def test_an_error_before_the_first_event_has_its_own_status(gateway: Gateway, engine: FakeEngine) -> None:
     engine.answer = "nonsense"
     assert (await stream(gateway)).status == 502
     await engine.stop()
@@ -60,7 +60,7 @@ async def test_what_fails_before_the_first_event_has_a_status(gateway: Gateway, 
     assert (await stream(gateway, "")).status == 422
 
 
-async def test_what_fails_later_is_an_error_event_and_no_result(gateway: Gateway, engine: FakeEngine) -> None:
+async def test_an_error_after_the_first_event_is_an_event_and_no_result(gateway: Gateway, engine: FakeEngine) -> None:
     engine.finish_reason = "length"
     seen = events(await stream(gateway))
     assert [name for name, _ in seen] == ["field"] * 7 + ["error"]
@@ -85,7 +85,7 @@ async def test_a_stream_that_breaks_off_is_asked_for_once_more(gateway: Gateway,
     assert seen[-1][1]["status"] == 503
 
 
-async def test_the_first_token_has_a_time_of_its_own(start_gateway: StartGateway, engine: FakeEngine) -> None:
+async def test_the_first_token_has_its_own_timeout(start_gateway: StartGateway, engine: FakeEngine) -> None:
     gateway = await start_gateway(first_token_timeout=0.2)
     engine.token_delay = 1
     assert (await stream(gateway)).status == 504
@@ -101,7 +101,9 @@ async def test_a_client_that_goes_away_ends_the_stream_at_the_engine(gateway: Ga
     assert gateway.services.gate.running == 0
 
 
-async def test_a_client_that_goes_away_before_the_first_event_does_too(gateway: Gateway, engine: FakeEngine) -> None:
+async def test_a_client_that_goes_away_before_the_first_event_ends_the_work(
+    gateway: Gateway, engine: FakeEngine
+) -> None:
     engine.delay = 30
     waiting = asyncio.create_task(stream(gateway))
     await until(lambda: engine.running == 1)

@@ -1,4 +1,4 @@
-"""The tasks' faces: the list, extraction with any task, and the assistant's old path."""
+"""The tasks' endpoints: the list, extraction with any task, and the assistant's former path."""
 
 import json
 from pathlib import Path

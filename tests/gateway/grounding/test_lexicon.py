@@ -1,0 +1,45 @@
+"""The lexicon is checked when it is read."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from gateway.grounding.lexicon import LEXICON, Lexicon
+
+FILE = Path("gateway/grounding/lexicon.yaml")
+
+
+def test_the_words_are_strings_also_where_yaml_has_another_meaning_for_them() -> None:
+    assert "no" in LEXICON.negations
+    assert "on" in LEXICON.stop_words
+    assert LEXICON.synonyms["two"] == "2"
+    assert ("progress", "note") in LEXICON.headings
+
+
+def test_opposites_hold_both_ways() -> None:
+    opposites = LEXICON.opposites_of()
+    assert opposites["high"] == {"low", "normal", "stable"}
+    assert opposites["stable"] == {"unstable", "progressive", "high"}
+    assert all(word in opposites[other] for word, others in opposites.items() for other in others)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"negations": "no not no"},
+        {"negations": "No not"},
+        {"negations": ""},
+        {"negations": False},
+        {"negation": "no"},
+        {"not_added": "xyz"},
+        {"other_labels": "grade stage"},
+        {"opposites": [["left"]]},
+        {"synonyms": {"two": 2}},
+    ],
+)
+def test_a_bad_lexicon_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Lexicon.model_validate(yaml.safe_load(FILE.read_text("utf-8")) | change)
