@@ -124,7 +124,8 @@ def run_compare(args: argparse.Namespace) -> int:
     """Compare as the arguments say.
 
     Returns:
-        0, or 3 when the second run is really worse and --fail-if-worse was given; 2 when the runs cannot be compared.
+        0, or 3 when the second run is significantly worse and --fail-if-worse was given; 2 when the runs cannot be
+        compared.
     """
     try:
         comparison = compare(
@@ -139,7 +140,7 @@ def run_compare(args: argparse.Namespace) -> int:
     if args.json:
         document = asdict(comparison) | {"verdict": comparison.verdict, "worse": comparison.is_worse}
         for entry, difference in zip(document["differences"], comparison.differences, strict=True):
-            entry["real"] = difference.is_real
+            entry["real"] = difference.is_significant
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     else:
         sys.stdout.write(comparison_table(comparison))

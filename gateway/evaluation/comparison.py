@@ -1,4 +1,4 @@
-"""Which differences between two runs are real, and which the choice of notes alone would explain.
+"""Which differences between two runs are significant, and which the choice of notes alone would explain.
 
 The paired bootstrap (P. Koehn, "Statistical Significance Tests for Machine Translation Evaluation", EMNLP 2004): the
 same notes are drawn for both runs, and the difference of a measure is computed for each draw. The interval is the
@@ -6,10 +6,10 @@ percentile interval of those differences. The p-value is two-sided, twice the sh
 zero or of the other sign, with one draw added on each side so that it is never 0 (A. C. Davison and D. V. Hinkley,
 Bootstrap Methods and their Application, 1997, section 4.4).
 
-Several fields are tested at once, and the more tests, the more of them seem real by luck. So the p-values of the fields
-and of validity are adjusted by Holm's method (S. Holm, "A simple sequentially rejective multiple test procedure",
-Scandinavian Journal of Statistics 6, 1979), which keeps the chance of even one false "real" among them under the level.
-Micro-F1 is the one figure that the runs are judged by and is not adjusted.
+Several fields are tested at once, and the more tests, the more of them seem significant by luck. So the p-values of the
+fields and of validity are adjusted by Holm's method (S. Holm, "A simple sequentially rejective multiple test
+procedure", Scandinavian Journal of Statistics 6, 1979), which keeps the chance of even one false finding among them
+under the level. Micro-F1 is the one figure that the runs are judged by and is not adjusted.
 
 What this cannot show: whether notes of another kind would give the same result, and how a model trained again with
 another seed would do.
@@ -53,7 +53,7 @@ class Difference:
     p: float | None = None
 
     @property
-    def is_real(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether the choice of notes is no good explanation."""
         return self.p is not None and self.p < 1 - LEVEL
 
@@ -72,16 +72,16 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """How the second run compares with the first one: `mixed` where some measures are really better, some worse."""
-        real = [one.difference for one in self.differences if one.is_real and one.difference is not None]
-        better, worse = any(one > 0 for one in real), any(one < 0 for one in real)
+        """How the second run compares: `mixed` where some measures are significantly better and some worse."""
+        significant = [one.difference for one in self.differences if one.is_significant and one.difference is not None]
+        better, worse = any(one > 0 for one in significant), any(one < 0 for one in significant)
         if better and worse:
             return "mixed"
         return "better" if better else "worse" if worse else "no real difference"
 
     @property
     def is_worse(self) -> bool:
-        """Whether the second run is really worse in micro-F1, a field's F1 or validity, whatever else is better."""
+        """Whether micro-F1, a field's F1 or validity is significantly worse in the second run, whatever is better."""
         return self.verdict in ("worse", "mixed")
 
 

@@ -76,7 +76,7 @@ def comparison_table(comparison: Comparison) -> str:
     for one in comparison.differences:
         between = "-" if one.low is None or one.high is None else f"{one.low:+.3f} to {one.high:+.3f}"
         change = "-" if one.difference is None else f"{one.difference:+.3f}"
-        verdict = "" if not one.is_real else "better" if (one.difference or 0) > 0 else "worse"
+        verdict = "" if not one.is_significant else "better" if (one.difference or 0) > 0 else "worse"
         rows.append([_short(one), number(one.first), number(one.second), change, between, _p(one.p), verdict])
     return (
         f"A: {comparison.first}\nB: {comparison.second}\n"

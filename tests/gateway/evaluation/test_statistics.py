@@ -92,7 +92,7 @@ def named(comparison: Comparison, name: str) -> Difference:
     return next(one for one in comparison.differences if one.measure == name)
 
 
-def test_a_large_difference_is_real_and_a_small_one_is_not() -> None:
+def test_a_large_difference_is_significant_and_a_small_one_is_not() -> None:
     before = run([True] * 30 + [False] * 70)
     better = compare(before, run([True] * 60 + [False] * 40), resamples=1000)
     stage = named(better, "exact/stage/f1")
@@ -131,7 +131,7 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
-def test_the_table_says_what_is_real() -> None:
+def test_the_table_says_what_is_significant() -> None:
     text = comparison_table(compare(run([False] * 50, "a.json"), run([True] * 50, "b.json"), resamples=200))
     assert "A: a.json\nB: b.json\n" in text
     assert "B against A: better" in text
