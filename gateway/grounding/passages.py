@@ -1,7 +1,7 @@
-"""Stretches of a text, and the passages in them that hold a value's words.
+"""Segments of a text, and the passages in them that hold a value's words.
 
-A stretch is one or more sentences, and no passage leaves its sentence. A stretch is read only when it may hold what is
-looked for, so most of a note is never taken apart.
+A segment is one or more sentences; no passage leaves its sentence. A segment is read only when it may hold the words
+in question, so most of a note is never read.
 """
 
 import re
@@ -18,43 +18,43 @@ from gateway.grounding.lexicon import LEXICON
 from gateway.grounding.words import BROKEN, JOINED, Words, ends_sentence, scan
 
 FUZZY_THRESHOLD = 0.8
-"""Least score of fuzzy evidence: found / (words of the value + 0.1 for each other word in the passage).
+"""Least score of fuzzy evidence: matched / (words of the value + 0.1 for each other word in the passage).
 
-A found word counts 1, its inflection or one typing error (one edit in seven letters or more) 0.9, a word that stands
+A matched word counts 1, its inflection or one typing error (one edit in seven letters or more) 0.9, a word that stands
 elsewhere in the text 0.25. Function words ("of", "with") count on neither side. So of up to three words all must be
-found, and of five one may be missing where no other word stands between the rest.
+there, and of five one may be missing where no other word stands between the rest.
 """
 _GAP_COST = 0.1
 _VARIANT_SCORE = 0.9
 ELSEWHERE_SCORE = 0.25
 _TYPO_MIN_CHARS = 7  # shorter words are too often another word: "ileum" and "ilium"
-MAX_UNITS = 32  # a longer part is prose, not a value
-_SHORT_WORD = 3  # a gene, a unit, an abbreviation: must be found as it is
+MAX_TERMS = 32  # a longer part is prose, not a value
+_SHORT_WORD = 3  # a gene, a unit, an abbreviation: must be there unchanged
 
 _OPPOSITES = LEXICON.opposites_of()
 _SUFFIXES = LEXICON.suffixes | {""}
 _MIN_STEM = 4
 
-_STRETCH_CHARS = 100  # fewer stretches would each cost more to read, more would cost more to choose from
+_SEGMENT_CHARS = 100  # fewer segments would each cost more to read, more would cost more to choose from
 _SENTENCE_END = re.compile(r"[.!?]\s++(?=[A-Z])")
 # Written in more ways than one, so their letters or digits need not be there.
 _MANY_SPELLINGS = frozenset(LEXICON.synonyms.values()) | {"1"}
 _LEADING_LETTERS = re.compile(r"[a-z]*")
 
 
-class Run(NamedTuple):
-    """Words number `first` to `last` of the text, as one find."""
+class Hit(NamedTuple):
+    """Words number `first` to `last` of the text, where something was looked for."""
 
     first: int
     last: int
     score: float = 1.0
 
 
-class Unit(NamedTuple):
-    """A word of a value that must be found as one: a word, or several that hang together as "PD-L1" does."""
+class Term(NamedTuple):
+    """A unit of comparison in a value: a word, or several that hang together as "PD-L1" does."""
 
     forms: tuple[str, ...]
-    joints: tuple[int, ...]
+    boundaries: tuple[int, ...]
 
     @property
     def can_be_mistyped(self) -> bool:
@@ -68,26 +68,26 @@ class Unit(NamedTuple):
         return len(form) <= _SHORT_WORD or not form.isalpha() or form in _OPPOSITES or form in LEXICON.negations
 
 
-def stretches(text: str) -> Iterator["Stretch"]:
-    """The stretches of a text, in order."""
+def segments(text: str) -> Iterator["Segment"]:
+    """Yield the segments of a text, in order."""
     start = 0
     for match in _SENTENCE_END.finditer(text):
         end = match.end()
-        if end - start < _STRETCH_CHARS:
+        if end - start < _SEGMENT_CHARS:
             continue
         if ends_sentence(text[max(start, match.start() - 40) : match.start()], match[0][0], text[end]):
-            yield Stretch(text, start, end)
+            yield Segment(text, start, end)
             start = end
-    yield Stretch(text, start, len(text))
+    yield Segment(text, start, len(text))
 
 
 def letters_of(text: str) -> str:
-    """A text in lower case and American spelling, for a first look; places in it are not the text's."""
+    """Return a text in lower case and American spelling, for a quick check; its offsets are not the text's."""
     return text.lower().replace("ae", "e").replace("oe", "e")
 
 
 def stem(form: str) -> str:
-    """What ASCII text holds, in `Stretch.letters`, wherever it holds a word of this form or an inflection of it."""
+    """Return letters that `Segment.letters` holds wherever an ASCII text has a word of this form or an inflection."""
     if form in _MANY_SPELLINGS:
         return ""
     if form[0].isdigit():
@@ -97,21 +97,22 @@ def stem(form: str) -> str:
     return leading[: max(min(4, len(leading) - 1), 2)] or form
 
 
-class Stretch:
-    """The words of one stretch of a text, code points `start` to `end`, and ways to find some of them."""
+class Segment:
+    """The words of one segment of a text, code points `start` to `end`, and ways to find some of them."""
 
     def __init__(self, text: str, start: int, end: int) -> None:
+        """Make the segment `text[start:end]`; nothing is read yet."""
         self._text = text[start:end]
         self._start = start
         self.letters = letters_of(self._text) if self._text.isascii() else None
-        """The stretch's `letters_of`, or None where it is not ASCII and must always be read."""
+        """The segment's `letters_of`, or None where it is not ASCII and must always be read."""
 
     def may_hold(self, stems: Iterable[str]) -> bool:
-        """Whether the stretch need be read for words of all these stems."""
+        """Return whether the segment must be read for words of all these stems."""
         letters = self.letters
         if letters is not None:
-            for wanted in stems:  # not `all`: this is asked of every sentence for every value
-                if wanted not in letters:
+            for stem in stems:  # not `all`: this runs for every sentence and every value
+                if stem not in letters:
                     return False
         return True
 
@@ -120,8 +121,8 @@ class Stretch:
         """Its words, with offsets into the whole text."""
         words, start = scan(self._text), self._start
         if start:
-            words.starts[:] = [place + start for place in words.starts]
-            words.ends[:] = [place + start for place in words.ends]
+            words.starts[:] = [offset + start for offset in words.starts]
+            words.ends[:] = [offset + start for offset in words.ends]
         return words
 
     @cached_property
@@ -135,7 +136,7 @@ class Stretch:
 
     @cached_property
     def _numbers(self) -> dict[int, int]:
-        """From a place in `_joined` to the number of the word that starts there."""
+        """From an offset in `_joined` to the number of the word that starts there."""
         return {offset: number for number, offset in enumerate(self._offsets)}
 
     @cached_property
@@ -163,55 +164,55 @@ class Stretch:
     @cached_property
     def _sentences(self) -> list[int]:
         """The number of each word's sentence."""
-        return list(accumulate(joint == BROKEN for joint in self.words.joints))
+        return list(accumulate(boundary == BROKEN for boundary in self.words.boundaries))
 
-    def runs(self, forms: Sequence[str], joints: Sequence[int]) -> Iterator[Run]:
-        """Where the words `forms` stand together, whatever the hyphens and spaces between letters and digits."""
-        wanted = "".join(forms)
-        if not wanted:
+    def find_all(self, forms: Sequence[str], boundaries: Sequence[int]) -> Iterator[Hit]:
+        """Yield where the words `forms` stand together, whatever the hyphens and spaces between letters and digits."""
+        pattern = "".join(forms)
+        if not pattern:
             return
-        cuts = dict(zip(accumulate(map(len, forms[:-1])), joints[1:], strict=False))
+        cuts = dict(zip(accumulate(map(len, forms[:-1])), boundaries[1:], strict=False))
         joined, numbers = self._joined, self._numbers
-        offset = joined.find(wanted)
+        offset = joined.find(pattern)
         while offset >= 0:
-            first, behind = numbers.get(offset), numbers.get(offset + len(wanted))
-            if first is not None and behind is not None and self._same_cuts(wanted, cuts, first, behind):
-                yield Run(first, behind - 1)
-            offset = joined.find(wanted, self._offsets[bisect_right(self._offsets, offset)])
+            first, behind = numbers.get(offset), numbers.get(offset + len(pattern))
+            if first is not None and behind is not None and self._same_cuts(pattern, cuts, first, behind):
+                yield Hit(first, behind - 1)
+            offset = joined.find(pattern, self._offsets[bisect_right(self._offsets, offset)])
 
-    def _same_cuts(self, wanted: str, cuts: dict[int, int], first: int, behind: int) -> bool:
-        """Whether the text's words are cut where the value's are, but for hyphens and digits ("HER-2", "HER2")."""
-        offsets, joints = self._offsets, self.words.joints
-        found = {offsets[number] - offsets[first]: joints[number] for number in range(first + 1, behind)}
-        if BROKEN in found.values():
+    def _same_cuts(self, pattern: str, cuts: dict[int, int], first: int, behind: int) -> bool:
+        """Return whether the text's words are cut as the value's are, but for digits and hyphens ("HER-2", "HER2")."""
+        offsets, boundaries = self._offsets, self.words.boundaries
+        own = {offsets[number] - offsets[first]: boundaries[number] for number in range(first + 1, behind)}
+        if BROKEN in own.values():
             return False
-        if found.keys() == cuts.keys():
+        if own.keys() == cuts.keys():
             return True
-        for cut in found.keys() ^ cuts.keys():
-            left, right = wanted[cut - 1].isdigit(), wanted[cut].isdigit()
+        for cut in own.keys() ^ cuts.keys():
+            left, right = pattern[cut - 1].isdigit(), pattern[cut].isdigit()
             if left and right:
                 return False
             if (
                 not left
                 and not right
-                and found.get(cut, cuts.get(cut)) != JOINED
-                and not wanted[cut + 1 : cut + 2].isdigit()
+                and own.get(cut, cuts.get(cut)) != JOINED
+                and not pattern[cut + 1 : cut + 2].isdigit()
             ):
                 return False
         return True
 
-    def _hits(self, unit: Unit) -> list[Run]:
-        """Where a unit stands, itself or varied, in order."""
-        runs = list(self.runs(unit.forms, unit.joints))
-        if len(unit.forms) == 1 and not unit.is_required:
-            for form in self._variants(unit.forms[0]):
-                runs += (Run(number, number, _VARIANT_SCORE) for number in self._places[form])
+    def _hits(self, term: Term) -> list[Hit]:
+        """Return where a term stands, itself or varied, in order."""
+        hits = list(self.find_all(term.forms, term.boundaries))
+        if len(term.forms) == 1 and not term.is_required:
+            for form in self._variants(term.forms[0]):
+                hits += (Hit(number, number, _VARIANT_SCORE) for number in self._places[form])
         forms = self.words.forms
-        runs = [run for run in runs if tuple(forms[run.first : run.last + 2]) not in LEXICON.headings]
-        return sorted(runs)
+        hits = [hit for hit in hits if tuple(forms[hit.first : hit.last + 2]) not in LEXICON.headings]
+        return sorted(hits)
 
     def _variants(self, form: str) -> Iterator[str]:
-        """The text's words that are inflections of `form`, or `form` with one typing error."""
+        """Yield the text's words that are inflections of `form`, or `form` with one typing error."""
         for other in self._stems.get(form[0], ()):
             if other == form or other in _OPPOSITES or other in LEXICON.negations:
                 continue
@@ -219,42 +220,42 @@ class Stretch:
             if (long and OSA.distance(form, other, score_cutoff=1) <= 1) or _is_inflection(form, other):
                 yield other
 
-    def passage(self, units: list[Unit], present: set[int], *, complete: bool) -> Run | None:
-        """The best passage for a value's units, the first of equals.
+    def passage(self, terms: list[Term], present: set[int], *, complete: bool) -> Hit | None:
+        """Return the best passage for a value's terms, the first of equals.
 
         Args:
-            units: the value's.
-            present: the numbers of the units that stand anywhere in the text.
-            complete: whether every unit must be in the passage.
+            terms: the value's.
+            present: the numbers of the terms that occur anywhere in the text.
+            complete: whether every term must be in the passage.
         """
-        hits = [self._hits(unit) for unit in units]
-        if any(unit.is_required and not found for unit, found in zip(units, hits, strict=True)):
+        hits = [self._hits(term) for term in terms]
+        if any(term.is_required and not own for term, own in zip(terms, hits, strict=True)):
             return None
-        found = sum(map(bool, hits))
-        if found + ELSEWHERE_SCORE * (len(units) - found) < len(units) * (1 if complete else FUZZY_THRESHOLD):
+        matched = sum(map(bool, hits))
+        if matched + ELSEWHERE_SCORE * (len(terms) - matched) < len(terms) * (1 if complete else FUZZY_THRESHOLD):
             return None
-        required = {number for number, unit in enumerate(units) if complete or unit.is_required}
+        required = {number for number, term in enumerate(terms) if complete or term.is_required}
         passages = _Passages(
-            units, required, present, self.words, self._content, self._sentences, self._blockers(units)
+            terms, required, present, self.words, self._content, self._sentences, self._blockers(terms)
         )
-        events = sorted((run, number) for number, runs in enumerate(hits) for run in runs)
-        # A passage must hold one of the rarest words, so only the neighbourhood of these is looked at.
-        spare = int(len(units) * (1 - FUZZY_THRESHOLD) / (1 - ELSEWHERE_SCORE)) + 1
-        rarest = sorted((len(runs), number) for number, runs in enumerate(hits) if runs)[:spare]
-        anchors = sorted({run.first for _, number in rarest for run in hits[number]})
-        best: Run | None = None
-        for index, (run, _) in enumerate(events):
-            nearest = bisect_left(anchors, run.first)
-            if nearest == len(anchors) or anchors[nearest] - run.first > passages.reach:
+        events = sorted((hit, number) for number, hits in enumerate(hits) for hit in hits)
+        # A passage must hold one of the rarest words, so only their neighbourhood is searched.
+        spare = int(len(terms) * (1 - FUZZY_THRESHOLD) / (1 - ELSEWHERE_SCORE)) + 1
+        rarest = sorted((len(hits), number) for number, hits in enumerate(hits) if hits)[:spare]
+        anchors = sorted({hit.first for _, number in rarest for hit in hits[number]})
+        best: Hit | None = None
+        for index, (hit, _) in enumerate(events):
+            nearest = bisect_left(anchors, hit.first)
+            if nearest == len(anchors) or anchors[nearest] - hit.first > passages.reach:
                 continue
             passage = passages.from_event(events, index)
             if passage and (best is None or passage.score > best.score):
                 best = passage
         return best
 
-    def _blockers(self, units: list[Unit]) -> list[int]:
-        """The numbers of words that no passage for `units` may hold, in order."""
-        own = {form for unit in units for form in unit.forms}
+    def _blockers(self, terms: list[Term]) -> list[int]:
+        """Return the numbers of words that no passage for `terms` may hold, in order."""
+        own = {form for term in terms for form in term.forms}
         blocked = set().union(*(_OPPOSITES.get(form, ()) for form in own))
         if not own & LEXICON.negations:
             blocked |= LEXICON.negations
@@ -262,11 +263,11 @@ class Stretch:
 
 
 class _Passages:
-    """Scores passages of one text for the units of one value."""
+    """Scores passages of one text for the terms of one value."""
 
     def __init__(
         self,
-        units: list[Unit],
+        terms: list[Term],
         required: set[int],
         present: set[int],
         words: Words,
@@ -274,7 +275,7 @@ class _Passages:
         sentences: list[int],
         blockers: list[int],
     ) -> None:
-        self._units = units
+        self._terms = terms
         self._words = words
         self._content = content
         self._sentences = sentences
@@ -282,66 +283,66 @@ class _Passages:
         self._required = required
         self._present = present
         # More words than this cost more than the threshold leaves; function words are free, hence the doubling.
-        length = sum(len(unit.forms) for unit in units)
-        self.reach = 2 * (length + int(len(units) * (1 / FUZZY_THRESHOLD - 1) / _GAP_COST) + 1)
+        length = sum(len(term.forms) for term in terms)
+        self.reach = 2 * (length + int(len(terms) * (1 / FUZZY_THRESHOLD - 1) / _GAP_COST) + 1)
 
-    def from_event(self, events: list[tuple[Run, int]], index: int) -> Run | None:
-        """The best passage that starts with event number `index`."""
+    def from_event(self, events: list[tuple[Hit, int]], index: int) -> Hit | None:
+        """Return the best passage that starts with event number `index`."""
         start = events[index][0].first
-        taken: dict[int, Run] = {}
-        best: Run | None = None
+        used: dict[int, Hit] = {}
+        best: Hit | None = None
         covered = start - 1
         for position in range(index, len(events)):
-            run, unit = events[position]
-            if run.first - start > self.reach or self._sentences[run.last] != self._sentences[start]:
+            hit, term = events[position]
+            if hit.first - start > self.reach or self._sentences[hit.last] != self._sentences[start]:
                 break
-            if unit in taken or run.first <= covered or not self._is_in_order(unit, run, taken):
+            if term in used or hit.first <= covered or not self._is_in_order(term, hit, used):
                 continue
-            taken[unit] = run
-            covered = run.last
-            score = self._score(start, run.last, taken)
+            used[term] = hit
+            covered = hit.last
+            score = self._score(start, hit.last, used)
             if score >= FUZZY_THRESHOLD and (best is None or score > best.score):
-                best = Run(start, run.last, score)
+                best = Hit(start, hit.last, score)
         return best
 
-    def _score(self, first: int, last: int, taken: dict[int, Run]) -> float:
-        if not self._required <= taken.keys():
+    def _score(self, first: int, last: int, used: dict[int, Hit]) -> float:
+        if not self._required <= used.keys():
             return 0.0
-        elsewhere = ELSEWHERE_SCORE * len(self._present - taken.keys())
+        elsewhere = ELSEWHERE_SCORE * len(self._present - used.keys())
         blocker = bisect_left(self._blockers, first)
         if blocker < len(self._blockers) and self._blockers[blocker] <= last:
             return 0.0
         inside = self._content[last + 1] - self._content[first]
-        gaps = max(inside - sum(run.last - run.first + 1 for run in taken.values()), 0)
-        return (sum(run.score for run in taken.values()) + elsewhere) / (len(self._units) + _GAP_COST * gaps)
+        gaps = max(inside - sum(hit.last - hit.first + 1 for hit in used.values()), 0)
+        return (sum(hit.score for hit in used.values()) + elsewhere) / (len(self._terms) + _GAP_COST * gaps)
 
-    def _is_in_order(self, unit: int, run: Run, taken: dict[int, Run]) -> bool:
-        """Whether "positive" or "negative" says it of the word that the value means: after it, or by "positive for"."""
-        if self._units[unit].forms[-1] not in LEXICON.polarity or unit == 0:
+    def _is_in_order(self, term: int, hit: Hit, used: dict[int, Hit]) -> bool:
+        """Return whether "positive" or "negative" refers to the value's word: it follows, or is a "positive for"."""
+        if self._terms[term].forms[-1] not in LEXICON.polarity or term == 0:
             return True
         forms = self._words.forms
-        if unit - 1 not in taken:
-            return forms[run.last + 1 : run.last + 2] == ["for"]
-        # "PR 80%, HER2 negative" gives PR a number, so "negative" is said of another.
-        between = forms[taken[unit - 1].last + 1 : run.first]
-        numbers = [place for place, form in enumerate(between) if form[0].isdigit()]
+        if term - 1 not in used:
+            return forms[hit.last + 1 : hit.last + 2] == ["for"]
+        # "PR 80%, HER2 negative" gives PR a number, so "negative" refers to another.
+        between = forms[used[term - 1].last + 1 : hit.first]
+        numbers = [index for index, form in enumerate(between) if form[0].isdigit()]
         return not numbers or all(form[0].isdigit() or form == "%" for form in between[numbers[0] :])
 
 
-def units_of(words: Words) -> list[Unit]:
-    """The units of a value's words, function words left out unless there is nothing else."""
-    units: list[Unit] = []
+def terms_of(words: Words) -> list[Term]:
+    """Return the terms of a value's words, without function words unless there is nothing else."""
+    terms: list[Term] = []
     for number, form in enumerate(words.forms):
-        if units and number and words.joints[number] == JOINED and _hangs_on(words.forms[number - 1], form):
-            units[-1] = Unit((*units[-1].forms, form), (*units[-1].joints, JOINED))
+        if terms and number and words.boundaries[number] == JOINED and _hangs_on(words.forms[number - 1], form):
+            terms[-1] = Term((*terms[-1].forms, form), (*terms[-1].boundaries, JOINED))
         else:
-            units.append(Unit((form,), (BROKEN,)))
-    content = [unit for unit in units if not (len(unit.forms) == 1 and unit.forms[0] in LEXICON.stop_words)]
-    return list(dict.fromkeys(content or units))
+            terms.append(Term((form,), (BROKEN,)))
+    content = [term for term in terms if not (len(term.forms) == 1 and term.forms[0] in LEXICON.stop_words)]
+    return list(dict.fromkeys(content or terms))
 
 
 def _hangs_on(before: str, form: str) -> bool:
-    """Whether two words with a hyphen between them are one name: "PD-L1" and "T-DM1" are, "TMB-high" is not."""
+    """Return whether two words with a hyphen between them are one name: "PD-L1" and "T-DM1" are, "TMB-high" is not."""
     if {before, form} & LEXICON.polarity or form == "%":
         return False
     return (
@@ -349,21 +350,21 @@ def _hangs_on(before: str, form: str) -> bool:
     )
 
 
-def is_weak(units: Iterable[Unit]) -> bool:
-    """Whether words say too little to be looked for as a piece of a value: numbers, units, "positive"."""
+def is_weak(terms: Iterable[Term]) -> bool:
+    """Return whether words say too little to be an item of a value: numbers, units, "positive"."""
     return all(
         form in LEXICON.measures
         or form in LEXICON.polarity
         or form in LEXICON.stop_words
         or not any(map(str.isalpha, form))
         or len(form) == 1
-        for unit in units
-        for form in unit.forms
+        for term in terms
+        for form in term.forms
     )
 
 
 def _is_inflection(one: str, other: str) -> bool:
-    """Whether two forms share a stem of four letters or more and end in `_SUFFIXES`."""
+    """Return whether two forms share a stem of four letters or more and end in `_SUFFIXES`."""
     shared = 0
     for left, right in zip(one, other, strict=False):
         if left != right:

@@ -1,7 +1,6 @@
-"""Text -> words that can be compared and that know where they stand.
+"""A text becomes words that can be compared and that keep their offsets.
 
-Words are compared by their folded forms and keep their places in the original text, so no normalisation can shift an
-offset.
+Words are compared by their folded forms and keep their offsets in the original text, so no normalisation can shift one.
 """
 
 import re
@@ -13,7 +12,7 @@ import regex
 
 from gateway.grounding.lexicon import LEXICON
 
-# How a word hangs on the one before it.
+# What is between a word and the one before it.
 JOINED, SPACED, BROKEN = range(3)  # nothing or a hyphen between them; space or punctuation; the end of a sentence
 
 
@@ -22,7 +21,7 @@ _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 
 
 def ends_sentence(before: str, stop: str, after: str) -> bool:
-    """Whether a full stop and its like, followed by white space, end a sentence.
+    """Return whether a full stop and its like, followed by white space, end a sentence.
 
     Args:
         before: the text before it, from the sentence's start or at least two words.
@@ -102,23 +101,24 @@ class Words:
     forms: list[str] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
-    joints: list[int] = field(default_factory=list)
+    boundaries: list[int] = field(default_factory=list)
     staged: set[int] = field(default_factory=set)
     """Numbers of the words that are numerals after a stage label."""
 
     def __len__(self) -> int:
+        """Return the number of words."""
         return len(self.forms)
 
-    def append(self, form: str, start: int, end: int, joint: int) -> None:
-        """Add a word that stands after all others."""
+    def append(self, form: str, start: int, end: int, boundary: int) -> None:
+        """Add a word after all others."""
         self.forms.append(form)
         self.starts.append(start)
         self.ends.append(end)
-        self.joints.append(joint)
+        self.boundaries.append(boundary)
 
 
 def starts_cluster(text: str, position: int) -> bool:
-    """Whether a span may start or end at `position` of `text` without cutting a grapheme cluster."""
+    """Return whether a span may start or end at `position` of `text` without cutting a grapheme cluster."""
     if position <= 0 or position >= len(text):
         return True
     before, after = text[position - 1], text[position]
@@ -130,12 +130,12 @@ def starts_cluster(text: str, position: int) -> bool:
 
 
 def is_unspaced(character: str) -> bool:
-    """Whether `character` is of a script that writes no spaces, so that a word may start anywhere."""
+    """Return whether `character` is of a script without spaces between words, so that a word may start anywhere."""
     return character > "\u0e00" and _UNSPACED_CHAR.match(character) is not None
 
 
 def fold(surface: str) -> str:
-    """The form in which a word is compared: without case, accents, ligatures, plural and British spelling."""
+    """Return the form in which a word is compared: without case, accents, ligatures, plural and British spelling."""
     form = surface.lower() if surface.isascii() else _fold_unicode(surface)
     if form.isalpha():
         if len(form) >= 4 and form.isascii():
@@ -151,7 +151,7 @@ def fold(surface: str) -> str:
 
 
 def _fold_unicode(surface: str) -> str:
-    """NFKD, case folded, without accents; Indic vowel signs and Thai tones stay, since they tell words apart."""
+    """Return NFKD, case folded, without accents; Indic vowel signs and Thai tones stay, as they distinguish words."""
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", surface.translate(_INVISIBLE)).casefold())
     kept = []
     for character in decomposed:
@@ -181,15 +181,15 @@ def _american(form: str) -> str:
 
 
 def normal_form(value: str) -> str:
-    """One string for all spellings of a value that `scan` takes for the same; the value where it has no words."""
+    """Return one string for all spellings that `scan` takes for the same; the value itself where it has no words."""
     return " ".join(scan(value).forms) or value.strip()
 
 
 def scan(text: str) -> Words:
-    """The words of `text`.
+    """Return the words of `text`, without the connecting ones.
 
-    Gives every word but the connecting ones. "+" after a marker is "positive" and "-" "negative"; numerals after
-    "stage" and its like are Arabic. Takes time linear in the text.
+    "+" after a marker is "positive" and "-" "negative"; numerals after "stage" and its like are Arabic. Takes time
+    linear in the text.
     """
     return _Scanner(text).run()
 
@@ -206,8 +206,8 @@ class _Forms(dict[str, tuple[str, bool]]):
 
     def __missing__(self, surface: str) -> tuple[str, bool]:
         form = fold(surface)
-        found = self[surface] = form, form not in _SPECIAL and not _is_numeral(surface)
-        return found
+        entry = self[surface] = form, form not in _SPECIAL and not _is_numeral(surface)
+        return entry
 
 
 class _Scanner:
@@ -216,22 +216,22 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self._text = text
         self._words = Words()
-        self._pending = BROKEN  # the joint left by words that were left out
+        self._pending = BROKEN  # the boundary left by words that were left out
         self._label = -_LABEL_REACH - 1  # number of the last label that a numeral may belong to
         self._label_is_stage = False
 
     def run(self) -> Words:
         words = self._words
-        add_form, add_start, add_end, add_joint = (
+        add_form, add_start, add_end, add_boundary = (
             words.forms.append,
             words.starts.append,
             words.ends.append,
-            words.joints.append,
+            words.boundaries.append,
         )
-        pieces = (_ASCII_WORD if self._text.isascii() else _WORD).split(self._text)
+        words_and_gaps = (_ASCII_WORD if self._text.isascii() else _WORD).split(self._text)
         forms = _Forms()
         at = 0
-        for gap, surface in zip(pieces[::2], pieces[1::2], strict=False):
+        for gap, surface in zip(words_and_gaps[::2], words_and_gaps[1::2], strict=False):
             form, is_plain = forms[surface]
             start = at + len(gap)
             end = start + len(surface)
@@ -239,7 +239,7 @@ class _Scanner:
                 add_form(form)
                 add_start(start)
                 add_end(end)
-                add_joint(SPACED)
+                add_boundary(SPACED)
             else:
                 self._take(surface, form, self._take_symbols(at, start), start, end)
             at = end
@@ -247,7 +247,7 @@ class _Scanner:
         return words
 
     def _take_symbols(self, start: int, end: int) -> int:
-        """Take the symbols between two words that count as words, and give the end of the last one."""
+        """Take the symbols between two words that count as words, and return the end of the last one."""
         if end - start < 2 and self._text[start:end] in _PLAIN_GAPS:
             return start
         at = start
@@ -271,19 +271,19 @@ class _Scanner:
         """Take a word or symbol; `at` is the end of the one before."""
         text, words = self._text, self._words
         gap = text[at:start]
-        joint = max(self._pending, self._joint_of(gap, at, surface))
+        boundary = max(self._pending, self._boundary_of(gap, at, surface))
         if form in LEXICON.connectives and (form != "a" or surface == "a"):
-            self._pending = max(joint, SPACED)
+            self._pending = max(boundary, SPACED)
             return
-        self._pending = joint
+        self._pending = boundary
         if form == "s" and gap in ("'", "’", "´"):
             return  # genitive
         if surface in ("p", "c") and text[end : end + 1] == "." and text[end + 1 : end + 2].isalnum():
             return  # HGVS: "p.V600E" is "V600E"
         self._pending = JOINED
         if _is_numeral(surface):
-            form = self._numeral(form, joint, gap)
-        words.append(form, start, end, joint)
+            form = self._numeral(form, boundary, gap)
+        words.append(form, start, end, boundary)
         if form in _LABELS:
             self._label, self._label_is_stage = (
                 len(words) - 1,
@@ -291,13 +291,13 @@ class _Scanner:
             )
 
     def _is_marker(self, end: int) -> bool:
-        """Whether the word that ends at `end` can bear a minus for "negative": a short one in capitals, as in "ER-"."""
+        """Return whether a minus at `end` is "negative": it follows a short word in capitals, as in "ER-"."""
         if not self._words.ends or self._words.ends[-1] != end:
             return False
         surface = self._text[self._words.starts[-1] : end]
         return len(surface) <= 6 and surface.isupper() and not _is_numeral(surface)
 
-    def _joint_of(self, gap: str, at: int, surface: str) -> int:
+    def _boundary_of(self, gap: str, at: int, surface: str) -> int:
         if gap in (" ", ", "):
             return SPACED
         if not gap or _HYPHEN_GAP.match(gap):
@@ -309,13 +309,13 @@ class _Scanner:
             return BROKEN
         return SPACED
 
-    def _numeral(self, form: str, joint: int, gap: str) -> str:
-        """`form` with an Arabic number where a label says that it is a numeral."""
+    def _numeral(self, form: str, boundary: int, gap: str) -> str:
+        """Return `form` with an Arabic number where a label says that it is a numeral."""
         words, number = self._words, len(self._words)
-        if joint == BROKEN or number - self._label > _LABEL_REACH:
+        if boundary == BROKEN or number - self._label > _LABEL_REACH:
             return form
         follows = number - self._label == 1 or words.forms[-1] in LEXICON.copulas or number - 1 in words.staged
-        if not (follows or gap.endswith("(")) or BROKEN in words.joints[self._label + 1 :]:
+        if not (follows or gap.endswith("(")) or BROKEN in words.boundaries[self._label + 1 :]:
             return form
         if self._label_is_stage:
             words.staged.add(number)
@@ -323,7 +323,7 @@ class _Scanner:
 
 
 def arabic(numeral: str) -> str:
-    """ "IIIb" or "3 B" as "3b"; anything else folded.
+    """Return "IIIb" or "3 B" as "3b"; anything else folded.
 
     >>> arabic("IIIb")
     '3b'

@@ -1,30 +1,11 @@
 #!/usr/bin/python
-"""Keep models on the instance: fetched beside, verified, and renamed into place when they are whole.
+"""Keep models on the instance: fetched into a staging directory, verified, and renamed when they are whole.
 
 An own module, because no ready one downloads by the instance's own profile, resumes, verifies and renames; and because
 it is one session instead of a dozen.
 """
 
 from __future__ import annotations
-
-import fcntl
-import json
-import shutil
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
-    MANIFEST,
-    DiskFullError,
-    ModelError,
-    Source,
-    checksum_of,
-    is_whole,
-    locate,
-    missing_bytes,
-    open_source,
-    staging_of,
-)
 
 DOCUMENTATION = r"""
 module: model_store
@@ -33,6 +14,7 @@ description:
   - A model's directory is named after its source and its content, so an unchanged source is the same directory and a
     changed one a new directory.
   - What is missing is fetched into a staging directory, resumed if it was cut, verified and then renamed.
+author: The slm-ft-serving developers
 options:
   models:
     description: Sources by name. C(s3://bucket/prefix), C(file:///path) or C(hf://owner/repository@commit).
@@ -47,7 +29,7 @@ options:
     type: str
     required: true
   fetch:
-    description: Whether to fetch what is missing; without it the module only looks.
+    description: Whether to fetch what is missing; else the module only reports it.
     type: bool
     default: true
   reserve:
@@ -64,18 +46,53 @@ options:
     default: ""
 """
 
+EXAMPLES = r"""
+- name: Fetch a model from the Hub
+  slm.serving.model_store:
+    root: /var/lib/slm-ft-serving/models
+    region: us-east-1
+    models:
+      base: hf://some-owner/some-model@0123456789abcdef0123456789abcdef01234567
+"""
+
 RETURN = r"""
 models:
-  description: By name, C(source), C(path), C(bytes) and C(present).
+  description: By name, C(source), C(path) and C(present).
   type: dict
+  returned: always
 missing:
-  description: Names of the models that are not there yet.
+  description: Names of the models that are not on the instance.
   type: list
+  elements: str
+  returned: success
 """
+
+import fcntl
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
+    is_whole,
+    locate,
+    missing_bytes,
+    open_source,
+    staging_of,
+)
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import (
+    MANIFEST,
+    DiskFullError,
+    ModelError,
+    ModelFile,
+    Source,
+    checksum_of,
+)
 
 
 def verify_sums(staging: Path) -> None:
-    """Check the files against SHA256SUMS where the model brings one; raises ModelError."""
+    """Check the files against SHA256SUMS where the model brings one. Raises ModelError."""
     sums = staging / "SHA256SUMS"
     if not sums.is_file():
         return
@@ -83,44 +100,54 @@ def verify_sums(staging: Path) -> None:
         expected, _, name = line.partition(" ")
         path = staging / name.strip().lstrip("*")
         if name and not path.is_file():
-            raise ModelError(f"{path.name} is named in SHA256SUMS and is not there")
+            raise ModelError(f"{path.name} is named in SHA256SUMS and is missing")
         if name and checksum_of(path, "sha256") != expected:
             path.unlink()  # Else it would be taken for whole the next time.
-            raise ModelError(f"{path.name} does not have the checksum that SHA256SUMS tells")
+            raise ModelError(f"{path.name} does not have the checksum that SHA256SUMS gives")
 
 
-def bring(name: str, source: Source, directory: Path, reserve: int) -> None:
-    """Fetch a model beside its place, verify it and rename it; raises ModelError."""
+def check_disk(name: str, staging: Path, files: dict[str, ModelFile], reserve: int) -> None:
+    """Raise ModelError when the disk cannot hold what is still to come and `reserve` bytes besides."""
+    need, free = missing_bytes(staging, files), shutil.disk_usage(staging).free
+    if need + reserve > free:
+        raise ModelError(
+            f"the {name} model needs {need / 1e9:.1f} GB more and {reserve / 1e9:.1f} GB must stay free,"
+            f" but {staging.parent} has {free / 1e9:.1f} GB: remove old models or enlarge the volume"
+        )
+
+
+def verify(name: str, source: Source, staging: Path, files: dict[str, ModelFile]) -> None:
+    """Raise ModelError unless every file in the staging directory is whole and has its checksum."""
+    for file, expected in files.items():
+        path = staging / file
+        if not path.is_file() or path.stat().st_size != expected["size"]:
+            raise ModelError(f"{file} of {source.source} did not come whole")
+        problem = source.problem(path, file, expected)
+        if problem:
+            raise ModelError(f"the {name} model from {source.source} is broken: {problem}")
+    verify_sums(staging)
+
+
+def fetch(name: str, source: Source, directory: Path, reserve: int) -> None:
+    """Fetch a model into its staging directory, verify it and rename it. Raises ModelError."""
     files = source.listing()
     if not files:
         raise ModelError(f"there is nothing at {source.source} (the {name} model)")
     staging = staging_of(directory)
     staging.mkdir(parents=True, exist_ok=True, mode=0o755)
-    need, free = missing_bytes(staging, files), shutil.disk_usage(staging).free
-    if need + reserve > free:
-        raise ModelError(
-            f"the {name} model needs {need / 1e9:.1f} GB more and {reserve / 1e9:.1f} GB must stay free,"
-            f" but {directory.parent} has {free / 1e9:.1f} GB: remove old models or enlarge the volume"
-        )
+    check_disk(name, staging, files, reserve)
     try:
         source.fetch(staging, files)
     except DiskFullError as error:
-        # What serves shares this disk and must not run out of it for the sake of a download.
+        # What serves shares this disk and must not run out of it because of a download.
         shutil.rmtree(staging, ignore_errors=True)
         raise ModelError(
             f"{error}; what had come of the {name} model was removed again: remove old models or enlarge the volume"
         ) from error
     for path in [path for path in staging.rglob("*") if path.is_file()]:
         if str(path.relative_to(staging)) not in files:
-            path.unlink()  # Left by a try with other content.
-    for file, about in files.items():
-        path = staging / file
-        if not path.is_file() or path.stat().st_size != about["size"]:
-            raise ModelError(f"{file} of {source.source} did not come whole")
-        problem = source.problem(path, file, about)
-        if problem:
-            raise ModelError(f"the {name} model from {source.source} is broken: {problem}")
-    verify_sums(staging)
+            path.unlink()  # Left by an attempt with other content.
+    verify(name, source, staging, files)
     (staging / MANIFEST).write_text(json.dumps({"source": source.source, "files": files}, indent=2), encoding="utf-8")
     if directory.exists():
         broken = directory.with_name(f".broken-{directory.name}")
@@ -131,7 +158,7 @@ def bring(name: str, source: Source, directory: Path, reserve: int) -> None:
 
 
 def main() -> None:
-    """Look, and fetch what is missing."""
+    """Fetch what is missing."""
     module = AnsibleModule(
         argument_spec={
             "models": {"type": "dict", "required": True},
@@ -146,19 +173,20 @@ def main() -> None:
     )
     options = module.params
     root = Path(options["root"])
-    fetch = options["fetch"] and not module.check_mode
-    models, missing, fetched = {}, [], []
+    may_fetch = options["fetch"] and not module.check_mode
+    models: dict[str, dict[str, Any]] = {}
+    missing, fetched = [], []
     try:
         for name, address in options["models"].items():
             source = open_source(name, address, options)
             directory = locate(root, name, source)
             present = is_whole(directory)
-            if not present and fetch:
+            if not present and may_fetch:
                 root.mkdir(parents=True, exist_ok=True, mode=0o755)
                 with (root / ".lock").open("w") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX)  # A task that was sent twice waits for the first.
+                    fcntl.flock(lock, fcntl.LOCK_EX)  # A task that was sent twice waits for its first copy.
                     if not is_whole(directory):
-                        bring(name, source, directory, options["reserve"])
+                        fetch(name, source, directory, options["reserve"])
                 fetched.append(name)
                 present = True
             if not present:

@@ -1,17 +1,100 @@
 #!/usr/bin/python
-"""Tell what an instance has of NVIDIA's driver, toolkit and Docker runtime, and prove a GPU inside a container.
+"""Report what an instance has of NVIDIA's driver, toolkit and Docker runtime, and prove a GPU inside a container.
 
 An own module, because it is one session in place of six.
 """
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+module: nvidia_runtime_info
+short_description: Report what an instance has of NVIDIA's driver, container toolkit and Docker runtime
+description:
+  - Changes nothing. Where nothing is missing and the image is on the instance, a container of it shows that it sees a
+    GPU.
+author: The slm-ft-serving developers
+options:
+  image:
+    description: Reference of the image for the proof; without one, nothing is proven.
+    type: str
+    default: ''
+  minimum_driver:
+    description: Least version of a driver that is installed already.
+    type: str
+    required: true
+  minimum_toolkit:
+    description: Least version of a container toolkit that is installed already.
+    type: str
+    required: true
+  daemon_json:
+    description: Docker's settings.
+    type: path
+    default: /etc/docker/daemon.json
+  timeout:
+    description: Seconds for the proof.
+    type: int
+    default: 120
+"""
+
+EXAMPLES = r"""
+- name: See what an instance has of NVIDIA's runtime
+  slm.serving.nvidia_runtime_info:
+    minimum_driver: 580.65.06
+    minimum_toolkit: 1.17.8
+  register: nvidia_runtime
+"""
+
+RETURN = r"""
+missing:
+  description:
+    - What is missing, of C(driver), C(module) (installed, but not loaded), C(toolkit), C(runtime) (Docker does not know
+      it) and C(restart) (Docker was started before the toolkit was installed).
+  type: list
+  elements: str
+  returned: success
+gpus:
+  description: The GPUs that the driver sees, each with C(name), C(driver) and C(memory) in MiB.
+  type: list
+  elements: dict
+  returned: success
+proven:
+  description: Whether a container saw a GPU.
+  type: bool
+  returned: success
+toolkit:
+  description: Version of the container toolkit; empty without one.
+  type: str
+  returned: success
+reason:
+  description: Why an installed driver sees no GPU.
+  type: str
+  returned: success
+os:
+  description: The distribution, with C(name), C(id), C(version), C(codename), C(family) and C(installer).
+  type: dict
+  returned: success
+kernel:
+  description: Release of the running kernel.
+  type: str
+  returned: success
+machine:
+  description: The processor's architecture.
+  type: str
+  returned: success
+boot:
+  description: What differs between any two boots.
+  type: str
+  returned: success
+"""
+
 import os
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slm.serving.plugins.module_utils.nvidia import (
     RUNTIME,
+    Gpu,
     boot,
     docker_runtimes,
     docker_started_before_toolkit,
@@ -25,70 +108,9 @@ from ansible_collections.slm.serving.plugins.module_utils.nvidia import (
 from ansible_collections.slm.serving.plugins.module_utils.os_release import read
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, run
 
-DOCUMENTATION = r"""
-module: nvidia_runtime_info
-short_description: Tell what an instance has of NVIDIA's driver, container toolkit and Docker runtime
-description:
-  - Changes nothing. Where nothing is missing and the image is on the instance, a container of it shows that it sees a
-    GPU.
-options:
-  image:
-    description: Reference of the image for the proof; without one, nothing is proven.
-    type: str
-    default: ''
-  minimum_driver:
-    description: Least version of a driver that is there already.
-    type: str
-    required: true
-  minimum_toolkit:
-    description: Least version of a container toolkit that is there already.
-    type: str
-    required: true
-  daemon_json:
-    description: Docker's settings.
-    type: path
-    default: /etc/docker/daemon.json
-  timeout:
-    description: Seconds for the proof.
-    type: int
-    default: 120
-"""
 
-RETURN = r"""
-missing:
-  description:
-    - What is missing, of C(driver), C(module) (installed, but not loaded), C(toolkit), C(runtime) (Docker does not know
-      it) and C(restart) (Docker was started before the toolkit was installed).
-  type: list
-gpus:
-  description: The GPUs that the driver sees, each with C(name), C(driver) and C(memory) in MiB.
-  type: list
-proven:
-  description: Whether a container saw a GPU.
-  type: bool
-toolkit:
-  description: Version of the container toolkit; empty without one.
-  type: str
-reason:
-  description: Why an installed driver sees no GPU.
-  type: str
-os:
-  description: The distribution, with C(name), C(codename) and C(installer).
-  type: dict
-kernel:
-  description: Release of the running kernel.
-  type: str
-machine:
-  description: The processor's architecture.
-  type: str
-boot:
-  description: What differs between any two boots.
-  type: str
-"""
-
-
-def look(module: AnsibleModule) -> dict:
-    """Return what there is. Raises StackError for what no installation mends."""
+def inspect(module: AnsibleModule) -> dict[str, Any]:
+    """Return what is installed; see RETURN. Raises StackError for what no installation can correct."""
     path = Path(module.params["daemon_json"])
     if path.exists():
         read_settings(path.read_text(encoding="utf-8", errors="replace"), str(path))
@@ -120,8 +142,8 @@ def look(module: AnsibleModule) -> dict:
     }
 
 
-def check_versions(module: AnsibleModule, gpus: list[dict], toolkit: str) -> None:
-    """Raise StackError for what is there and too old: how it came there is not known, so it is not replaced."""
+def check_versions(module: AnsibleModule, gpus: list[Gpu], toolkit: str) -> None:
+    """Raise StackError for what is installed and too old: who installed it is not known, so it is not replaced."""
     driver = gpus[0]["driver"] if gpus else ""
     for what, version, least in (
         ("NVIDIA's driver", driver, module.params["minimum_driver"]),
@@ -135,7 +157,7 @@ def check_versions(module: AnsibleModule, gpus: list[dict], toolkit: str) -> Non
 
 
 def main() -> None:
-    """Look, prove, and tell."""
+    """Inspect, prove and report."""
     module = AnsibleModule(
         argument_spec={
             "image": {"type": "str", "default": ""},
@@ -148,14 +170,14 @@ def main() -> None:
     )
     image = module.params["image"]
     try:
-        found = look(module)
-        complete = bool(image) and not found["missing"]
-        found["proven"] = complete and run(["docker", "image", "inspect", image]).returncode == 0
-        if found["proven"]:
+        result = inspect(module)
+        complete = bool(image) and not result["missing"]
+        result["proven"] = complete and run(["docker", "image", "inspect", image]).returncode == 0
+        if result["proven"]:
             gpus_of_container(image, module.params["timeout"])
     except StackError as error:
         module.fail_json(msg=f"The accelerator is gpu, but {error}.")
-    module.exit_json(changed=False, **found)
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

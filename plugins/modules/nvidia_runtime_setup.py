@@ -1,28 +1,11 @@
 #!/usr/bin/python
-"""Load NVIDIA's driver and register its runtime with Docker, with the least that has to be restarted.
+"""Load NVIDIA's driver and register its runtime with Docker; restart no more than is needed.
 
-An own module: it is a dozen steps in one session, and `nvidia-ctk runtime configure` keeps no copy of daemon.json, has
-it not checked by Docker, and leaves the restart to its caller.
+An own module: it is a dozen steps in one session, and `nvidia-ctk runtime configure` keeps no copy of daemon.json, does
+not have Docker check it, and leaves the restart to its caller.
 """
 
 from __future__ import annotations
-
-import json
-import os
-import tempfile
-import time
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.nvidia import (
-    RUNTIME,
-    docker_runtimes,
-    docker_started_before_toolkit,
-    gpus_of_host,
-    read_settings,
-    with_runtime,
-)
-from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 DOCUMENTATION = r"""
 module: nvidia_runtime_setup
@@ -31,6 +14,7 @@ description:
   - Docker reads new runtimes without a restart. It is restarted only where it was started before the toolkit was
     installed, since it looks for the toolkit at its own start; the containers that ran before then run again.
   - The settings in daemon.json are kept, and a copy of the file as it was. A broken file is not touched.
+author: The slm-ft-serving developers
 options:
   daemon_json:
     description: Docker's settings.
@@ -42,26 +26,53 @@ options:
     default: 60
 """
 
+EXAMPLES = r"""
+- name: Load the driver and register the runtime
+  slm.serving.nvidia_runtime_setup:
+  register: nvidia_runtime
+"""
+
 RETURN = r"""
 reboot_required:
   description: Why the instance has to be rebooted; empty when it has not.
   type: str
+  returned: success
 docker_restarted:
   description: Whether Docker was restarted.
   type: bool
+  returned: success
 stopped_containers:
   description: Names of the containers that the restart stopped; they run again.
   type: list
+  elements: str
+  returned: success
 backup_file:
   description: The copy of daemon.json as it was, when it was changed.
   type: str
+  returned: success
 """
+
+import json
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils.files import write_file
+from ansible_collections.slm.serving.plugins.module_utils.nvidia import (
+    RUNTIME,
+    docker_runtimes,
+    docker_started_before_toolkit,
+    gpus_of_host,
+    read_settings,
+    with_runtime,
+)
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 CONTAINER_START_SECONDS = 300
 
 
 def load_driver(module: AnsibleModule) -> tuple[bool, str]:
-    """Load the kernel's module when it is not; return whether that was done, and why a reboot is needed, if one is."""
+    """Load the kernel module unless it is loaded; return whether it was, and why a reboot is needed, if one is."""
     gpus, reason = gpus_of_host()
     if gpus:
         return False, ""
@@ -75,41 +86,38 @@ def load_driver(module: AnsibleModule) -> tuple[bool, str]:
 
 
 def register(module: AnsibleModule) -> str | None:
-    """Add the runtime to daemon.json; return the copy's path (empty without an earlier file), None for no change.
+    """Add the runtime to daemon.json.
 
-    Raises StackError, with the file untouched, where Docker would refuse it.
+    Returns:
+        The path of the earlier file's copy, empty without an earlier file; None when nothing has to change.
+
+    Raises:
+        StackError: Docker would refuse the file, which was not changed.
     """
     path = Path(module.params["daemon_json"])
     before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     settings = read_settings(before, str(path))
-    wanted = with_runtime(settings)
-    if wanted == settings:
+    extended = with_runtime(settings)
+    if extended == settings:
         return None
     if module.check_mode:
         return ""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(json.dumps(wanted, indent=4) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        judged = run(["dockerd", "--validate", "--config-file", temporary])
-        if judged.returncode != 0:
-            raise StackError(
-                f"Docker refuses {path} with the runtime nvidia in it: {last_line(judged.stderr + judged.stdout)}."
-                " Mend the file; it was not touched"
-            )
-        Path(temporary).chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o644)
-        copy = module.backup_local(str(path)) if path.exists() else ""
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    text = json.dumps(extended, indent=4) + "\n"
+    candidate = Path(module.tmpdir) / path.name
+    candidate.write_text(text, encoding="utf-8")
+    verdict = run(["dockerd", "--validate", "--config-file", str(candidate)])
+    if verdict.returncode != 0:
+        raise StackError(
+            f"Docker refuses {path} with the runtime nvidia in it: {last_line(verdict.stderr + verdict.stdout)}."
+            " Correct the file; it was not changed"
+        )
+    copy: str = module.backup_local(str(path)) if path.exists() else ""
+    write_file(module, path, text, path.stat().st_mode & 0o7777 if path.exists() else 0o644)
     return copy
 
 
 def knows_runtime(timeout: float) -> bool:
-    """Say whether Docker knows the runtime within so many seconds."""
+    """Say whether Docker knows the runtime within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while RUNTIME not in docker_runtimes():
         if time.monotonic() > deadline:
@@ -125,10 +133,13 @@ def running_containers() -> dict[str, str]:
 
 
 def restart_docker(timeout: float) -> list[str]:
-    """Restart Docker, and start what the restart stopped; return its names. Raises StackError.
+    """Restart Docker and start the containers that the restart stopped; return their names.
 
     With `live-restore` in daemon.json the containers run on. Without it they stop, and Docker starts only those again
     whose restart policy says so.
+
+    Raises:
+        StackError: Docker or a container did not come back.
     """
     before = running_containers()
     restarted = run(["systemctl", "restart", "docker.service"], timeout=300)
@@ -137,8 +148,8 @@ def restart_docker(timeout: float) -> list[str]:
             f"Docker did not come back with the runtime nvidia: {last_line(restarted.stderr)}."
             " See `journalctl --unit docker` on the instance"
         )
-    still = running_containers()
-    stopped = {key: name for key, name in before.items() if key not in still}
+    running = running_containers()
+    stopped = {key: name for key, name in before.items() if key not in running}
     if stopped:
         started = run(["docker", "start", *stopped], timeout=CONTAINER_START_SECONDS)
         if started.returncode != 0:
@@ -150,7 +161,7 @@ def restart_docker(timeout: float) -> list[str]:
 
 
 def main() -> None:
-    """Load, register, reload or restart, and tell what is left to do."""
+    """Load, register, reload or restart, and report what is left to do."""
     module = AnsibleModule(
         argument_spec={
             "daemon_json": {"type": "path", "default": "/etc/docker/daemon.json"},
@@ -164,8 +175,8 @@ def main() -> None:
         loaded, reboot = load_driver(module)
         copy = register(module)
         restart = docker_started_before_toolkit()
-        known = RUNTIME in docker_runtimes()
-        if not module.check_mode and (not known or copy is not None) and not restart:
+        registered = RUNTIME in docker_runtimes()
+        if not module.check_mode and (not registered or copy is not None) and not restart:
             run(["systemctl", "reload", "docker.service"])
             restart = not knows_runtime(10)
         # A reboot starts Docker anew, and one stop of what serves is enough.
@@ -175,7 +186,7 @@ def main() -> None:
     except StackError as error:
         module.fail_json(msg=f"NVIDIA's runtime was not set up: {error}.")
     module.exit_json(
-        changed=loaded or copy is not None or restart or not known,
+        changed=loaded or copy is not None or restart or not registered,
         reboot_required=reboot,
         docker_restarted=restart,
         stopped_containers=stopped,

@@ -16,7 +16,7 @@ PARTS = ("ansible.cfg", "collections", "gateway/tasks", "inventory", "meta", "pl
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Copies what Ansible needs into a folder with spaces in its path."""
+    """Copy what Ansible needs into a folder with spaces in its path."""
     folder = tmp_path / "a clone" / "with spaces"
     folder.mkdir(parents=True)
     for part in PARTS:
@@ -60,7 +60,8 @@ def test_playbooks_are_read_from_another_folder(clone: Path, tmp_path: Path, con
 
 def test_a_module_runs_from_the_clone(clone: Path) -> None:
     task = ("-m", "slm.serving.stack_release_info", "-a", f"root='{clone}'")
-    printed = ansible("ansible", "localhost", "-i", "localhost,", "-c", "local", *task, folder=clone)
+    here = ("-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter='{sys.executable}'")
+    printed = ansible("ansible", "localhost", *here, *task, folder=clone)
     assert "There is no earlier good release to go back to" in printed
 
 

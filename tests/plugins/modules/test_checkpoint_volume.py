@@ -22,8 +22,8 @@ needs_tools = pytest.mark.skipif(
 )
 
 
-def nvme(name: str, serial: str | None, **more: Any) -> dict[str, Any]:
-    """One device as `lsblk --json --bytes` tells it on an instance of the Nitro kind."""
+def nvme(name: str, serial: str | None, **more: Any) -> Any:
+    """One device as `lsblk --json --bytes` lists it on an instance of the Nitro kind."""
     return {
         "name": name,
         "path": f"/dev/{name}",
@@ -41,8 +41,12 @@ DEVICES = [
 ]
 
 
+def path_of(device: volumes.Device | None) -> str | None:
+    return device["path"] if device else None
+
+
 def test_device_is_found_by_the_serial_number_that_ec2_gives_it() -> None:
-    assert volumes.find(DEVICES, VOLUME, "")["path"] == "/dev/nvme2n1"
+    assert path_of(volumes.find(DEVICES, VOLUME, "")) == "/dev/nvme2n1"
 
 
 def test_no_other_device_is_taken_for_the_volume() -> None:
@@ -52,8 +56,8 @@ def test_no_other_device_is_taken_for_the_volume() -> None:
 def test_named_device_is_taken_where_serial_numbers_are_not_shown(tmp_path: Path) -> None:
     link = tmp_path / "sdf"
     link.symlink_to("/dev/nvme2n1")
-    listed = [{**each, "serial": None} for each in DEVICES]
-    assert volumes.find(listed, VOLUME, str(link))["path"] == "/dev/nvme2n1"
+    listed: Any = [{**each, "serial": None} for each in DEVICES]
+    assert path_of(volumes.find(listed, VOLUME, str(link))) == "/dev/nvme2n1"
 
 
 @pytest.fixture
@@ -67,15 +71,14 @@ def image(tmp_path: Path) -> Path:
 
 def decision(image: Path, *, may_format: bool = True, **device: Any) -> str:
     """Return what would be done with a device that holds what an image holds."""
-    found = volumes.signature(str(image))
+    content = volumes.signature(str(image))
     empty = volumes.is_empty(str(image), image.stat().st_size)
     about = nvme("nvme2n1", None) | device
-    answer: str = volumes.judge(VOLUME, about, found, empty, may_format, MOUNTPOINT)
-    return answer
+    return volumes.decide(VOLUME, about, content, empty, may_format, MOUNTPOINT)
 
 
 @needs_tools
-def test_empty_volume_is_formatted_only_when_told(image: Path) -> None:
+def test_empty_volume_is_formatted_only_when_allowed(image: Path) -> None:
     assert decision(image) == "format"
     with pytest.raises(volumes.VolumeError, match="is empty"):
         decision(image, may_format=False)
@@ -88,10 +91,10 @@ def test_volume_with_a_file_system_is_mounted_and_never_formatted(image: Path) -
 
 
 @needs_tools
-@pytest.mark.parametrize("place", [0, 5 * MIB + 17, 16 * MIB - 1])
-def test_volume_with_data_that_blkid_does_not_know_is_left_alone(image: Path, place: int) -> None:
+@pytest.mark.parametrize("offset", [0, 5 * MIB + 17, 16 * MIB - 1])
+def test_volume_with_data_that_blkid_does_not_know_is_left_alone(image: Path, offset: int) -> None:
     with image.open("r+b") as stream:
-        stream.seek(place)
+        stream.seek(offset)
         stream.write(b"x")
     with pytest.raises(volumes.VolumeError, match="holds data"):
         decision(image)
@@ -126,4 +129,4 @@ def test_partitions_and_other_mount_points_are_refused(image: Path) -> None:
 
 def test_mounted_volume_is_left_as_it_is() -> None:
     device = nvme("nvme2n1", None, mountpoint=MOUNTPOINT)
-    assert volumes.judge(VOLUME, device, {}, False, True, MOUNTPOINT) == "nothing"
+    assert volumes.decide(VOLUME, device, {}, False, True, MOUNTPOINT) == "nothing"

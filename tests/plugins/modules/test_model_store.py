@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slm.serving.plugins.module_utils import model_sources
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError, SourceOptions
 from ansible_collections.slm.serving.plugins.modules import model_store
 
 from tests.fakes.hub import COMMIT, REPOSITORY, FakeHub
@@ -59,16 +60,16 @@ def test_directory_is_copied_once(tmp_path: Path, source: Path) -> None:
     assert first["models"] == again["models"]
     path = Path(first["models"]["base"]["path"])
     assert (path / "sub" / "weights.bin").read_bytes() == b"w" * 1000
-    assert [found.name for found in path.parent.iterdir() if "staging" in found.name] == []
+    assert [each.name for each in path.parent.iterdir() if "staging" in each.name] == []
 
 
-def test_looking_changes_nothing(tmp_path: Path, source: Path) -> None:
+def test_report_without_fetch_changes_nothing(tmp_path: Path, source: Path) -> None:
     answer = run(tmp_path / "models", source.as_uri(), fetch=False)
     assert answer["missing"] == ["base"]
     assert not (tmp_path / "models").exists()
 
 
-def test_check_mode_tells_and_changes_nothing(tmp_path: Path, source: Path) -> None:
+def test_check_mode_reports_and_changes_nothing(tmp_path: Path, source: Path) -> None:
     answer = run(tmp_path / "models", source.as_uri(), _ansible_check_mode=True)
     assert answer["changed"] is True
     assert not (tmp_path / "models").exists()
@@ -90,14 +91,14 @@ def test_damaged_model_is_fetched_again(tmp_path: Path, source: Path) -> None:
     assert (path / "sub" / "weights.bin").read_bytes() == b"w" * 1000
 
 
-def test_sums_that_the_model_brings_are_checked(tmp_path: Path, source: Path) -> None:
+def test_sha256sums_of_the_model_is_checked(tmp_path: Path, source: Path) -> None:
     (source / "SHA256SUMS").write_text(f"{'0' * 64}  config.json\n")
     answer = run(tmp_path / "models", source.as_uri())
     assert answer["failed"] is True
     assert "config.json" in answer["msg"]
 
 
-def test_lack_of_disk_is_said_before_anything_is_fetched(tmp_path: Path, source: Path) -> None:
+def test_lack_of_disk_is_reported_before_anything_is_fetched(tmp_path: Path, source: Path) -> None:
     answer = run(tmp_path / "models", source.as_uri(), reserve=10**18)
     assert answer["failed"] is True
     assert "must stay free" in answer["msg"]
@@ -122,7 +123,7 @@ def test_wrong_source_is_named(tmp_path: Path, address: str, words: str) -> None
 def test_hub_gives_what_an_engine_needs(tmp_path: Path, hub: FakeHub) -> None:
     answer = run(tmp_path / "models", f"hf://{REPOSITORY}@{COMMIT}", hub=hub.address)
     path = Path(answer["models"]["base"]["path"])
-    assert sorted(found.name for found in path.rglob("*") if found.is_file()) == [
+    assert sorted(each.name for each in path.rglob("*") if each.is_file()) == [
         ".manifest.json",
         "config.json",
         "model.safetensors",
@@ -147,7 +148,7 @@ def test_cut_download_goes_on_where_it_stopped(tmp_path: Path, hub: FakeHub) -> 
 
 
 def test_later_deployment_goes_on_where_an_earlier_one_ended(tmp_path: Path, hub: FakeHub) -> None:
-    """As after a SIGKILL: what came is in the staging directory, and nobody has said that it is whole."""
+    """As after a SIGKILL: what came is in the staging directory, and nothing says that it is whole."""
     source = f"hf://{REPOSITORY}@{COMMIT}"
     place = Path(run(tmp_path / "models", source, hub=hub.address, fetch=False)["models"]["base"]["path"])
     staging = place.with_name(f".staging-{place.name}")
@@ -160,8 +161,8 @@ def test_later_deployment_goes_on_where_an_earlier_one_ended(tmp_path: Path, hub
 
 
 def test_broken_content_is_refused(tmp_path: Path, hub: FakeHub) -> None:
-    told = hub.siblings()
-    hub.siblings = lambda: told  # type: ignore[method-assign]
+    siblings = hub.siblings()
+    hub.siblings = lambda: siblings  # type: ignore[method-assign]
     hub.files["model.safetensors"] = WEIGHTS[::-1]
     answer = run(tmp_path / "models", f"hf://{REPOSITORY}@{COMMIT}", hub=hub.address)
     assert answer["failed"] is True
@@ -221,11 +222,11 @@ def test_full_disk_leaves_nothing_half_done(
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
     monkeypatch.setattr(shutil, "copyfile", full)
-    options = {"hub": hub.address, "hub_token_file": "", "region": "us-east-1"}
+    options: SourceOptions = {"hub": hub.address, "hub_token_file": "", "region": "us-east-1"}
     address = f"hf://{REPOSITORY}@{COMMIT}" if kind == "hub" else source.as_uri()
     opened = model_sources.open_source("base", address, options)
-    with pytest.raises(model_sources.ModelError, match="is full; what had come of the base model was removed again"):
-        model_store.bring("base", opened, tmp_path / "models" / "base-1", 0)
+    with pytest.raises(ModelError, match="is full; what had come of the base model was removed again"):
+        model_store.fetch("base", opened, tmp_path / "models" / "base-1", 0)
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -287,10 +288,10 @@ def test_object_of_several_parts_is_checked_by_its_etag(s3: FakeS3) -> None:
     s3.put({"model.safetensors": etag}, part)
     assert s3.run()["changed"] is True
     s3.put({"model.safetensors": f"{'0' * 32}-{len(sums)}"}, part)
-    assert "model.safetensors does not have the checksum that S3 tells" in s3.run()["msg"]
+    assert "model.safetensors does not have the checksum that S3 reports" in s3.run()["msg"]
 
 
-def test_refusal_of_s3_names_role_and_rights(s3: FakeS3) -> None:
+def test_refusal_of_s3_names_role_and_permissions(s3: FakeS3) -> None:
     answer = s3.run(FAKE_AWS_DENIED="1")
     for words in (
         "role some-role",

@@ -1,0 +1,155 @@
+"""What all sources of models share: their interface, checksums, and downloads that go on after a cut."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.client
+import shutil
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypedDict
+
+MANIFEST = ".manifest.json"
+BLOCK_BYTES = 1 << 20
+ATTEMPTS = 5
+STREAMS = 4
+SILENCE_SECONDS = 60
+
+
+class ModelError(Exception):
+    """What is wrong with a model or its source, in words for the operator."""
+
+
+class DiskFullError(ModelError):
+    """The disk was full in the middle of a download."""
+
+
+class SourceOptions(TypedDict, total=False):
+    """What opening a source may need besides its address."""
+
+    region: str
+    hub: str
+    hub_token_file: str
+    hub_token: str  # in place of the file
+
+
+class _Size(TypedDict):
+    size: int
+
+
+class ModelFile(_Size, total=False):
+    """A file of a model: its size in bytes, and what its source has to compare its content with."""
+
+    etag: str  # S3's
+    changed: int  # nanoseconds, of a directory
+    sha256: str | None  # the Hub's for large files
+    blob: str | None  # the Hub's for small ones, git's SHA-1
+
+
+class Source:
+    """A place that a model is fetched from."""
+
+    source: str
+
+    def listing(self) -> dict[str, ModelFile]:
+        """Return the model's files by relative path. Raises ModelError."""
+        raise NotImplementedError
+
+    def identity(self) -> str:
+        """Return a text that changes when the content does. Raises ModelError."""
+        raise NotImplementedError
+
+    def fetch(self, staging: Path, files: dict[str, ModelFile]) -> None:
+        """Bring what is not whole yet into the staging directory. Raises ModelError."""
+        raise NotImplementedError
+
+    def problem(self, path: Path, name: str, file: ModelFile) -> str | None:
+        """Return what is wrong with the content of a fetched file, or None. Raises ModelError."""
+        raise NotImplementedError
+
+
+def checksum_of(path: Path, algorithm: str, prefix: bytes = b"") -> str:
+    """Return a file's checksum in hexadecimal, read in blocks."""
+    digest = hashlib.new(algorithm, prefix, usedforsecurity=False)
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def checksum_of_parts(path: Path, part: int) -> str:
+    """Return the ETag that S3 gives a file which was uploaded in parts of `part` bytes: the MD5 of the parts' MD5s.
+
+    Source: AWS, "Checking object integrity", on the ETags of multipart uploads.
+    """
+    sums = []
+    with path.open("rb") as stream:
+        left = path.stat().st_size
+        while left > 0:
+            digest, here = hashlib.md5(usedforsecurity=False), min(part, left)
+            left -= here
+            while here > 0 and (block := stream.read(min(BLOCK_BYTES, here))):
+                digest.update(block)
+                here -= len(block)
+            sums.append(digest.digest())
+    return f"{hashlib.md5(b''.join(sums), usedforsecurity=False).hexdigest()}-{len(sums)}"
+
+
+class RemoteSource(Source):
+    """A source over HTTP: files by Range requests, several at once, resumed after a cut."""
+
+    def open(self, name: str, start: int) -> Any:
+        """Return the response with a file's bytes from byte `start` on. Raises ModelError, OSError, HTTPException."""
+        raise NotImplementedError
+
+    def fetch(self, staging: Path, files: dict[str, ModelFile]) -> None:
+        """Download what is not whole yet into the staging directory. Raises ModelError."""
+        with ThreadPoolExecutor(STREAMS) as pool:
+            downloads = [
+                pool.submit(self._download_with_retries, staging, name, file["size"]) for name, file in files.items()
+            ]
+            try:
+                for download in downloads:
+                    download.result()
+            finally:
+                for download in downloads:
+                    download.cancel()
+
+    def _download_with_retries(self, staging: Path, name: str, size: int) -> None:
+        target = staging / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._download(name, target, size)
+            except (OSError, http.client.HTTPException) as error:
+                if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
+                    raise DiskFullError(f"the disk of {staging.parent} is full") from error
+                if attempt == ATTEMPTS:
+                    raise ModelError(
+                        f"the download of {name} from {self.source} was cut {ATTEMPTS} times ({error}); what came is"
+                        " kept, and the next deployment resumes it"
+                    ) from error
+                time.sleep(2 ** (attempt - 1))
+            else:
+                return
+
+    def _download(self, name: str, target: Path, size: int) -> None:
+        have = target.stat().st_size if target.is_file() else 0
+        if have == size and target.is_file():
+            return
+        if have > size:
+            target.unlink()
+            have = 0
+        with self.open(name, have) as answer, target.open("ab" if have and answer.status == 206 else "wb") as stream:
+            shutil.copyfileobj(answer, stream, BLOCK_BYTES)
+        if target.stat().st_size != size:
+            raise OSError(f"{target.stat().st_size} of {size} bytes came")
+
+
+def request(address: str, start: int) -> urllib.request.Request:
+    """Return a request for an address from byte `start` on."""
+    headers = {"User-Agent": "slm-ft-serving"} | ({"Range": f"bytes={start}-"} if start else {})
+    return urllib.request.Request(address, headers=headers)  # noqa: S310

@@ -1,0 +1,97 @@
+"""Models in S3, read with the instance profile."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import (
+    SILENCE_SECONDS,
+    ModelError,
+    ModelFile,
+    RemoteSource,
+    SourceOptions,
+    checksum_of,
+    checksum_of_parts,
+    request,
+)
+
+
+class S3Source(RemoteSource):
+    """A prefix of a bucket, read with the instance profile."""
+
+    def __init__(self, source: str, options: SourceOptions) -> None:
+        """Parse s3://bucket/prefix."""
+        self.source, self.region = source.rstrip("/"), options["region"]
+        self.bucket, _, prefix = self.source.removeprefix("s3://").partition("/")
+        self.prefix = f"{prefix}/" if prefix else ""
+        self._listing: dict[str, ModelFile] = {}
+
+    def _aws(self, *arguments: str) -> str:
+        try:
+            return aws(*arguments, region=self.region)
+        except AwsError as error:
+            if "NoSuchBucket" in error.reason:
+                raise ModelError(f"the bucket {self.bucket} of {self.source} does not exist") from None
+            if error.denied:
+                raise ModelError(self._denied(role_in(error.reason))) from None
+            raise ModelError(f"{self.source} cannot be read: {error}") from None
+
+    def _denied(self, who: str) -> str:
+        bucket = f"arn:aws:s3:::{self.bucket}"
+        return (
+            f"{who} may not read {self.source}: allow it s3:ListBucket on {bucket}"
+            f" and s3:GetObject on {bucket}/{self.prefix}*"
+        )
+
+    def listing(self) -> dict[str, ModelFile]:
+        """Return size and ETag by relative path, asked for once. Raises ModelError when there is nothing."""
+        if self._listing:
+            return self._listing
+        answer = self._aws(
+            "s3api", "list-objects-v2", "--bucket", self.bucket, "--prefix", self.prefix, "--output=json"
+        )
+        objects = json.loads(answer or "{}").get("Contents") or []
+        if not objects:
+            raise ModelError(f"there is nothing at {self.source}")
+        self._listing = {
+            item["Key"].removeprefix(self.prefix): {"size": item["Size"], "etag": item["ETag"].strip('"')}
+            for item in objects
+            if not item["Key"].endswith("/")
+        }
+        return self._listing
+
+    def identity(self) -> str:
+        """Return the text that changes when the content does."""
+        return json.dumps(self.listing(), sort_keys=True)
+
+    def open(self, name: str, start: int) -> Any:
+        """Return the answer with an object's bytes, by an address signed anew, since a role's credentials end."""
+        address = self._aws("s3", "presign", f"s3://{self.bucket}/{self.prefix}{name}", "--expires-in", "3600").strip()
+        try:
+            return urllib.request.urlopen(request(address, start), timeout=SILENCE_SECONDS)  # noqa: S310
+        except urllib.error.HTTPError as error:
+            if error.code == 403:
+                raise ModelError(self._denied("the instance's role")) from None
+            if error.code == 404:
+                raise ModelError(f"{name} of {self.source} is gone") from None
+            raise
+
+    def problem(self, path: Path, name: str, file: ModelFile) -> str | None:
+        """Return what is wrong with a fetched file by its ETag, which is no checksum under a KMS key."""
+        tag = re.fullmatch(r"([0-9a-f]{32})(-\d+)?", file["etag"])
+        if not tag or (not tag[2] and checksum_of(path, "md5") == file["etag"]):
+            return None
+        about = ["s3api", "head-object", "--bucket", self.bucket, "--key", self.prefix + name, "--output", "json"]
+        head = json.loads(self._aws(*about, *(["--part-number", "1"] if tag[2] else [])))
+        if head.get("ServerSideEncryption", "").startswith("aws:kms"):
+            return None
+        if tag[2] and checksum_of_parts(path, head["ContentLength"]) == file["etag"]:
+            return None
+        path.unlink()  # Else it would be taken for whole the next time.
+        return f"{name} does not have the checksum that S3 reports"
