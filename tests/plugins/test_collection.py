@@ -16,7 +16,7 @@ PARTS = ("ansible.cfg", "collections", "gateway/tasks", "inventory", "meta", "pl
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Copies what Ansible needs into a folder with spaces in its path."""
+    """Copy what Ansible needs into a folder with spaces in its path."""
     folder = tmp_path / "a clone" / "with spaces"
     folder.mkdir(parents=True)
     for part in PARTS:

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,11 @@ FOLDER = COLLECTIONS / COLLECTION
 EXEMPT = {"missing-gplv3-license"}  # Galaxy asks for it; this project is under the MIT licence.
 # A module that is an action plugin alone is documented in a YAML file.
 MODULES = {path.stem: path for path in sorted((FOLDER / "plugins/modules").glob("*")) if path.suffix in {".py", ".yml"}}
-FILTERS = sorted(path.stem for path in (FOLDER / "plugins/filter").glob("*.py"))
+FILTERS = sorted(path.stem for path in (FOLDER / "plugins/filter").glob("*.yml"))
 ACTIONS = sorted(path.stem for path in (FOLDER / "plugins/action").glob("*.py"))
 
 
-def validate(kind: str, folder: str) -> dict[str, list[str]]:
+def validate(kind: str, *paths: str) -> dict[str, list[str]]:
     """Return the findings by the plugin's name; a plugin without any is left out."""
     package = find_spec("ansible_test")
     assert package is not None
@@ -38,7 +39,7 @@ def validate(kind: str, folder: str) -> dict[str, list[str]]:
     program = Path(package.origin).parent / "_util/controller/sanity/validate-modules/validate.py"
     options = ["--format", "json", "--arg-spec", "--collection", str(COLLECTION), "--plugin-type", kind]
     result = subprocess.run(
-        [sys.executable, program, *options, f"plugins/{folder}"],
+        [sys.executable, program, *options, *paths],
         cwd=FOLDER,
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "PYTHONPATH": str(COLLECTIONS)},
         capture_output=True,
@@ -56,12 +57,12 @@ def validate(kind: str, folder: str) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def module_findings() -> dict[str, list[str]]:
-    return validate("module", "modules")
+    return validate("module", "plugins/modules")
 
 
 @pytest.fixture(scope="module")
 def filter_findings() -> dict[str, list[str]]:
-    return validate("filter", "filter")
+    return validate("filter", *(f"plugins/filter/{name}.yml" for name in FILTERS))
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -72,6 +73,14 @@ def test_module_is_valid(name: str, module_findings: dict[str, list[str]]) -> No
 @pytest.mark.parametrize("name", FILTERS)
 def test_filter_is_valid(name: str, filter_findings: dict[str, list[str]]) -> None:
     assert name not in filter_findings, "\n".join(filter_findings[name])
+
+
+def test_every_filter_has_a_file_with_its_documentation() -> None:
+    modules = [
+        import_module(f"ansible_collections.slm.serving.plugins.filter.{path.stem}")
+        for path in (FOLDER / "plugins/filter").glob("*.py")
+    ]
+    assert sorted(name for module in modules for name in module.FilterModule().filters()) == FILTERS
 
 
 @pytest.mark.parametrize("name", MODULES)

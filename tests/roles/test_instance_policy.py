@@ -66,7 +66,7 @@ def evaluated(expression: str, **variables: Any) -> Any:
 
 
 def settings_to_put(**variables: Any) -> dict[str, str]:
-    """Return what is put into Parameter Store, by full name."""
+    """Return what is put into Parameter Store, by name below the path."""
     put: dict[str, str] = evaluated("_infrastructure_settings_to_put", **variables)
     return put
 
@@ -167,13 +167,11 @@ def test_without_a_prefix_the_instance_writes_nothing_and_no_destination_is_set(
     found = policy(infrastructure_writable_prefix="")
     assert found.is_action_permitted("s3:PutObject", f"{MODELS}/adapters/a") == PermissionResult.NEUTRAL
     assert found.is_action_permitted("s3:PutObject", f"{MODELS}/a") == PermissionResult.NEUTRAL
-    assert (
-        settings_to_put(infrastructure_writable_prefix="").keys().isdisjoint({"/slm-ft-serving/training/destination"})
-    )
+    assert settings_to_put(infrastructure_writable_prefix="").keys().isdisjoint({"training/destination"})
 
 
 def test_the_adapters_destination_is_where_the_instance_may_write() -> None:
-    destination = settings_to_put()["/slm-ft-serving/training/destination"].removeprefix("s3://")
+    destination = settings_to_put()["training/destination"].removeprefix("s3://")
     allowed = own_policy().is_action_permitted("s3:PutObject", f"arn:aws:s3:::{destination}/20260101T000001Z/adapter/a")
     assert allowed == PermissionResult.PERMITTED
 

@@ -1,0 +1,54 @@
+"""What keeps a playbook from starting; NAME.yml documents each filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def setting_problems(required: list[dict[str, str]], values: list[Any], path: str) -> list[str]:
+    """Return a sentence for each required setting that has no value.
+
+    Args:
+        required: `parameter` and `variable` of each.
+        values: of the variables, in the same order.
+        path: of the parameters.
+    """
+    return [
+        f"The parameter {path}/{setting['parameter']} is not set. Put it into Parameter Store, or run with"
+        f" -e {setting['variable']}=VALUE."
+        for setting, value in zip(required, values, strict=True)
+        if not value
+    ]
+
+
+def tagged_instance_problems(instances: list[str], tag: str, settings: Mapping[str, str], path: str) -> list[str]:
+    """Return why it is unclear which instance serves; empty where exactly one has the tag.
+
+    Args:
+        instances: ids of those that have the tag.
+        tag: for messages.
+        settings: by name; `ec2/instance-id` may name the instance.
+        path: of the parameters.
+    """
+    if not instances:
+        return [f"No instance has the tag {tag}. Set this tag on the instance that is to serve."]
+    if len(instances) > 1:
+        return [
+            f"More than one instance has the tag {tag}: {', '.join(instances)}. Leave it on the one that is to serve."
+        ]
+    recorded = settings.get("ec2/instance-id")
+    if recorded and recorded != instances[0]:
+        return [
+            f"The parameter {path}/ec2/instance-id names {recorded}, but the instance with the tag {tag} is"
+            f" {instances[0]}. Correct one of them."
+        ]
+    return []
+
+
+class FilterModule:
+    """The filters, for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {"setting_problems": setting_problems, "tagged_instance_problems": tagged_instance_problems}

@@ -1,0 +1,185 @@
+"""What the role `infrastructure` checks before it makes anything; NAME.yml documents each filter."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+# The variable that gives a resource of each kind its name.
+NAME_VARIABLES = {
+    "role": "infrastructure_role",
+    "instance profile": "infrastructure_role",
+    "security group": "infrastructure_security_group",
+}
+
+
+def network_problems(networks: list[str], *, allow_everyone: bool) -> list[str]:
+    """Return a sentence for each problem of a list of CIDRs; none when they can be used as they are."""
+    if not networks:
+        return [
+            "Nobody could call the gateway: name the networks that may, such as"
+            " -e infrastructure_gateway_cidrs=203.0.113.0/24,198.51.100.7/32."
+        ]
+    problems = []
+    for text in networks:
+        try:
+            network = ipaddress.ip_network(text)
+        except ValueError as error:
+            problems.append(f"infrastructure_gateway_cidrs: {text!r} is not a network in CIDR form ({error}).")
+            continue
+        if "/" not in text:
+            problems.append(f"infrastructure_gateway_cidrs: write {network} in place of {text}.")
+        elif network.prefixlen == 0 and not allow_everyone:
+            problems.append(
+                f"infrastructure_gateway_cidrs: {text} is the whole internet. Name the networks that are meant, or"
+                " allow it with -e infrastructure_allow_everyone=true."
+            )
+    return problems
+
+
+def gateway_rules(networks: list[str], port: int) -> list[dict[str, Any]]:
+    """Return the security group's rules that let the networks call the gateway."""
+    rule = {"proto": "tcp", "ports": [port], "rule_desc": "gateway"}
+    return [rule | {"cidr_ipv6" if ":" in network else "cidr_ip": network} for network in networks]
+
+
+def named_secrets(secrets: list[dict[str, Any]], settings: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the secrets with the names that the settings give them, else with their own."""
+    return [secret | {"name": settings.get(secret["parameter"]) or secret["name"]} for secret in secrets]
+
+
+def secret_plan(
+    secrets: list[dict[str, Any]], existing: Collection[str], environment: Mapping[str, str], typed: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return what is to be done about each secret, without its value.
+
+    Args:
+        secrets: each with `name`, `environment`, `required` and `pattern`.
+        existing: names of those that exist.
+        environment: values by the variable's name.
+        typed: values by the secret's name.
+
+    Returns:
+        Each secret with `exists`, `create`, `ask` (its value has to be typed) and `valid` (its value has the form).
+    """
+    plan = []
+    for secret in secrets:
+        name, value = secret["name"], environment.get(secret["environment"], "")
+        create = name not in existing and bool(secret["required"] or value)
+        valid = re.search(secret["pattern"], typed.get(name) or value) is not None
+        state = {"exists": name in existing, "create": create, "ask": create and not value, "valid": valid}
+        plan.append(secret | state)
+    return plan
+
+
+def foreign_problems(resources: list[dict[str, Any]], transfer_bucket: str) -> list[str]:
+    """Return a sentence for each resource that bears a name of ours and that provisioning did not make."""
+    problems = []
+    for resource in resources:
+        kind, name = resource["kind"], resource["name"]
+        if resource["ours"]:
+            continue
+        if kind in NAME_VARIABLES:
+            problems.append(
+                f"The {kind} {name} exists, and provision.yml did not make it. Remove it, or choose another name with"
+                f" -e {NAME_VARIABLES[kind]}=NAME."
+            )
+        elif resource.get("foreign"):
+            variable = "transfer" if name == transfer_bucket else "models"
+            problems.append(
+                f"The bucket {name} belongs to another account, or these credentials may not read it. Choose another"
+                f" name with -e infrastructure_{variable}_bucket=NAME."
+            )
+    return problems
+
+
+def instance_problems(
+    instances: list[dict[str, Any]], instance_id: str, application: str, role: str, *, replace_profile: bool
+) -> list[str]:
+    """Return why none of the instances can be used as the one that serves; empty also where there is none yet.
+
+    Args:
+        instances: as infrastructure_info returns them.
+        instance_id: the one to adopt; empty where none was named.
+        application: value of the tag Application.
+        role: name of the instance profile.
+        replace_profile: whether an adopted instance may lose another profile.
+    """
+    ids = [instance["id"] for instance in instances]
+    if instance_id and instance_id not in ids:
+        return [
+            f"There is no instance {instance_id} in this region. Correct infrastructure_instance_id, or leave it out to"
+            " have an instance made."
+        ]
+    if len(ids) > 1:
+        return [
+            f"More than one instance is meant: {', '.join(ids)}. Leave the tag Application={application} on one, and"
+            " set infrastructure_instance_id to that one or to none."
+        ]
+    if not instances or instances[0]["ours"]:
+        return []
+    (instance,) = instances
+    if not instance_id and "AdoptedBy" not in instance["tags"]:
+        return [
+            f"The instance {ids[0]} has the tag Application={application}, and provision.yml did not make it. If it is"
+            f" the one to serve, adopt it with -e infrastructure_instance_id={ids[0]}; if not, remove the tag."
+        ]
+    if instance["profile"] not in ("", role) and not replace_profile:
+        return [
+            f"The instance {ids[0]} has the instance profile {instance['profile']}. If {role} may replace it, allow"
+            " that with -e infrastructure_replace_profile=true."
+        ]
+    return []
+
+
+def instance_differences(instance: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """Return a sentence for each difference; none of them is corrected.
+
+    Args:
+        instance: as infrastructure_info returns it.
+        expected: `type`, `volume_gib` and `security_group`.
+    """
+    differences = []
+    if instance["type"] != expected["type"]:
+        differences.append(f"It is a {instance['type']}, not a {expected['type']}.")
+    if instance["metadata_tokens"] != "required":
+        differences.append("Its metadata service answers without a token (IMDSv1): require tokens.")
+    if instance["key_pair"]:
+        differences.append(f"It has the key pair {instance['key_pair']}: somebody may be able to log in by SSH.")
+    if expected["security_group"] not in instance["security_groups"]:
+        groups = ", ".join(instance["security_groups"]) or "none"
+        differences.append(
+            f"Its security groups are {groups}: make sure that they allow the gateway's port only, from your networks."
+        )
+    return differences + _volume_differences(instance["volumes"], expected["volume_gib"])
+
+
+def _volume_differences(volumes: list[dict[str, Any]], expected_gib: int) -> list[str]:
+    differences = []
+    largest = max((volume["size"] for volume in volumes), default=0)
+    if largest < expected_gib:
+        differences.append(f"Its largest volume has {largest} GiB, not {expected_gib}: images and model may not fit.")
+    if any(not volume["encrypted"] for volume in volumes):
+        differences.append("It has a volume that is not encrypted.")
+    types = sorted({volume["volume_type"] for volume in volumes} - {"gp3"})
+    if types:
+        differences.append(f"It has a volume of the type {', '.join(types)}, not gp3.")
+    return differences
+
+
+class FilterModule:
+    """The filters, for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "foreign_problems": foreign_problems,
+            "gateway_rules": gateway_rules,
+            "instance_differences": instance_differences,
+            "instance_problems": instance_problems,
+            "named_secrets": named_secrets,
+            "network_problems": network_problems,
+            "secret_plan": secret_plan,
+        }

@@ -1,0 +1,175 @@
+"""What provisioning finds out before it makes anything: networks, secrets, what others made, the instance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.slm.serving.plugins.filter.infrastructure import (
+    foreign_problems,
+    gateway_rules,
+    instance_differences,
+    instance_problems,
+    named_secrets,
+    network_problems,
+    secret_plan,
+)
+
+
+def test_valid_networks_are_no_problem() -> None:
+    assert network_problems(["10.0.0.0/8", "2001:db8::/32", "198.51.100.7/32"], allow_everyone=False) == []
+
+
+@pytest.mark.parametrize(
+    ("network", "word"),
+    [
+        ("0.0.0.0/0", "whole internet"),
+        ("::/0", "whole internet"),
+        ("10.0.0.1/8", "host bits"),
+        ("everyone", "not a network"),
+        ("10.0.0.1", "write 10.0.0.1/32"),
+    ],
+)
+def test_invalid_network_is_a_problem(network: str, word: str) -> None:
+    (problem,) = network_problems([network], allow_everyone=False)
+    assert word in problem
+
+
+def test_whole_internet_is_no_problem_when_everyone_is_allowed() -> None:
+    assert network_problems(["0.0.0.0/0", "::/0"], allow_everyone=True) == []
+
+
+def test_empty_list_is_a_problem() -> None:
+    (problem,) = network_problems([], allow_everyone=False)
+    assert "-e infrastructure_gateway_cidrs=" in problem
+
+
+def test_gateway_rules_tell_ipv4_from_ipv6() -> None:
+    assert gateway_rules(["10.0.0.0/8", "2001:db8::/32"], 8080) == [
+        {"proto": "tcp", "ports": [8080], "rule_desc": "gateway", "cidr_ip": "10.0.0.0/8"},
+        {"proto": "tcp", "ports": [8080], "rule_desc": "gateway", "cidr_ipv6": "2001:db8::/32"},
+    ]
+
+
+SECRET = {"name": "ours/keys", "parameter": "secrets/keys", "environment": "KEYS", "required": True, "pattern": "^k"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [({}, "ours/keys"), ({"secrets/keys": ""}, "ours/keys"), ({"secrets/keys": "team/keys"}, "team/keys")],
+)
+def test_setting_names_the_secret(settings: dict[str, str], name: str) -> None:
+    assert named_secrets([SECRET], settings) == [SECRET | {"name": name}]
+
+
+@pytest.mark.parametrize(
+    ("secret", "existing", "environment", "typed", "expected"),
+    [
+        ({}, ["ours/keys"], "", "", {"exists": True, "create": False, "ask": False}),
+        ({}, [], "k1", "", {"exists": False, "create": True, "ask": False, "valid": True}),
+        ({}, [], "", "", {"create": True, "ask": True, "valid": False}),
+        ({}, [], "", "k1", {"create": True, "ask": True, "valid": True}),
+        ({}, [], "no", "", {"create": True, "ask": False, "valid": False}),
+        ({"required": False}, [], "", "", {"create": False, "ask": False}),
+        ({"required": False}, [], "k1", "", {"create": True, "ask": False, "valid": True}),
+    ],
+)
+def test_secret_is_created_where_it_is_missing_and_asked_for_where_it_has_no_value(
+    secret: dict[str, Any], existing: list[str], environment: str, typed: str, expected: dict[str, bool]
+) -> None:
+    answers = {"ours/keys": typed} if typed else {}
+    (plan,) = secret_plan([SECRET | secret], existing, {"KEYS": environment}, answers)
+    assert {name: plan[name] for name in expected} == expected
+
+
+def test_secret_plan_holds_no_value() -> None:
+    assert "k-secret" not in str(secret_plan([SECRET], [], {"KEYS": "k-secret"}, {"ours/keys": "k-secret"}))
+
+
+@pytest.mark.parametrize(
+    ("resource", "variable"),
+    [
+        ({"kind": "role", "name": "r"}, "infrastructure_role"),
+        ({"kind": "security group", "name": "g"}, "infrastructure_security_group"),
+        ({"kind": "bucket", "name": "t", "foreign": True}, "infrastructure_transfer_bucket"),
+        ({"kind": "bucket", "name": "m", "foreign": True}, "infrastructure_models_bucket"),
+    ],
+)
+def test_resource_of_others_is_reported_with_the_variable_that_names_another(
+    resource: dict[str, Any], variable: str
+) -> None:
+    (problem,) = foreign_problems([resource | {"ours": False}], "t")
+    assert f"-e {variable}=NAME" in problem
+
+
+@pytest.mark.parametrize(
+    "resource", [{"kind": "role", "name": "r", "ours": True}, {"kind": "repository", "name": "e", "ours": False}]
+)
+def test_resource_that_can_be_used_as_it_is_is_no_problem(resource: dict[str, Any]) -> None:
+    assert foreign_problems([resource], "t") == []
+
+
+def problems_of(*instances: dict[str, Any], named: str = "", replace: bool = False) -> list[str]:
+    """Return the problems of instances that have the tag and are not ours unless they say so."""
+    base = {"ours": False, "tags": {}, "profile": ""}
+    return instance_problems([base | each for each in instances], named, "app", "app-instance", replace_profile=replace)
+
+
+def test_no_instance_yet_is_no_problem() -> None:
+    assert problems_of() == []
+
+
+@pytest.mark.parametrize(
+    "instance", [{"ours": True}, {"tags": {"AdoptedBy": "provision.yml"}}, {"profile": "app-instance"}]
+)
+def test_own_or_adopted_instance_is_no_problem(instance: dict[str, Any]) -> None:
+    assert problems_of({"id": "i-1", **instance}, named="i-1") == []
+
+
+def test_other_profile_may_be_replaced_where_that_is_allowed() -> None:
+    assert problems_of({"id": "i-1", "profile": "theirs"}, named="i-1", replace=True) == []
+
+
+@pytest.mark.parametrize(
+    ("instances", "named", "word"),
+    [
+        ([], "i-1", "no instance i-1"),
+        ([{"id": "i-1"}, {"id": "i-2"}], "", "More than one instance is meant: i-1, i-2"),
+        ([{"id": "i-1"}], "", "-e infrastructure_instance_id=i-1"),
+        ([{"id": "i-1", "profile": "theirs"}], "i-1", "-e infrastructure_replace_profile=true"),
+    ],
+)
+def test_unclear_instance_is_a_problem(instances: list[dict[str, Any]], named: str, word: str) -> None:
+    (problem,) = problems_of(*instances, named=named)
+    assert word in problem
+
+
+EXPECTED = {"type": "g6.2xlarge", "volume_gib": 80, "security_group": "gateway"}
+INSTANCE = {
+    "type": "g6.2xlarge",
+    "metadata_tokens": "required",
+    "key_pair": "",
+    "security_groups": ["gateway"],
+    "volumes": [{"size": 80, "volume_type": "gp3", "encrypted": True}],
+}
+
+
+def test_instance_as_provisioned_has_no_differences() -> None:
+    assert instance_differences(INSTANCE, EXPECTED) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"type": "t3.large"}, "t3.large"),
+        ({"metadata_tokens": "optional"}, "IMDSv1"),
+        ({"key_pair": "k"}, "SSH"),
+        ({"security_groups": ["default"]}, "default"),
+        ({"volumes": [{"size": 8, "volume_type": "gp3", "encrypted": True}]}, "8 GiB"),
+        ({"volumes": [{"size": 80, "volume_type": "gp3", "encrypted": False}]}, "not encrypted"),
+        ({"volumes": [{"size": 80, "volume_type": "gp2", "encrypted": True}]}, "gp2"),
+    ],
+)
+def test_each_difference_is_reported(change: dict[str, Any], word: str) -> None:
+    (difference,) = instance_differences(INSTANCE | change, EXPECTED)
+    assert word in difference
