@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: training_follow
 short_description: Follow the fine-tuning on the instance to its end
 description:
-  - Shows progress while the training lasts. A lost session is replaced by a new one, since the training depends on none.
+  - Shows progress while the training lasts. A lost session is opened anew, because the training depends on none.
   - Fails when the training failed, was stopped, or goes on beyond C(limit); C(active) then says whether it still runs.
   - Changes nothing.
 author:
