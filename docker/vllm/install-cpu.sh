@@ -23,9 +23,15 @@ for module in """
     vllm.v1.worker.cpu_worker vllm.v1.worker.cpu_model_runner vllm.v1.attention.backends.cpu_attn vllm.platforms.cpu
     vllm.model_executor.models.llama vllm.model_executor.model_loader.default_loader vllm.lora.worker_manager
     vllm.lora.punica_wrapper.punica_cpu vllm.v1.structured_output.backend_xgrammar xgrammar transformers.models.llama
-    transformers.models.llama.configuration_llama transformers.models.auto.tokenization_auto vllm._C
+    transformers.models.llama.configuration_llama transformers.models.auto.tokenization_auto
 """.split():
     importlib.import_module(module)
+
+import torch
+from vllm.platforms.cpu import CpuPlatform
+# It loads the kernels for the instructions that this machine has; a second set of them would be refused.
+CpuPlatform.import_kernels()
+torch.ops._C.rms_norm
 '
 # What an engine imports only while it starts.
 for package in compressed_tensors interegular jmespath lmformatenforcer loguru model_hosting_container_standards pydantic/v1 \

@@ -26,7 +26,8 @@ description:
     C(lost_session=true).
   - A task with C(async) and C(poll) outlives its session, as long as another one can be opened within the seconds that
     the variable C(on_instance_patience) says (180).
-author: The slm-ft-serving developers
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -18,7 +18,7 @@ MODULE = "slm.serving.training_job"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc] # ansible ships no types
-    """The action `training_follow`; plugins/modules/training_follow.yml documents its options and its result."""
+    """The action `training_follow`; plugins/modules/training_follow.py documents its options and its result."""
 
     _requires_connection = True
 

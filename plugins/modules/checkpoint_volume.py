@@ -98,7 +98,7 @@ def devices() -> list[Device]:
 
 
 def find(listed: list[Device], volume: str, device: str) -> Device | None:
-    """Return a volume's device by its path, if `device` names one, else by its serial number; or None."""
+    """Return a volume's device by its path, if `device` names one, else by its serial number; None without it."""
     if device:
         # The path may be a link that EC2's rules made.
         target = os.path.realpath(device)
@@ -108,7 +108,11 @@ def find(listed: list[Device], volume: str, device: str) -> Device | None:
 
 
 def signature(path: str) -> dict[str, str]:
-    """Return what blkid finds on a device, by its own keys (TYPE, PTTYPE). Raises VolumeError."""
+    """Return what blkid finds on a device, by its own keys (TYPE, PTTYPE); empty when it knows nothing.
+
+    Raises:
+        VolumeError: it fails.
+    """
     probed = run(["blkid", "--probe", "--output", "export", path])
     if probed.returncode == 2:
         return {}

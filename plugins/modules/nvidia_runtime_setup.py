@@ -73,7 +73,7 @@ CONTAINER_START_SECONDS = 300
 
 
 def load_driver(module: AnsibleModule) -> tuple[bool, str]:
-    """Load the kernel module where it is not; return whether that was done, and why a reboot is needed, if one is."""
+    """Load the kernel module unless it is loaded; return whether it was, and why a reboot is needed, if one is."""
     gpus, reason = gpus_of_host()
     if gpus:
         return False, ""

@@ -432,24 +432,12 @@ def check(instance: Instance, patience: float) -> list[str]:
     """
     by_check: dict[str, list[str]] = {}
 
-    checks: dict[str, Callable[[], Iterator[str]]] = {
-        "systemd": instance.systemd,
-        "training": instance.training,
-        "docker": instance.docker,
-        "port": instance.port,
-        "clock": instance.clock,
-        "registry": instance.registry,
-        "secrets": instance.secrets,
-        "models": instance.models,
-        "disk": instance.disk,
-        "memory": instance.memory,
-    }
-
     def run_all(*names: str) -> None:
         for name in names:
+            run_check: Callable[[], Iterator[str]] = getattr(instance, name)
             problems: list[str] = []
             try:
-                problems.extend(checks[name]())
+                problems.extend(run_check())
             except (StackError, OSError, ValueError, subprocess.SubprocessError) as error:
                 problems.append(f"The instance could not be checked ({name}): {error}.")
             by_check[name] = problems

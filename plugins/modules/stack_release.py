@@ -17,7 +17,8 @@ description:
     Without such a release it stops the stack.
   - An own module, because each state is a dozen steps that belong together, must be safe to run twice, and would
     cost a session each as tasks.
-author: The slm-ft-serving developers
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 options:
   state:
     description: What to reach.

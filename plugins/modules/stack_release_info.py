@@ -10,7 +10,8 @@ description:
   - Reports which release is current and which ones are good, and of one release whether it can be activated again
     and what it needs that is no longer on the instance.
   - Changes nothing.
-author: The slm-ft-serving developers
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 options:
   stamp:
     description: The release to report. Empty means the good one that served before the current one.

@@ -11,7 +11,8 @@ description:
     by its own golden notes.
   - An own module, because the gateway's key is on the instance only, and because it is one session instead of six.
   - Changes nothing.
-author: The slm-ft-serving developers
+author:
+  - The slm-ft-serving developers (!UNKNOWN)
 options:
   release:
     description: The release that has to be current. Empty means whatever serves.

@@ -1,4 +1,4 @@
-"""NVIDIA's runtime: daemon.json with the runtime in it, what nvidia-smi answers, and what is installed from where."""
+"""NVIDIA's runtime: daemon.json with the runtime in it, nvidia-smi's answers, and which packages come from where."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PATH = "/etc/docker/daemon.json"
 
 def test_the_runtime_is_added_and_every_other_key_kept_in_its_place() -> None:
     settings = {"log-opts": {"max-size": "7m"}, "runtimes": {"other": {"path": "runc"}}, "live-restore": True}
-    wanted = nvidia.with_runtime(settings)
-    assert list(wanted) == list(settings)
-    assert wanted["runtimes"]["nvidia"] == {"path": "nvidia-container-runtime", "args": []}
-    assert {**wanted, "runtimes": settings["runtimes"]} == settings
-    assert wanted["runtimes"]["other"] == {"path": "runc"}
+    extended = nvidia.with_runtime(settings)
+    assert list(extended) == list(settings)
+    assert extended["runtimes"]["nvidia"] == {"path": "nvidia-container-runtime", "args": []}
+    assert {**extended, "runtimes": settings["runtimes"]} == settings
+    assert extended["runtimes"]["other"] == {"path": "runc"}
 
 
-def test_a_runtime_that_is_there_stays_as_it_was() -> None:
+def test_registered_runtime_is_kept() -> None:
     settings = {"runtimes": {"nvidia": {"path": "/opt/own/nvidia-container-runtime"}}}
     assert nvidia.with_runtime(settings) == settings
 
@@ -92,8 +92,8 @@ def test_a_gpu_is_seen_on_the_bus_before_there_is_a_driver(
 
 def rendered(variable: str, name: str, installer: str, kernel: str, missing: list[str]) -> Any:
     """Return one of the role's internal variables for an instance that runs this."""
-    found = {"os": {"name": name, "installer": installer}, "kernel": kernel, "machine": "x86_64", "missing": missing}
-    return value("nvidia_runtime", variable, {"nvidia_runtime_found": found})
+    instance = {"os": {"name": name, "installer": installer}, "kernel": kernel, "machine": "x86_64", "missing": missing}
+    return value("nvidia_runtime", variable, {"nvidia_runtime_found": instance})
 
 
 @pytest.mark.parametrize(("name", "folder"), [("ubuntu-22.04", "ubuntu2204"), ("ubuntu-24.04", "ubuntu2404")])
@@ -119,8 +119,8 @@ def test_ubuntu_gets_the_driver_for_its_release_and_kernel(name: str, folder: st
     [("6.1.180-225.360.amzn2023.x86_64", "kernel"), ("6.18.41-94.142.amzn2023.x86_64", "kernel6.18")],
 )
 def test_amazon_linux_gets_the_packages_of_its_kernel(kernel: str, prefix: str) -> None:
-    wanted = rendered("_nvidia_runtime_requested", "amzn-2023", "dnf", kernel, ["driver"])
-    assert wanted == [
+    packages = rendered("_nvidia_runtime_requested", "amzn-2023", "dnf", kernel, ["driver"])
+    assert packages == [
         "nvidia-driver-cuda-595.91.07",
         "kmod-nvidia-open-dkms-595.91.07",
         f"{prefix}-devel-{kernel.removesuffix('.x86_64')}",

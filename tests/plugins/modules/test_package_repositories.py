@@ -58,7 +58,7 @@ def repository(**settings: Any) -> Any:
 
 @pytest.fixture
 def gnupg() -> Any:
-    """A module that reads keys with GnuPG."""
+    """Return a module that reads keys with GnuPG."""
     with patch_module_args({}):
         return AnsibleModule(argument_spec={})
 
@@ -105,7 +105,7 @@ def test_another_key_is_refused_also_beside_the_pinned_one(gnupg: Any, data: byt
         module.check_key(gnupg, data, ONE, "there")
 
 
-def test_instance_without_gpg_is_told_what_to_install(gnupg: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_gpg_is_named(gnupg: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gnupg, "get_bin_path", lambda _: None)
     with pytest.raises(module.RepositoryError, match="install gnupg"):
         module.check_key(gnupg, KEY_ONE, ONE, "there")

@@ -94,16 +94,16 @@ def account(**answers: Any) -> tuple[Any, FakeAws]:
 
 
 def test_instance_that_can_be_started_has_no_problem() -> None:
-    looked, fake = account()
-    assert list(looked.instance()) == []
-    assert (looked.state, looked.reachable, looked.unseen) == ("stopped", False, [])
+    checks, fake = account()
+    assert list(checks.instance()) == []
+    assert (checks.state, checks.reachable, checks.unseen) == ("stopped", False, [])
     assert "start_instances" in fake.calls
 
 
 def test_running_instance_is_reachable_and_no_start_is_asked_for() -> None:
-    looked, fake = account(describe_instances=instance("running"))
-    assert list(looked.instance()) == []
-    assert looked.reachable
+    checks, fake = account(describe_instances=instance("running"))
+    assert list(checks.instance()) == []
+    assert checks.reachable
     assert "start_instances" not in fake.calls
 
 
@@ -125,37 +125,37 @@ def test_running_instance_is_reachable_and_no_start_is_asked_for() -> None:
         ({"every_describe_instances": instance("running")}, "8 run and this g6.2xlarge needs 8 more"),
     ],
 )
-def test_what_keeps_the_instance_from_starting_is_told(answers: dict[str, Any], words: str) -> None:
-    looked, _ = account(**answers)
-    told = list(looked.instance())
-    assert [line for line in told if words in line], told
+def test_reason_why_the_instance_cannot_start_is_a_problem(answers: dict[str, Any], words: str) -> None:
+    checks, _ = account(**answers)
+    problems = list(checks.instance())
+    assert [line for line in problems if words in line], problems
 
 
-def test_right_that_hangs_on_a_tag_is_not_judged() -> None:
+def test_permission_that_depends_on_a_tag_is_not_judged() -> None:
     result = {"EvalDecision": "implicitDeny", "MissingContextValues": ["aws:ResourceTag/x"]}
-    looked, _ = account(simulate_principal_policy={"EvaluationResults": [result]})
-    assert list(looked.instance()) == []
+    checks, _ = account(simulate_principal_policy={"EvaluationResults": [result]})
+    assert list(checks.instance()) == []
 
 
 def test_other_instances_do_not_count_for_the_quota() -> None:
     spot = instance("running", InstanceLifecycle="spot")["Reservations"]
     small = instance("running", kind="t3.micro")["Reservations"]
-    looked, _ = account(every_describe_instances={"Reservations": spot + small})
-    assert list(looked.instance()) == []
+    checks, _ = account(every_describe_instances={"Reservations": spot + small})
+    assert list(checks.instance()) == []
 
 
 @pytest.mark.parametrize(
-    ("call", "right"),
+    ("call", "permission"),
     [
         ("get_service_quota", "servicequotas:GetServiceQuota"),
         ("simulate_principal_policy", "iam:SimulatePrincipalPolicy"),
         ("describe_instance_types", "ec2:DescribeInstanceTypes"),
     ],
 )
-def test_what_may_not_be_looked_at_is_no_problem(call: str, right: str) -> None:
-    looked, _ = account(**{call: refused("AccessDenied")})
-    assert list(looked.instance()) == []
-    assert right in looked.unseen[0]
+def test_denied_look_up_is_no_problem(call: str, permission: str) -> None:
+    checks, _ = account(**{call: refused("AccessDenied")})
+    assert list(checks.instance()) == []
+    assert permission in checks.unseen[0]
 
 
 @pytest.mark.parametrize(
@@ -169,10 +169,10 @@ def test_what_may_not_be_looked_at_is_no_problem(call: str, right: str) -> None:
     ],
 )
 def test_secrets(answer: Any, words: str) -> None:
-    looked, _ = account(describe_secret=answer)
-    told = list(looked.secrets())
-    assert bool(told) == bool(words)
-    assert all(words in line and "some/secret" in line and "/slm/secrets/some" in line for line in told)
+    checks, _ = account(describe_secret=answer)
+    problems = list(checks.secrets())
+    assert bool(problems) == bool(words)
+    assert all(words in line and "some/secret" in line and "/slm/secrets/some" in line for line in problems)
 
 
 @pytest.mark.parametrize(
@@ -185,10 +185,10 @@ def test_secrets(answer: Any, words: str) -> None:
     ],
 )
 def test_models(answer: Any, words: str) -> None:
-    looked, _ = account(list_objects_v2=answer)
-    told = list(looked.models())
-    assert bool(told) == bool(words)
-    assert all(words in line for line in told)
+    checks, _ = account(list_objects_v2=answer)
+    problems = list(checks.models())
+    assert bool(problems) == bool(words)
+    assert all(words in line for line in problems)
 
 
 BLOCKED = {"PublicAccessBlockConfiguration": dict.fromkeys(("BlockPublicAcls", "BlockPublicPolicy"), True)}
@@ -225,11 +225,11 @@ PRIVATE: dict[str, Any] = {
     ],
 )
 def test_transfer_bucket(answers: dict[str, Any], problem: str, warning: str) -> None:
-    looked, _ = account(**(SAFE | answers))
-    told = list(looked.bucket())
-    assert [bool(told), bool(looked.warnings)] == [bool(problem), bool(warning)]
-    assert all(problem in line for line in told)
-    assert all(warning in line for line in looked.warnings)
+    checks, _ = account(**(SAFE | answers))
+    problems = list(checks.bucket())
+    assert [bool(problems), bool(checks.warnings)] == [bool(problem), bool(warning)]
+    assert all(problem in line for line in problems)
+    assert all(warning in line for line in checks.warnings)
 
 
 def on_instance(**options: Any) -> Any:

@@ -63,7 +63,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def report(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The status, gathered; containers are given, and the gateway is not asked."""
+    """Return a function that gathers the status; containers are given, and the gateway is not asked."""
 
     def gather(by_service: dict[str, Any] | None = None) -> dict[str, Any]:
         monkeypatch.setattr(stack_status, "run", answers([]))
@@ -116,7 +116,7 @@ def test_no_release_is_a_problem(report: Any, root: Path) -> None:
     assert report()["problems"] == ["there is no release; run playbooks/deploy.yml"]
 
 
-def test_a_part_that_hangs_is_said_and_the_others_are_report(report: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_part_that_hangs_is_unknown_and_the_others_are_reported(report: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_status, "PART", 1)
     monkeypatch.setattr(stack_status.Status, "disks", lambda _: time.sleep(30))
     status = report()
