@@ -1,13 +1,12 @@
 """A fake of the session with an instance: this machine's own shell, which a test can have break off.
 
-Its faults are files in the folder FAKE_SESSION_FAULTS: `refuse` and `broken_pipe` fail every command with a module,
-`refuse_status` those that ask for a job's status, `cut` drops half of what a module printed, and `unfinished` has every
-job go on. A file that holds a number is removed after so many faults.
+Its faults are files in the folder that the variable `fake_session_faults` names: `refuse` and `broken_pipe` fail every
+command with a module, `refuse_status` those that ask for a job's status, `cut` drops half of what a module printed, and
+`unfinished` has every job go on. A file that holds a number is removed after so many faults.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,19 @@ name: fake_session
 short_description: A fake session
 description: For tests of what happens when a session breaks.
 author: The slm-ft-serving developers
-options: {}
+options:
+  faults:
+    description: The folder of its faults.
+    type: path
+    required: true
+    vars:
+      - name: fake_session_faults
 """
 
-FAULTS = "FAKE_SESSION_FAULTS"
 
-
-def _strikes(name: str) -> bool:
+def _strikes(folder: str, name: str) -> bool:
     """Say whether a fault is on, and count it."""
-    path = Path(os.environ[FAULTS]) / name
+    path = Path(folder) / name
     if not path.exists():
         return False
     left = path.read_text()
@@ -46,13 +49,14 @@ class Connection(Local):  # type: ignore[misc] # ansible ships no types
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> Any:
         """Run a command, unless a fault is on."""
+        faults = self.get_option("faults")
         asks_for_status = "AnsiballZ_async_status" in cmd
         if "AnsiballZ" in cmd:
-            if _strikes("refuse") or (asks_for_status and _strikes("refuse_status")):
+            if _strikes(faults, "refuse") or (asks_for_status and _strikes(faults, "refuse_status")):
                 raise AnsibleConnectionFailure("TargetNotConnected")
-            if _strikes("broken_pipe"):
+            if _strikes(faults, "broken_pipe"):
                 raise BrokenPipeError(32, "Broken pipe")
-        if asks_for_status and _strikes("unfinished"):
+        if asks_for_status and _strikes(faults, "unfinished"):
             return 0, b'{"started": true, "finished": false}', b""
         code, out, err = super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
-        return code, out[: len(out) // 2] if "AnsiballZ" in cmd and _strikes("cut") else out, err
+        return code, out[: len(out) // 2] if "AnsiballZ" in cmd and _strikes(faults, "cut") else out, err

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,134 +14,158 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 300
+FOREVER = ""
+PLAIN, ASYNC = {"limit": 0}, {"limit": 60}
 
 
-class Play:
-    """One task on a fake instance, in a block with rescue and always."""
+@dataclass(frozen=True)
+class Case:
+    """A fake instance: its faults, each for so many commands, and its variables."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.faults = folder / "faults"
-        self.faults.mkdir()
-        self.written = folder / "written"
-        # The module has systemd read its units again.
-        systemctl = folder / "bin" / "systemctl"
-        systemctl.parent.mkdir()
-        systemctl.write_text("#!/bin/sh\n")
-        systemctl.chmod(0o755)
+    variables: dict[str, Any]
+    faults: dict[str, str] = field(default_factory=dict)
 
-    def run(self, task: Mapping[str, Any] | None = None, **variables: Any) -> dict[str, Any]:
-        """Play it and return what the sections saw: `result`, `rescued`, `failed` (the failure's result), `always`."""
-        seen = "{'result': result | default({}), 'rescued': failure is defined, 'failed': failure | default({})}"
-        main = {
-            "name": "Write a file",
-            "slm.serving.instance_files": {"files": [{"path": str(self.written), "content": "text\n"}]},
-            "register": "result",
-            **(task or {}),
+
+CASES = {
+    "plain": Case(PLAIN),
+    "async": Case(ASYNC),
+    "refused": Case(PLAIN, {"refuse": FOREVER}),
+    "refused-async": Case(ASYNC, {"refuse": FOREVER}),
+    "broken-pipe": Case(PLAIN, {"broken_pipe": FOREVER}),
+    "broken-pipe-async": Case(ASYNC, {"broken_pipe": FOREVER}),
+    "cut": Case(PLAIN, {"cut": FOREVER}),
+    "own-failure": Case({**PLAIN, "path": "/proc/none/file"}),
+    "lost-polls": Case(ASYNC, {"refuse_status": "2"}),
+    "lost-for-good": Case({"limit": 3600, "on_instance_patience": 2}, {"refuse_status": FOREVER}),
+    "over-its-time": Case({"limit": 2}, {"unfinished": FOREVER}),
+}
+# What the sections of a block saw; `always` writes it.
+SEEN = (
+    "{{ {'result': result | default({}), 'rescued': failure is defined, 'failed': failure | default({})} | to_json }}"
+)
+PLAY = {
+    "hosts": "all",
+    "gather_facts": False,
+    "tasks": [
+        {
+            "name": "Run a module of the collection",
+            "block": [
+                {
+                    "name": "Write a file",
+                    "slm.serving.instance_files": {"files": [{"path": "{{ path }}", "content": "text\n"}]},
+                    "async": "{{ limit }}",
+                    "poll": 1,
+                    "register": "result",
+                }
+            ],
+            "rescue": [{"name": "Keep", "ansible.builtin.set_fact": {"failure": "{{ ansible_failed_result }}"}}],
+            "always": [
+                {
+                    "name": "Report",
+                    "ansible.builtin.copy": {"content": SEEN, "dest": "{{ folder }}/report.json", "mode": "0600"},
+                    "delegate_to": "localhost",
+                    "vars": {"ansible_connection": "local"},
+                }
+            ],
         }
-        keep = {"name": "Keep", "ansible.builtin.set_fact": {"failure": "{{ ansible_failed_result }}"}}
-        copy = {
-            "name": "Report",
-            "ansible.builtin.copy": {
-                "content": "{{ " + seen + " | to_json }}",
-                "dest": str(self.folder / "report.json"),
-                "mode": "0600",
-            },
-            "delegate_to": "localhost",
-            "vars": {"ansible_connection": "local"},
-        }
-        play = {
-            "hosts": "instance",
-            "gather_facts": False,
-            "vars": {
-                "ansible_connection": "fake_session",
-                "ansible_python_interpreter": sys.executable,
-                "ansible_remote_tmp": str(self.folder / "tmp"),
-                "ansible_async_dir": str(self.folder / "jobs"),
-                **variables,
-            },
-            "tasks": [{"name": "All", "block": [main], "rescue": [keep], "always": [copy]}],
-        }
-        playbook = self.folder / "play.yml"
-        playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
-        result = subprocess.run(
-            [Path(sys.executable).with_name("ansible-playbook"), "-i", "instance,", playbook],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
-                "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests/fakes/connection"),
-                "FAKE_SESSION_FAULTS": str(self.faults),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIMEOUT_SECONDS,
-        )
-        path = self.folder / "report.json"
-        assert path.exists(), f"always did not run:\n{result.stdout}{result.stderr}"
-        report_read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return report_read
+    ],
+}
 
 
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    """Return a play whose instance is this machine."""
-    return Play(tmp_path)
+def host(folder: Path, case: Case) -> dict[str, Any]:
+    """Return the variables of a fake instance whose files and faults lie in a folder."""
+    (folder / "faults").mkdir(parents=True)
+    for name, times in case.faults.items():
+        (folder / "faults" / name).write_text(times)
+    return {
+        "ansible_connection": "fake_session",
+        "ansible_python_interpreter": sys.executable,
+        "ansible_remote_tmp": str(folder / "tmp"),
+        "ansible_async_dir": str(folder / "jobs"),
+        "fake_session_faults": str(folder / "faults"),
+        "folder": str(folder),
+        "path": str(folder / "written"),
+        **case.variables,
+    }
 
 
-ASYNC = {"async": 60, "poll": 1}
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Play all cases at once, each on a fake instance of its own, and return their folders by name."""
+    root = tmp_path_factory.mktemp("on-instance")
+    folders = {name: root / name for name in CASES}
+    hosts = {name: host(folders[name], case) for name, case in CASES.items()}
+    (root / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}), encoding="utf-8")
+    (root / "play.yml").write_text(yaml.safe_dump([{**PLAY, "name": "All"}]), encoding="utf-8")
+    # The module has systemd read its units again.
+    systemctl = root / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text("#!/bin/sh\n")
+    systemctl.chmod(0o755)
+    result = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", root / "inventory.yml", root / "play.yml"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PATH": f"{systemctl.parent}{os.pathsep}{os.environ['PATH']}",
+            "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests/fakes/connection"),
+            "ANSIBLE_INVENTORY_ENABLED": "yaml",
+            "ANSIBLE_NOCOLOR": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+    )
+    missing = [name for name, folder in folders.items() if not (folder / "report.json").exists()]
+    assert not missing, f"always did not run for {missing}:\n{result.stdout}{result.stderr}"
+    return folders
 
 
-@pytest.mark.parametrize("task", [{}, ASYNC], ids=["plain", "async"])
-def test_without_a_fault_the_module_answers(play: Play, task: dict[str, Any]) -> None:
-    report = play.run(task)
-    assert report["rescued"] is False, report["failed"]
-    assert report["result"]["changed_paths"] == [str(play.written)]
-    assert "lost_session" not in report["result"]
-    assert not list((play.folder / "jobs").glob("*")), "the job's status file was left on the instance"
+def report(folder: Path) -> dict[str, Any]:
+    """Return what a case's sections saw: `result`, `rescued` and the failure's result `failed`."""
+    content: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return content
 
 
-@pytest.mark.parametrize("task", [{}, ASYNC], ids=["plain", "async"])
-@pytest.mark.parametrize("fault", ["refuse", "broken_pipe"])
-def test_a_lost_session_is_rescued_as_data(play: Play, task: dict[str, Any], fault: str) -> None:
-    (play.faults / fault).touch()
-    report = play.run(task)
-    assert report["rescued"] is True
-    assert report["failed"]["lost_session"] is True
-    assert report["failed"]["msg"].startswith("The session with the instance was lost: ")
+@pytest.mark.parametrize("case", ["plain", "async"])
+def test_without_a_fault_the_module_answers(folders: dict[str, Path], case: str) -> None:
+    folder = folders[case]
+    seen = report(folder)
+    assert seen["rescued"] is False, seen["failed"]
+    assert seen["result"]["changed_paths"] == [str(folder / "written")]
+    assert "lost_session" not in seen["result"]
+    assert not list((folder / "jobs").glob("*")), "the job's status file was left on the instance"
 
 
-def test_an_answer_that_is_cut_off_is_a_lost_session(play: Play) -> None:
-    (play.faults / "cut").touch()
-    assert play.run()["failed"]["lost_session"] is True
+@pytest.mark.parametrize("case", ["refused", "refused-async", "broken-pipe", "broken-pipe-async", "cut"])
+def test_a_lost_session_is_rescued_as_data(folders: dict[str, Path], case: str) -> None:
+    seen = report(folders[case])
+    assert seen["rescued"] is True
+    assert seen["failed"]["lost_session"] is True
+    assert seen["failed"]["msg"].startswith("The session with the instance was lost: ")
 
 
-def test_a_modules_own_failure_is_no_lost_session(play: Play) -> None:
-    missing = {"slm.serving.instance_files": {"files": [{"path": "/proc/none/file", "content": ""}]}}
-    report = play.run(missing)
-    assert report["rescued"] is True
-    assert "lost_session" not in report["failed"]
+def test_a_modules_own_failure_is_no_lost_session(folders: dict[str, Path]) -> None:
+    seen = report(folders["own-failure"])
+    assert seen["rescued"] is True
+    assert "lost_session" not in seen["failed"]
 
 
-def test_an_async_task_outlives_lost_polls(play: Play) -> None:
-    (play.faults / "refuse_status").write_text("2")
-    report = play.run(ASYNC)
-    assert report["rescued"] is False, report["failed"]
-    assert report["result"]["changed_paths"] == [str(play.written)]
-    assert (play.faults / "refuse_status").exists() is False, "the fault never struck"
+def test_an_async_task_outlives_lost_polls(folders: dict[str, Path]) -> None:
+    folder = folders["lost-polls"]
+    seen = report(folder)
+    assert seen["rescued"] is False, seen["failed"]
+    assert seen["result"]["changed_paths"] == [str(folder / "written")]
+    assert not (folder / "faults" / "refuse_status").exists(), "the fault never struck"
 
 
-def test_an_async_task_gives_a_lost_instance_up_before_its_own_time(play: Play) -> None:
-    (play.faults / "refuse_status").touch()
-    report = play.run({"async": 3600, "poll": 1}, on_instance_patience=2)
-    assert report["failed"]["lost_session"] is True
+def test_an_async_task_gives_a_lost_instance_up_before_its_own_time(folders: dict[str, Path]) -> None:
+    assert report(folders["lost-for-good"])["failed"]["lost_session"] is True
 
 
-def test_an_async_task_over_its_time_is_no_lost_session(play: Play) -> None:
-    (play.faults / "unfinished").touch()
-    report = play.run({"async": 2, "poll": 1})
-    assert report["failed"]["msg"] == "it did not end within 2 s"
-    assert "lost_session" not in report["failed"]
+def test_an_async_task_over_its_time_is_no_lost_session(folders: dict[str, Path]) -> None:
+    failed = report(folders["over-its-time"])["failed"]
+    assert failed["msg"] == "it did not end within 2 s"
+    assert "lost_session" not in failed
