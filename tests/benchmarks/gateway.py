@@ -30,6 +30,7 @@ from pathlib import Path
 from gateway.access.keys import create_key
 from gateway.tasks import load_task
 from gateway.tasks.prompting import build_messages
+from tests.support.tables import BENCHMARKS, add_write_option, publish
 
 LITELLM = "litellm[proxy]==1.106.*"
 CLIENTS = (1, 8, 32, 64)
@@ -40,7 +41,7 @@ NOTE_BYTES = 2048
 
 
 def note(number: int) -> str:
-    """A synthetic note of 2 KB that says what the fake engine answers, somewhere in it."""
+    """Return a synthetic note of 2 KB that says what the fake engine answers, somewhere in it."""
     findings = (
         "64-year-old woman with stage IV lung adenocarcinoma. Molecular testing identified EGFR L858R and PD-L1 "
         "expression of 40%. She received first-line osimertinib. Restaging CT showed a partial response. Brain "
@@ -67,7 +68,7 @@ class Target:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -75,7 +76,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command: list[str], log: Path, **environment: str) -> Iterator[int]:
-    """A process for as long as the context lasts; gives its id."""
+    """Run a process for as long as the context lasts and yield its id."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=output, start_new_session=True
@@ -135,7 +136,7 @@ def load(target: Target, clients: int, seconds: float) -> dict[str, float | dict
 
 
 def litellm_python(folder: Path) -> Path:
-    """The Python of LiteLLM's own environment, which is made where it is missing."""
+    """Return the Python of LiteLLM's own environment, which is made where it is missing."""
     python = folder / "bin" / "python"
     if not (folder / "ready").exists():
         sys.stderr.write(f"installing {LITELLM} into {folder}\n")
@@ -156,7 +157,7 @@ class Bodies:
 
 
 def write_bodies(folder: Path) -> Bodies:
-    """The bodies for the gateway and for those that take chat completions."""
+    """Return the bodies for the gateway and for those that take chat completions."""
     task = load_task(TASK)
     texts = [note(number) for number in range(NOTES)]
     chats = [
@@ -179,18 +180,23 @@ def write_bodies(folder: Path) -> Bodies:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.gateway",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_write_option(parser, BENCHMARKS)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement, after a warm-up of a fifth")
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
     parser.add_argument("--without-litellm", action="store_true")
     parser.add_argument(
         "--litellm", type=Path, default=Path.home() / ".cache" / "slm-ft-serving" / "litellm", help="its environment"
     )
-    chosen = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        targets = start(stack, folder, None if chosen.without_litellm else chosen.litellm)
-        sys.stdout.write(table(targets, chosen.clients, chosen.seconds))
+        targets = start(stack, folder, None if args.without_litellm else args.litellm)
+        publish(table(targets, args.clients, args.seconds), args.write, parser.prog)
 
 
 def start(stack: contextlib.ExitStack, folder: Path, litellm: Path | None) -> list[Target]:

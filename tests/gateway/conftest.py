@@ -71,7 +71,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
+    """Return a loopback port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -79,7 +79,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
-    """A gateway with these settings."""
+    """Yield a gateway with these settings."""
     app = create_app(settings)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
     config.load()
@@ -98,14 +98,14 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 async def engine() -> AsyncIterator[FakeEngine]:
-    """A fake engine."""
+    """Yield a fake engine."""
     async with fake_engine() as fake:
         yield fake
 
 
 @pytest.fixture
 async def start_gateway(engine: FakeEngine) -> AsyncIterator[StartGateway]:
-    """Starts gateways before the fake engine, without keys unless a test asks for them."""
+    """Start gateways before the fake engine, without keys unless a test asks for them."""
     async with AsyncExitStack() as stack:
 
         async def start(**settings: Any) -> Gateway:
@@ -117,7 +117,7 @@ async def start_gateway(engine: FakeEngine) -> AsyncIterator[StartGateway]:
 
 @pytest.fixture
 async def gateway(start_gateway: StartGateway) -> Gateway:
-    """A gateway with default settings, but without keys."""
+    """Return a gateway with default settings, but without keys."""
     return await start_gateway()
 
 

@@ -37,13 +37,13 @@ def imports(source: str) -> Iterator[tuple[int, str]]:
 
 
 def layer(module: str, depths: dict[str, int], under: str) -> str:
-    """The name in `depths` that a module, or a name in one, belongs to; the package itself where there is none."""
+    """Return the name in `depths` that a module, or a name in one, belongs to; else the package itself."""
     name = module.removeprefix(under).lstrip(".").split(".")[0]
     return name if name in depths else "__init__"
 
 
 def upward(module: str, source: str, depths: dict[str, int], under: str) -> list[str]:
-    """The imports of a module that do not go down."""
+    """Return the imports of a module that do not go down."""
     own = layer(module, depths, under)
     return [
         f"{module}:{line} imports {target}"
@@ -94,7 +94,7 @@ def test_no_two_modules_import_each_other() -> None:
 
 
 def _module_of(target: str, sources: dict[str, str]) -> str:
-    """The module that an imported name is in."""
+    """Return the module that an imported name is in."""
     for name in (target, target.rpartition(".")[0]):
         for module in (name, f"{name}.__init__"):
             if module in sources:

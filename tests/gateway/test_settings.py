@@ -11,7 +11,7 @@ README = Path("gateway/README.md")
 
 
 def table() -> str:
-    """The settings as README.md must show them."""
+    """Return the settings as README.md must show them."""
     rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         rows.append(f"| `{PREFIX}{name.upper()}` | `{shown_default(name)}` | {field.description} |")

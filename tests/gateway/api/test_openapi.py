@@ -41,7 +41,7 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A gateway before a fake engine, in a thread of its own, as schemathesis is not asynchronous."""
+    """Yield a gateway before a fake engine, in a thread of its own, as schemathesis is not asynchronous."""
     configure_logging("ERROR", sys.stderr)
     started = threading.Event()
     found: dict[str, Any] = {}

@@ -30,7 +30,7 @@ async def start(*arguments: str, **environment: str) -> Process:
 
 
 async def run(*arguments: str, text: str = "", **environment: str) -> tuple[int, str, str]:
-    """The exit code and what was written; in a thread, which starts faster than a process."""
+    """Return the exit code and what was written; in a thread, which starts faster than a process."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
     output, errors = io.StringIO(), io.StringIO()
 

@@ -43,7 +43,7 @@ class Server:
 
 @asynccontextmanager
 async def serving(answer: Answer) -> AsyncIterator[tuple[Server, HttpClient]]:
-    """A server and a client of it."""
+    """Yield a server and a client of it."""
     server = Server(answer)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     async with listening:
@@ -57,7 +57,7 @@ async def serving(answer: Answer) -> AsyncIterator[tuple[Server, HttpClient]]:
 
 
 def writing(*parts: bytes, close: bool = False) -> Answer:
-    """An answer of these parts."""
+    """Return an answer of these parts."""
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for part in parts:

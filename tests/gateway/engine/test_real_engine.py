@@ -59,7 +59,7 @@ class RealEngine:
     docker: DockerEngine
 
     def metric(self, name: str) -> float:
-        """The sum of one of vLLM's metrics."""
+        """Return the sum of one of vLLM's metrics."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as response:
             text = response.read().decode()
         return sum(
@@ -107,7 +107,7 @@ def _wait_for(engine: RealEngine) -> None:
 
 @pytest.fixture
 async def gateway(real: RealEngine, start_gateway: StartGateway) -> Gateway:
-    """A gateway before the real engine."""
+    """Return a gateway before the real engine."""
     return await start_gateway(engine_url=real.url)
 
 

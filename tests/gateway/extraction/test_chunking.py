@@ -20,22 +20,22 @@ NOTE = (
 
 
 def by_words(text: str) -> int:
-    """A token counter: a token for each run of white space or of anything else."""
+    """Count a token for each run of white space or of anything else."""
     return len(re.findall(r"\s+|\S+", text))
 
 
 def by_bytes(text: str) -> int:
-    """A token counter of the costliest kind: a token for each byte."""
+    """Count a token for each byte, as the costliest tokenizer would."""
     return len(text.encode("utf-8", "surrogatepass"))
 
 
 def with_fixed_cost(text: str) -> int:
-    """A token counter that adds two special tokens to every call, as tokenizers may."""
+    """Count two special tokens with every call, as tokenizers may."""
     return len(text) + 2
 
 
 def uneven(text: str) -> int:
-    """A token counter whose parts cost less than the whole, which no tokenizer should do."""
+    """Count less for the parts than for the whole, which no tokenizer should do."""
     return len(text) + len(text) // 10
 
 

@@ -24,7 +24,7 @@ TEXTS = st.one_of(st.text(max_size=200), st.text(alphabet=ALPHABET, max_size=200
 
 
 def found(text: str, value: str | None) -> list[tuple[str, str]]:
-    """The evidence's words and how they were matched."""
+    """Return the evidence's words and how they were matched."""
     return [(evidence.text, evidence.match) for evidence in find_evidence(text, value)]
 
 
@@ -54,17 +54,17 @@ def test_spans_are_true_for_values_from_the_text(data: st.DataObject, text: str)
 
 
 def unaccented(value: str) -> str:
-    """A value in compatibility form without its accents."""
+    """Return a value in compatibility form without its accents."""
     return "".join(c for c in unicodedata.normalize("NFKD", value) if not unicodedata.combining(c))
 
 
 def decomposed(value: str) -> str:
-    """A value in canonical decomposition."""
+    """Return a value in canonical decomposition."""
     return unicodedata.normalize("NFD", value)
 
 
 def hyphenated(value: str) -> str:
-    """A value with hyphens for spaces."""
+    """Return a value with hyphens for spaces."""
     return value.replace(" ", "-")
 
 

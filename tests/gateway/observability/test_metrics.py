@@ -69,7 +69,7 @@ async def test_every_metric_says_what_it_is(gateway: Gateway) -> None:
 
 
 def table() -> str:
-    """The metrics as README.md must show them."""
+    """Return the metrics as README.md must show them."""
     settings = Settings(auth="off")
     rows = []
     for family in build_services(settings).metrics.families():

@@ -20,7 +20,7 @@ ANSWER = "two  words, \n and spaces "
 
 
 def data(body: bytes) -> list[Any]:
-    """The data of a stream's events."""
+    """Return the data of a stream's events."""
     blocks = [block.removeprefix("data: ") for block in body.decode().split("\n\n") if block]
     return [block if block == "[DONE]" else json.loads(block) for block in blocks]
 

@@ -13,7 +13,7 @@ PATH = "/api/v1/extract/stream"
 
 
 def events(reply: Reply) -> list[tuple[str, Any]]:
-    """The events of a stream: names and data."""
+    """Return the events of a stream: names and data."""
     blocks = reply.body.decode().strip().split("\n\n")
     return [
         (block.partition("\n")[0].removeprefix("event: "), json.loads(block.partition("\n")[2].removeprefix("data: ")))
