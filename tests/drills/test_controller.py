@@ -13,7 +13,7 @@ from tests.support.runner import RunningPlaybook, run_playbook
 pytestmark = pytest.mark.region
 
 # With the first digit of the release.
-ACTIVATION = "TASK [inference_stack : Activate the release 2"
+ACTIVATION = "TASK [release : Activate the release 2"
 # Long enough for a test to do something while the new engine loads.
 SLOW_ENGINE = json.dumps({"inference_stack_engine_options": {"stand-in-load": 8}})
 

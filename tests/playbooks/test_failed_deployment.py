@@ -38,7 +38,7 @@ def test_engine_that_crashes_at_start(serving: LocalRegion, begin: Begin) -> Non
 def test_engine_that_starts_and_never_answers(serving: LocalRegion, begin: Begin) -> None:
     """It listens where nobody asks."""
     with begin("engine starts and never answers") as this:
-        run = run_playbook(serving, "deploy", "-e", engine_options(port=8001), "-e", "inference_stack_start_timeout=30")
+        run = run_playbook(serving, "deploy", "-e", engine_options(port=8001), "-e", "release_timeout=30")
         this.failed(run, "not healthy after", "engine is running", "is back and verified")
 
 
