@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PYTHON_ENV := .venv/bin
 OUT := build/small-model
-# Two processes: a deployment waits more than it works. tests/processes.py says which tests stay together.
+# Two processes: a deployment waits more than it works. tests/support/processes.py says which tests stay together.
 AT_ONCE := -n 2 --dist loadscope --no-loadscope-reorder
 # Lines that ran in the tests' own processes. `sysmon` costs next to no time; the default took 40 % more.
 COVERAGE := -p tests.support.coverage_totals --cov=gateway --cov=training --cov=plugins --cov-report=

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -39,10 +40,10 @@ def tasks_of(content: Any) -> Iterator[dict[str, Any]]:
             yield from tasks_of(section)
 
 
-def role_tasks(role: str) -> Iterator[dict[str, Any]]:
-    """Yield every task of a role."""
-    for path in sorted((ROLES / role / "tasks").glob("*.yml")):
-        yield from tasks_of(load(path))
+@functools.cache
+def role_tasks(role: str) -> list[dict[str, Any]]:
+    """Return every task of a role."""
+    return [task for path in sorted((ROLES / role / "tasks").glob("*.yml")) for task in tasks_of(load(path))]
 
 
 def included(role: str) -> set[str]:
@@ -53,6 +54,7 @@ def included(role: str) -> set[str]:
     return {call["name"] for call in calls if call}
 
 
+@functools.cache
 def variables(role: str) -> set[str]:
     """Return the names of a role's variables and of the facts that it leaves behind."""
     options = {name for point in entry_points(role).values() for name in point}

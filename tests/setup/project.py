@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.setup.package_index import Wheel
+from tests.fakes.package_index import Wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,7 +14,7 @@ TOOLS = ("bash", "sh", "basename", "cat", "sed", "tail", "grep", "rm", "mkdir", 
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """A folder that holds all programs that there are, and no Python."""
+    """Return a folder that holds all programs that there are, and no Python."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in TOOLS:
@@ -52,7 +52,7 @@ FIND = "found=$(find_python 12 3.14 3.13 3.12); printf '%s' \"$found\""
 
 
 def test_the_first_of_the_named_versions_wins_over_what_is_on_path(programs: Path) -> None:
-    """pyenv's too, in a folder with a space."""
+    """Those of pyenv too, in a folder with a space."""
     python(programs / "python3.12", minor=12)
     python(programs / "python3.13", minor=0)  # a shim that fails
     root = programs.parent / "py env"

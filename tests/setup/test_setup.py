@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.setup.package_index import Form, PackageIndex, Wheel
+from tests.fakes.package_index import Form, PackageIndex, Wheel
 from tests.setup.project import Locked, Project
 
 ALPHA, BETA, GAMMA, LATER = (Wheel(name, "1.0") for name in ("alpha", "beta", "gamma", "later"))
@@ -31,13 +31,13 @@ DONE = re.compile(
 
 @pytest.fixture(scope="module")
 def virtualenv_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What virtualenv keeps from one run to the next."""
+    """Return what virtualenv keeps from one run to the next."""
     return tmp_path_factory.mktemp("virtualenv")
 
 
 @pytest.fixture
 def project(tmp_path: Path, virtualenv_data: Path) -> Project:
-    """A project with a space in its path."""
+    """Return a project with a space in its path."""
     folder = tmp_path / "a project"
     folder.mkdir()
     project = Project(folder, virtualenv_data)
@@ -47,7 +47,7 @@ def project(tmp_path: Path, virtualenv_data: Path) -> Project:
 
 @pytest.fixture
 def index(request: pytest.FixtureRequest, project: Project) -> Iterator[PackageIndex]:
-    """An index that serves what is locked; the project's pip is configured with it."""
+    """Serve what is locked from an index; the project's pip is configured with it."""
     with PackageIndex(getattr(request, "param", Form.PYTHON_INDEX), [ALPHA, BETA, GAMMA, LATER]) as index:
         project.environment["PIP_INDEX_URL"] = index.url
         yield index

@@ -206,7 +206,9 @@ def test_new_adapter_is_deployed(training: Training) -> None:
 
 
 @pytest.mark.parametrize(
-    ("candidate", "words"), [(evaluation(wrong=20), "significantly worse"), (None, "this one has none")], ids=["worse", "none"]
+    ("candidate", "words"),
+    [(evaluation(wrong=20), "significantly worse"), (None, "this one has none")],
+    ids=["worse", "none"],
 )
 def test_adapter_that_may_be_worse_is_refused_unless_forced(
     region: LocalRegion, candidate: bytes | None, words: str

@@ -14,7 +14,7 @@ from enum import Enum
 from http.server import BaseHTTPRequestHandler
 from typing import NamedTuple
 
-from tests.http_fake import HttpFake
+from tests.fakes.http_service import HttpFake
 
 SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 
