@@ -25,7 +25,7 @@ description:
   - When the session breaks, cannot be opened, or ends before the module's answer came, the task fails with
     C(lost_session=true).
   - A task with C(async) and C(poll) outlives its session, as long as another one can be opened within the seconds that
-    the variable C(on_instance_patience) says (180).
+    the variable C(on_instance_patience) says (30).
 author:
   - The slm-ft-serving developers (!UNKNOWN)
 """
@@ -47,8 +47,8 @@ lost_session:
 
 # What the connection plugin and its calls to AWS raise when a session is gone; a broken pty is an OSError.
 CONNECTION_ERRORS = (AnsibleConnectionFailure, BotoCoreError, ClientError, OSError)
-# A reboot of the instance's agent, or of a network on the way, is over by then.
-DEFAULT_PATIENCE_SECONDS = 180
+# The connection itself has tried for some ten seconds each time before it gives up.
+DEFAULT_PATIENCE_SECONDS = 30
 # Ansible adds this key to the result of a module whose answer was no JSON.
 UNREADABLE = "module_stdout"
 ASYNC_STATUS = "ansible.legacy.async_status"

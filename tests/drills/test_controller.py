@@ -47,6 +47,6 @@ def test_controller_killed_and_run_again(region: LocalRegion, begin: Begin) -> N
 def test_second_deployment_at_once_is_refused(region: LocalRegion, begin: Begin) -> None:
     region.faults.switch_on("session-latency", "1")  # The first is to be at it when the second comes.
     with begin("two deployments at once") as drill, RunningPlaybook(region, "deploy") as first:
-        first.wait_for("TASK [preflight : Look at the instance")
+        first.wait_for("TASK [preflight : Check the instance")
         drill.failed(run_playbook(region, "deploy"), "deploy.yml")
         first.finish().must_succeed()
