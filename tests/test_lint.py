@@ -19,10 +19,13 @@ def shell_scripts() -> list[str]:
     return sorted(str(path) for path in files if SHELL.match(path.read_bytes()))
 
 
+SCRIPTS = sorted(str(path) for path in ROOT.glob("roles/*/files/*.py"))
 LINTERS = {
     "ruff": ["ruff", "check"],
     "ruff-format": ["ruff", "format", "--check"],
     "mypy": ["mypy", "--no-error-summary"],
+    # Scripts of roles that run on the instance by themselves, in no package.
+    "mypy-scripts": ["mypy", "--no-error-summary", *SCRIPTS],
     "yamllint": ["yamllint", "--strict", "."],
     # --offline: the collections come with the ansible package; nothing is fetched from Galaxy.
     "ansible-lint": ["ansible-lint", "--offline"],
