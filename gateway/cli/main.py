@@ -35,7 +35,7 @@ Exit codes: 0 all extracted, 1 something failed, 2 called wrongly."""
 
 _EVALUATE = f"""\
 Ask a running gateway for every note of a data set and score its answers: precision, recall and F1 of each field by
-three rules, invented values, validity, calibration, latency, all with intervals. gateway/README.md explains the
+three rules, invented values, validity, calibration, latency, all with intervals. docs/evaluation.md explains the
 figures.
 
     python -m gateway evaluate validation.jsonl --url http://127.0.0.1:8080 --out results
