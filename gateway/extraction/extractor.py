@@ -107,7 +107,7 @@ class Extractor:
         answers = [result for result in results if isinstance(result, ChunkAnswer)]
         if not answers:
             raise next(result for result in results if isinstance(result, BaseException))
-        fields, sureness, warnings = merge_answers(call.task, answers)
+        fields, confidences, warnings = merge_answers(call.task, answers)
         reports = [_report(chunk, result) for chunk, result in zip(chunks, results, strict=True)]
         warnings += [
             Repair("piece_failed", f"characters {report.start} to {report.end} gave no answer: {report.error}")
@@ -118,11 +118,11 @@ class Extractor:
         if grounding != "off":
             evidence = await _run_off_loop_if_long(text, _ground, text, fields)
         if grounding == "strict":
-            drop_ungrounded(call.task, fields, evidence, sureness, warnings)
+            drop_ungrounded(call.task, fields, evidence, confidences, warnings)
         return Extraction(
             fields=fields,
             evidence=evidence,
-            confidence=sureness,
+            confidence=confidences,
             raw_output="\n".join(answer.completion.text for answer in answers),
             tokens_used=sum(answer.completion.total_tokens for answer in answers),
             model=call.model,
