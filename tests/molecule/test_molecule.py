@@ -17,12 +17,18 @@ SCENARIOS = sorted((path.parents[2].name, path.parent.name) for path in ROLES.gl
 
 @pytest.mark.region
 @pytest.mark.parametrize(("role", "scenario"), SCENARIOS)
-def test_scenario(role: str, scenario: str) -> None:
+def test_scenario(role: str, scenario: str, tmp_path: Path) -> None:
     tools = Path(sys.executable).parent
     result = subprocess.run(
         [tools / "molecule", "--base-config", BASE, "test", "--scenario-name", scenario],
         cwd=ROLES / role,
-        env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"},
+        env={
+            **os.environ,
+            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            "NO_COLOR": "1",
+            # Else all clones share one by the role's name, and a run that was killed leaves in it that its instance is there.
+            "MOLECULE_EPHEMERAL_DIRECTORY": str(tmp_path / "molecule"),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
