@@ -26,7 +26,7 @@ def test_scenario(role: str, scenario: str, tmp_path: Path) -> None:
             **os.environ,
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
             "NO_COLOR": "1",
-            # Else all clones share one by the role's name, and a run that was killed leaves in it that its instance is there.
+            # Else all clones share one by the role's name, and a killed run's says that its instance is still there.
             "MOLECULE_EPHEMERAL_DIRECTORY": str(tmp_path / "molecule"),
         },
         stdout=subprocess.PIPE,
