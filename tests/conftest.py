@@ -40,9 +40,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if shared := [nodeid for nodeid, times in Counter(item.nodeid for item in items).items() if times > 1]:
         raise pytest.UsageError(f"of the tests that have one id `pytest -n` would run only one: {', '.join(shared)}")
     if hasattr(config, "workerinput"):
-        items.sort(
-            key=lambda item: (item.get_closest_marker("region") is None, item.get_closest_marker("slow") is None)
-        )
+        from tests.support.processes import longest_first
+
+        longest_first(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

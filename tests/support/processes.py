@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.local_region.names import REPOSITORY_ROOT
@@ -22,6 +24,19 @@ def group(nodeid: str) -> str:
     if file.name == SCENARIOS:
         return nodeid
     return str(file.parent if _shares_a_region(REPOSITORY_ROOT / file.parent) else file)
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Sort tests so that what takes longest begins first, and what is small is left to fill the gaps at the end.
+
+    The groups with most tests that need a region come first, then the tests with a region of their own, then the slow.
+    """
+    sizes = Counter(group(item.nodeid) for item in items if item.get_closest_marker("region"))
+
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        return -sizes[group(item.nodeid)], item.get_closest_marker("slow") is None
+
+    items.sort(key=rank)
 
 
 @cache
