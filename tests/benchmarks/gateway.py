@@ -1,11 +1,12 @@
-"""What the gateway costs: a fake engine directly, through this gateway, and through LiteLLM's proxy, in one run.
+"""What the gateway costs: a fake engine directly, through this gateway, and through two peers, in one run.
 
     python -m tests.benchmarks.gateway
 
 One worker each, notes of 2 KB, 1 to 64 clients. The gateway runs with its defaults and with keys; every answer is
-validated and has evidence and confidence, for which it asks the engine for probabilities. LiteLLM passes the same chat
-completions on, once without probabilities, which is much less to do, and once with them. It gets an environment of its
-own from PyPI, made at the first run. Prints a Markdown table.
+validated and has evidence and confidence, for which it asks the engine for probabilities. Its /v1 passes chat
+completions on, and so do vllm-router and LiteLLM's proxy: without probabilities, which is much less to do, and LiteLLM
+with them as well. Each peer gets an environment of its own from PyPI, made at the first run with the hashes of
+tests/benchmarks/peers. Prints Markdown tables.
 """
 
 import argparse
@@ -32,8 +33,10 @@ from gateway.tasks import load_task
 from gateway.tasks.prompting import build_messages
 from tests.support.tables import BENCHMARKS, add_write_option, publish
 
-LITELLM = "litellm[proxy]==1.106.*"
-CLIENTS = (1, 8, 32, 64)
+CLIENTS = (1, 2, 4, 8, 16, 32, 64)
+# Milliseconds within which 99 of 100 requests are answered.
+P99_LIMITS = (5, 10, 50)
+PEERS = Path(__file__).parent / "peers"
 ROOT = Path(__file__).resolve().parents[2]
 TASK = ROOT / "gateway" / "tasks" / "medical_ie.yaml"
 NOTES = 64
@@ -135,15 +138,24 @@ def load(target: Target, clients: int, seconds: float) -> dict[str, float | dict
     return result
 
 
-def litellm_python(folder: Path) -> Path:
-    """Return the Python of LiteLLM's own environment, which is made where it is missing."""
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        sys.stderr.write(f"installing {LITELLM} into {folder}\n")
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", LITELLM], check=True)
-        (folder / "ready").touch()
-    return python
+def peer_bin(name: str, folder: Path) -> Path:
+    """Return the folder of programs of a peer's own environment, which is made where it is missing or outdated.
+
+    Args:
+        name: The peer, as its file in tests/benchmarks/peers is called.
+        folder: Where the peers' environments are.
+    """
+    requirements = PEERS / f"{name}.txt"
+    environment = folder / name
+    installed = environment / "installed.txt"
+    if not installed.exists() or installed.read_bytes() != requirements.read_bytes():
+        sys.stderr.write(f"installing {name} into {environment}\n")
+        venv.create(environment, with_pip=True, clear=True)
+        python = environment / "bin" / "python"
+        options: list[str | Path] = ["--quiet", "--no-deps", "--require-hashes", "-r", requirements]
+        subprocess.run([python, "-m", "pip", "install", *options], check=True)
+        installed.write_bytes(requirements.read_bytes())
+    return environment / "bin"
 
 
 @dataclass
@@ -188,21 +200,22 @@ def main() -> None:
     add_write_option(parser, BENCHMARKS)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement, after a warm-up of a fifth")
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
-    parser.add_argument("--without-litellm", action="store_true")
+    parser.add_argument("--without-peers", action="store_true", help="measure this gateway alone")
     parser.add_argument(
-        "--litellm", type=Path, default=Path.home() / ".cache" / "slm-ft-serving" / "litellm", help="its environment"
+        "--peers", type=Path, default=Path.home() / ".cache" / "slm-ft-serving" / "peers", help="their environments"
     )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        targets = start(stack, folder, None if args.without_litellm else args.litellm)
-        publish(table(targets, args.clients, args.seconds), args.write, parser.prog)
+        targets = start(stack, folder, None if args.without_peers else args.peers)
+        measured = measure(targets, args.clients, args.seconds)
+        publish(f"{table(measured)}\n{limits_table(measured)}", args.write, parser.prog)
 
 
-def start(stack: contextlib.ExitStack, folder: Path, litellm: Path | None) -> list[Target]:
+def start(stack: contextlib.ExitStack, folder: Path, peers: Path | None) -> list[Target]:
     """Start all that is measured."""
     bodies = write_bodies(folder)
-    engine_port, gateway_port, litellm_port = free_port(), free_port(), free_port()
+    engine_port, gateway_port = free_port(), free_port()
     engine = stack.enter_context(
         running([sys.executable, "-m", "tests.fakes.engine.instant", str(engine_port)], folder / "engine.log")
     )
@@ -217,34 +230,19 @@ def start(stack: contextlib.ExitStack, folder: Path, litellm: Path | None) -> li
             GATEWAY_API_KEYS_FILE=str(folder / "keys"),
         )
     )
-    extract = f"http://127.0.0.1:{gateway_port}/api/v1/extract"
+    address = f"http://127.0.0.1:{gateway_port}"
+    extract = f"{address}/api/v1/extract"
     own_key = [f"X-API-Key: {key}"]
     targets = [
         Target("engine alone", f"http://127.0.0.1:{engine_port}/v1/chat/completions", bodies.chat, [engine]),
         Target("this gateway", extract, bodies.extract, [serving], own_key),
         Target("this gateway, no evidence", extract, bodies.without_evidence, [serving], own_key),
+        Target("this gateway, passing on", f"{address}/v1/chat/completions", bodies.chat, [serving], own_key),
     ]
-    if litellm is not None:
-        python = litellm_python(litellm)
-        configuration = folder / "litellm.yaml"
-        configuration.write_text(
-            "model_list:\n  - model_name: medical-ie\n    litellm_params:\n      model: hosted_vllm/medical-ie\n"
-            f"      api_base: http://127.0.0.1:{engine_port}/v1\n      api_key: none\n"
-        )
-        proxy = stack.enter_context(
-            running(
-                [
-                    *(str(python.parent / "litellm"), "--config", str(configuration), "--host", "127.0.0.1"),
-                    *("--port", str(litellm_port), "--num_workers", "1"),
-                ],
-                folder / "litellm.log",
-                # Its proxy does not start without a master key otherwise.
-                LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY="true",
-            )
-        )
-        url = f"http://127.0.0.1:{litellm_port}/v1/chat/completions"
-        targets.append(Target("LiteLLM", url, bodies.chat, [proxy]))
-        targets.append(Target("LiteLLM, with probabilities", url, bodies.chat_with_probabilities, [proxy]))
+    if peers is not None:
+        engine_url = f"http://127.0.0.1:{engine_port}"
+        targets += [start_router(stack, folder, peers, engine_url, bodies)]
+        targets += start_litellm(stack, folder, peers, engine_url, bodies)
     for target in targets:
         try:
             wait_for(target, 120)
@@ -254,27 +252,102 @@ def start(stack: contextlib.ExitStack, folder: Path, litellm: Path | None) -> li
     return targets
 
 
-def table(targets: list[Target], clients: list[int], seconds: float) -> str:
-    """Measure everything and give the Markdown table."""
-    now = datetime.datetime.now(datetime.UTC)
-    lines = [
-        f"{now:%Y-%m-%d}, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
-        f"{seconds:g} s each, load average before: {os.getloadavg()[0]:.1f}",
-        "",
-        "| clients | | requests/s | p50 ms | p99 ms | MiB |",
-        "|---:|---|---:|---:|---:|---:|",
+def start_router(stack: contextlib.ExitStack, folder: Path, peers: Path, engine_url: str, bodies: Bodies) -> Target:
+    """Start vllm-router before the engine."""
+    port = free_port()
+    command = [str(peer_bin("router", peers) / "vllm-router"), "--worker-urls", engine_url, "--port", str(port)]
+    command += ["--host", "127.0.0.1", "--prometheus-port", str(free_port()), "--log-level", "warning"]
+    router = stack.enter_context(running(command, folder / "router.log"))
+    return Target("vllm-router", f"http://127.0.0.1:{port}/v1/chat/completions", bodies.chat, [router])
+
+
+def start_litellm(
+    stack: contextlib.ExitStack, folder: Path, peers: Path, engine_url: str, bodies: Bodies
+) -> list[Target]:
+    """Start LiteLLM's proxy before the engine."""
+    port = free_port()
+    configuration = folder / "litellm.yaml"
+    configuration.write_text(
+        "model_list:\n  - model_name: medical-ie\n    litellm_params:\n      model: hosted_vllm/medical-ie\n"
+        f"      api_base: {engine_url}/v1\n      api_key: none\n"
+    )
+    command = [str(peer_bin("litellm", peers) / "litellm"), "--config", str(configuration), "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--num_workers", "1"]
+    # Its proxy does not start without a master key otherwise.
+    environment = {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
+    proxy = stack.enter_context(running(command, folder / "litellm.log", **environment))
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
+    return [
+        Target("LiteLLM", url, bodies.chat, [proxy]),
+        Target("LiteLLM, with probabilities", url, bodies.chat_with_probabilities, [proxy]),
     ]
-    for count in clients:
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one target did with one number of clients."""
+
+    target: str
+    clients: int
+    requests_per_second: float
+    p50_ms: float
+    p99_ms: float
+    mib: float
+    failed: dict[str, int]
+
+
+def measure(targets: list[Target], clients: list[int], seconds: float) -> list[Measurement]:
+    """Measure every target with every number of clients; say on standard error how far it is."""
+    measured = []
+    for number, count in enumerate(clients, 1):
+        sys.stderr.write(f"{count} clients ({number} of {len(clients)})\n")
         for target in targets:
             result = load(target, count, seconds)
             statuses = result["statuses"]
             assert isinstance(statuses, dict)
-            failed = {status: number for status, number in statuses.items() if status != "200"}
-            note_of = f" (failed: {failed})" if failed else ""
-            lines.append(
-                f"| {count} | {target.name}{note_of} | {result['requests_per_second']:,.0f} | {result['p50_ms']:.2f} "
-                f"| {result['p99_ms']:.2f} | {memory(target.processes):.0f} |"
+            failed = {status: times for status, times in statuses.items() if status != "200"}
+            rate, p50, p99 = (float(str(result[name])) for name in ("requests_per_second", "p50_ms", "p99_ms"))
+            measured.append(Measurement(target.name, count, rate, p50, p99, memory(target.processes), failed))
+    return measured
+
+
+def table(measured: list[Measurement]) -> str:
+    """Return the Markdown table of all measurements."""
+    now = datetime.datetime.now(datetime.UTC)
+    lines = [
+        f"{now:%Y-%m-%d}, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
+        f"load average at the end: {os.getloadavg()[0]:.1f}",
+        "",
+        "| clients | | requests/s | p50 ms | p99 ms | MiB |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    for one in measured:
+        failed = f" (failed: {one.failed})" if one.failed else ""
+        lines.append(
+            f"| {one.clients} | {one.target}{failed} | {one.requests_per_second:,.0f} | {one.p50_ms:.2f} "
+            f"| {one.p99_ms:.2f} | {one.mib:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def limits_table(measured: list[Measurement]) -> str:
+    """Return the Markdown table of the most requests a second within each limit of p99, of the measured points."""
+    heads = " | ".join(f"p99 <= {limit} ms" for limit in P99_LIMITS)
+    lines = [f"| requests/s with | {heads} |", "|---|" + "---:|" * len(P99_LIMITS)]
+    for target in dict.fromkeys(one.target for one in measured):
+        most = [
+            max(
+                (
+                    one.requests_per_second
+                    for one in measured
+                    if one.target == target and one.p99_ms <= limit and not one.failed
+                ),
+                default=None,
             )
+            for limit in P99_LIMITS
+        ]
+        cells = " | ".join("none" if rate is None else f"{rate:,.0f}" for rate in most)
+        lines.append(f"| {target} | {cells} |")
     return "\n".join(lines) + "\n"
 
 
