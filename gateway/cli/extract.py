@@ -63,7 +63,8 @@ async def _extract_one(args: argparse.Namespace, key: str | None, text: str, cho
             answer = await client.extract(text, **choices)
     except ClientError as error:
         return _end(str(error), EXIT_FAILED)
-    sys.stdout.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
+    # JSON is UTF-8, whatever the terminal's encoding.
+    sys.stdout.buffer.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return EXIT_OK
 
 

@@ -72,6 +72,7 @@ async def run(
         except ExceptionGroup as errors:
             # The first one ended the others.
             raise errors.exceptions[0] from None
+    results.sync()
     return summary
 
 

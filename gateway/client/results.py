@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Self
 from gateway.client.items import Item
 from gateway.files.reading import Line, LineError
 from gateway.files.results import new_salt, salt_of, text_digest
-from gateway.files.writing import PRIVATE, is_stream, same_as_any, status_of, write_whole
+from gateway.files.writing import PRIVATE, is_stream, others_can_read, same_as_any, status_of, write_whole
 
 STANDARD_OUTPUT = Path("-")
 _COMMON, _FORMS = {"index", "id", "input", "status"}, ({"result"}, {"error"}, {"result", "asked"}, {"error", "asked"})
@@ -47,24 +47,35 @@ class Results:
         *,
         done: frozenset[int] = frozenset(),
         notices: Sequence[str] = (),
+        is_file: bool = False,
         closes: bool = True,
     ) -> None:
-        """Keep the file, which is closed in the end where `closes` says so."""
+        """Keep what to write to: a file or else a stream, which is closed in the end where `closes` says so."""
         self.done, self.notices = done, notices
-        self._file, self._asked, self._salt, self._closes = file, asked, salt, closes
+        self._file, self._asked, self._salt = file, asked, salt
+        self._is_file, self._closes = is_file, closes
 
     def __enter__(self) -> Self:
         """Return itself; the file is open."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Have everything on the disk, and close the file."""
-        with suppress(OSError):  # a pipe, or what `write` has reported already
-            self._file.flush()
-            os.fsync(self._file.fileno())
+        """Close the file."""
+        with suppress(OSError):  # which `write` or `sync` has reported already
+            self.sync()
         if self._closes:
             with suppress(OSError):
                 self._file.close()
+
+    def sync(self) -> None:
+        """Have everything on the disk.
+
+        Raises:
+            OSError: it is not there.
+        """
+        self._file.flush()
+        if self._is_file:
+            os.fsync(self._file.fileno())
 
     def write(self, item: Item, outcome: Mapping[str, Any]) -> None:
         """Add a line, which is out of the process when this returns.
@@ -145,7 +156,8 @@ def _open_file(output: Path, items: Sequence[Item], asked: Mapping[str, Any]) ->
     except BaseException:
         file.close()
         raise
-    return Results(file, asked, salt, done=frozenset(kept), notices=tuple(_notices(output, earlier, lost)))
+    notices = tuple(_notices(output, earlier, lost))
+    return Results(file, asked, salt, done=frozenset(kept), notices=notices, is_file=True)
 
 
 def _locked(output: Path) -> BinaryIO:
@@ -290,5 +302,7 @@ def _notices(output: Path, earlier: Iterable[Mapping[str, Any]], lost: int) -> I
             f"{output} was begun by an earlier version, which did not note its options: make sure that it was asked "
             "with the same --grounding, --model, --temperature and --max-tokens"
         )
+    if others_can_read(output.stat()):
+        yield f"other users can read {output}, which holds clinical text: chmod 600 takes that from them"
     if lost:
         yield f"{lost} earlier result(s) were of texts that the input no longer has, and were dropped"

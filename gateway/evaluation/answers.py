@@ -47,7 +47,7 @@ def from_text(text: str, schema: Schema) -> Answer:
 
 def from_document(document: Mapping[str, Any], schema: Schema, *, seconds: float | None = None) -> Answer:
     """Read the answer in a document of the gateway, whose fields stand in `fields` or at its top level."""
-    fields, confidence, model = (document.get(name) for name in ("fields", "confidence", "model"))
+    fields, confidence, model, warnings = (document.get(name) for name in ("fields", "confidence", "model", "warnings"))
     if not isinstance(fields, dict):
         fields = {name: document[name] for name in schema.fields if name in document}
     answer = _read(fields, schema)
@@ -56,7 +56,7 @@ def from_document(document: Mapping[str, Any], schema: Schema, *, seconds: float
         answer.error,
         _numbers(confidence) if isinstance(confidence, dict) else {},
         seconds,
-        tuple(str(one.get("code")) for one in document.get("warnings") or () if isinstance(one, dict)),
+        tuple(str(one.get("code")) for one in warnings if isinstance(one, dict)) if isinstance(warnings, list) else (),
         model if isinstance(model, str) else None,
     )
 

@@ -25,7 +25,7 @@ from gateway.evaluation.page import as_page, is_page
 from gateway.evaluation.schema import Schema
 from gateway.evaluation.table import comparison_table, table
 from gateway.files.reading import ReadError, read_text
-from gateway.files.writing import is_stream, same_as_any, status_of, write_whole
+from gateway.files.writing import is_stream, others_can_read, same_as_any, status_of, write_whole
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_WORSE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 JSON_NAME, PAGE_NAME = "evaluation.json", "evaluation.html"
@@ -92,6 +92,9 @@ def _refuse_other_content(out: Path, inputs: Iterable[Path]) -> None:
     forms: dict[str, Callable[[str], bool]] = {JSON_NAME: _is_document, PAGE_NAME: is_page}
     for name, is_own in forms.items():
         path = out / name
+        folder = Path(os.path.realpath(path)).parent
+        if path.is_symlink() and not os.access(folder, os.W_OK):
+            raise _ArgumentError(f"--out {out}: {path} leads to {folder}, which cannot be written to")
         status = status_of(path)
         if status is None or is_stream(status):
             continue
@@ -166,7 +169,7 @@ def _write(out: Path, document: str, page: str, *, with_texts: bool) -> None:
     write_whole(out / PAGE_NAME, page, private=True)
     write_whole(out / JSON_NAME, document)
     content = "holds notes and values; keep it where they may be kept" if with_texts else "without notes and values"
-    if with_texts and (out / PAGE_NAME).stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+    if with_texts and others_can_read((out / PAGE_NAME).stat()):
         content += "; other users can read it: chmod 600 takes that from them"
     sys.stderr.write(f"{out / JSON_NAME}: figures only, no text of a note\n{out / PAGE_NAME}: {content}\n")
 

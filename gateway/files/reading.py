@@ -84,7 +84,8 @@ def read_lines(path: Path) -> list[Line]:
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         decode(raw, str(path))
     # At line feeds alone, as other characters that end a line may stand in a JSON string as they are.
-    return [Line(number, line) for number, line in enumerate(raw.split(b"\n"), start=1) if line.strip()]
+    lines = enumerate(raw.split(b"\n"), start=1)
+    return [Line(number, line) for number, line in lines if line.removeprefix(codecs.BOM_UTF8).strip()]
 
 
 def read_standard_input(stream: BinaryIO | None) -> str:

@@ -28,6 +28,11 @@ def status_of(path: Path) -> os.stat_result | None:
         return None
 
 
+def others_can_read(status: os.stat_result) -> bool:
+    """Return whether every user of the machine can read a file, as far as its own mode says."""
+    return bool(status.st_mode & stat.S_IROTH)
+
+
 def same_as_any(status: os.stat_result, inputs: Iterable[Path]) -> Path | None:
     """Return which of the inputs is this very file, whatever the names and links that lead to it; else None."""
     for path in inputs:

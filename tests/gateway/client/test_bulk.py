@@ -61,6 +61,19 @@ async def test_a_failure_of_the_gateway_is_that_of_its_text(status: int, tmp_pat
     assert summary == Summary(0, 2, [Failure(2, "reason", may_heal=status not in (413, 422))])
 
 
+async def test_a_disk_that_did_not_take_the_results_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems tell only then that they are full."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        await extract(FakeClient({}), items("a"), tmp_path / "out")
+
+
 async def test_half_a_character_fails_only_its_text(tmp_path: Path) -> None:
     given = items("melanoma \ud83d")
     client = Client("http://127.0.0.1:9", None, timeout=1, retries=0)  # which is never called

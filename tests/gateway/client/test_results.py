@@ -145,11 +145,13 @@ def test_a_file_of_an_earlier_version_is_taken_up(tmp_path: Path) -> None:
     output = tmp_path / "results.jsonl"
     output.write_text(of_version_0("a", "b"))
     output.chmod(0o644)
-    asked, [notice] = extract(output, "x", "a", "b", grounding="strict")
+    asked, notices = extract(output, "x", "a", "b", grounding="strict")
     assert asked == ["x"]
-    assert "was begun by an earlier version, which did not note its options" in notice
+    assert "was begun by an earlier version, which did not note its options" in notices[0]
+    assert "other users can read" in notices[1]
     assert places(output) == [(0, "id-x"), (1, "id-a"), (2, "id-b")]
     assert stat.S_IMODE(output.stat().st_mode) == 0o644
+    output.chmod(0o600)
     assert extract(output, "x", "a", "b", grounding="strict") == ([], [])
 
 

@@ -127,6 +127,19 @@ def test_a_note_that_cannot_be_sent_or_answered_is_reported_and_counted(
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "evaluation.html"])
+def test_a_link_that_leads_nowhere_is_reported_before_anything_is_asked(
+    name: str, url: str, engine: FakeEngine, tmp_path: Path
+) -> None:
+    data, out = dataset(tmp_path / "notes.jsonl", {}), tmp_path / "out"
+    out.mkdir()
+    (out / name).symlink_to(tmp_path / "none" / "file")
+    code, _, errors = run("evaluate", data, "--url", url, "--out", str(out))
+    assert code == 2
+    assert f"{out / name} leads to {tmp_path / 'none'}, which cannot be written to" in errors
+    assert not engine.bodies
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "evaluation.html"])
 @pytest.mark.parametrize("kind", ["another file", "the data set", "a link to the data set", "a folder"])
 def test_only_an_evaluation_is_replaced(kind: str, name: str, url: str, engine: FakeEngine, tmp_path: Path) -> None:
     path, data = tmp_path / name, tmp_path / ("notes.jsonl" if kind != "the data set" else name)

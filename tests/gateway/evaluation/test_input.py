@@ -177,6 +177,8 @@ def test_an_answer_in_a_gateways_document() -> None:
     nested = {"fields": {"site": "liver", "stage": None}} | {key: document[key] for key in list(document)[2:]}
     assert from_document(nested, SCHEMA, seconds=1.5) == expected
     assert from_document({}, SCHEMA).error == "missing_key"
+    for odd in ({"warnings": 3}, {"warnings": [3]}, {"confidence": [1]}, {"model": 3}):
+        assert from_document(document | odd, SCHEMA).fields == {"site": "liver", "stage": None}
 
 
 def test_a_file_of_answers_with_indices(tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def test_a_line_ends_at_a_line_feed_alone_and_blank_ones_are_left_out(tmp_path: 
     path.write_bytes('\ufeff{"a": "\u2028\x85"}\r\n \t\r\n\n\ufeff{"b": 1}'.encode())
     lines = read_lines(path)
     assert [line.number for line in lines] == [1, 4]
+    (tmp_path / "nothing").write_bytes("\ufeff\r\n".encode())
+    assert read_lines(tmp_path / "nothing") == []
     assert [line.record() for line in lines] == [{"a": "\u2028\x85"}, {"b": 1}]
 
 
