@@ -9,6 +9,8 @@ from pathlib import Path
 
 from loguru import logger
 
+from gateway.files.reading import ReadError, read_text
+
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([0-9a-f]{64})")
 _CHECK_SECONDS = 1.0
 
@@ -44,10 +46,9 @@ def _digest(key: str) -> bytes:
 
 def _parse(path: Path) -> tuple[tuple[str, bytes], ...]:
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise KeysFileError(f"{path}: cannot be read: {reason}") from None
+        text = read_text(path)
+    except ReadError as error:
+        raise KeysFileError(str(error)) from None
     entries = []
     for number, line in enumerate(text.splitlines(), start=1):
         entry = line.partition("#")[0].strip()

@@ -1,37 +1,48 @@
 """The command line: `python -m gateway serve | extract | evaluate | compare | keys`."""
 
 import argparse
-import asyncio
+import contextlib
+import io
+import math
 import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from gateway import __version__, settings
 from gateway.access.keys import KeysFileError, create_key
+from gateway.cli.key import KEY, KEY_FILE, KeyUnusableError, key_path, read_key
+from gateway.files.reading import ReadError, check_argument
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
-_KEY, _KEY_FILE = "GATEWAY_API_KEY", "GATEWAY_API_KEY_FILE"
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 # The extra of the project's `evaluation`.
 _EVALUATION_PACKAGES = ("jinja2", "jsonschema", "numpy")
 
 _EXTRACT = f"""\
 Send texts to a running gateway and print what it answers.
 
-    python -m gateway extract "Stage IV lung adenocarcinoma, treated with osimertinib."
+    python -m gateway extract - < note.txt
     python -m gateway extract --file note.txt --grounding strict
-    cat note.txt | python -m gateway extract -
     python -m gateway extract --jsonl notes.jsonl --output results.jsonl --jobs 8
 
-A JSONL input has an object with "text" (and "id") on each line. Run the same command again after an interruption: what
-is in the output stays, failures are tried again. The key comes from the variable {_KEY} or from the file
-that {_KEY_FILE} or --key-file names, never from an argument, which other users of the machine could read.
+A note as an argument (TEXT) is for made-up ones: other users of the machine can read arguments, and the shell keeps
+them. A text is UTF-8. The offsets of the evidence count its characters as they stand in the file, line ends included
+and a byte order mark not.
 
-Exit codes: 0 all extracted, 1 something failed, 2 called wrongly."""
+A JSONL input has an object with "text" (and "id") on each line. A line that cannot be used, or whose text fails, gets
+an error in the output, and the others go on. The output is JSON Lines too, as texts are done: each one's index (from
+0), id, status and result or error. It holds clinical text: a new file is readable by you alone. --output - or a pipe
+takes the lines as they come.
+
+Run the same command again after an interruption: what is in the output stays, failures are tried again, and only texts
+that it does not hold are asked, wherever they stand in the input now. Another --task, --model, --grounding,
+--temperature or --max-tokens needs another output. A file that holds anything else is never written to.
+
+The key comes from the variable {KEY} or from the file that {KEY_FILE} or --key-file names, never
+from an argument.
+
+Exit codes: 0 all extracted, 1 something failed, 2 called wrongly or a file that cannot be used, 130 after Ctrl-C."""
 
 _EVALUATE = f"""\
 Ask a running gateway for every note of a data set and score its answers: precision, recall and F1 of each field by
@@ -42,10 +53,12 @@ figures.
     python -m gateway evaluate validation.jsonl --answers answers.jsonl --out results
 
 The data set has an object with "input" (or "text") and "output" (or "expected") on each line; a line that cannot be
-used stops everything before anything is asked. --out DIR writes evaluation.json, which holds no text, and
-evaluation.html, which shows the notes where answer and expectation differ: keep it where the notes may be kept, or
-leave the texts out with --no-texts. The key comes from {_KEY} or the file that {_KEY_FILE} or
---key-file names. Clinical text goes to the gateway and to evaluation.html, nowhere else.
+used stops everything before anything is asked. A note that the gateway cannot answer counts as invalid and is reported
+with its line; the others go on. --out DIR writes evaluation.json, which holds no text, and evaluation.html, which shows
+the notes where answer and expectation differ: keep it where the notes may be kept, or leave the texts out with
+--no-texts. Earlier ones of the same names are replaced, other files never. The key comes from {KEY} or
+the file that {KEY_FILE} or --key-file names. Clinical text goes to the gateway and to evaluation.html,
+nowhere else.
 
 For runs of hours: `extract --jsonl` can be resumed, and --answers takes its output.
 
@@ -80,12 +93,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when it succeeded, 1 when it failed, 2 when it was called or configured wrongly, 130 after Ctrl-C.
     """
     args = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # of a file's name, what the terminal's encoding has not
     try:
+        for name, value in vars(args).items():
+            if isinstance(value, str):
+                check_argument(value, f"the argument {name.replace('_', '-')}")
         result: int = args.run(args)
+        sys.stdout.flush()
+    except ReadError as error:
+        return _usage(str(error))
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
-        return 130
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        # Each command tells of its own files.
+        _give_up_output()
+        if not isinstance(error, BrokenPipeError):  # as when `head` has seen enough
+            sys.stderr.write(f"standard output cannot be written: {error.strerror or error}\n")
+        return EXIT_FAILED
     return result
+
+
+def _give_up_output() -> None:
+    """Let the interpreter's last flush, at its end, go nowhere instead of failing once more."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,30 +161,36 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_extract_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("text", nargs="?", metavar="TEXT", help="the text; - reads standard input")
-    source.add_argument("--file", type=Path, help="a text file")
+    source.add_argument(
+        "text", nargs="?", metavar="TEXT", help="the text, for made-up ones; - reads it from standard input"
+    )
+    source.add_argument("--file", type=Path, help="a text file, UTF-8")
     source.add_argument("--jsonl", type=Path, help="a file of many texts; needs --output")
-    parser.add_argument("--output", type=Path, help="where the results of --jsonl go")
+    parser.add_argument("--output", type=Path, help="where the results of --jsonl go; - is standard output")
     parser.add_argument("--jobs", type=_positive, default=4, help="texts at the gateway at once [4]")
     parser.add_argument("--text-field", default="text", metavar="NAME", help="the member with the text [text]")
     parser.add_argument("--id-field", default="id", metavar="NAME", help="the member with the id [id]")
     _add_gateway_arguments(parser)
-    parser.add_argument("--temperature", type=float)
-    parser.add_argument("--max-tokens", type=_positive)
+    parser.add_argument("--temperature", type=_number, help="of the model's choice of tokens, 0 to 2 [the task's]")
+    parser.add_argument("--max-tokens", type=_positive, help="the most tokens of one answer [the task's]")
 
 
 def _add_gateway_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say which gateway to ask, and how."""
     parser.add_argument(
         "--url",
-        default=os.environ.get("GATEWAY_URL", "http://127.0.0.1:8080"),
+        default=os.environ.get("GATEWAY_URL", "").strip() or "http://127.0.0.1:8080",
         help="the gateway's address [GATEWAY_URL, or http://127.0.0.1:8080]",
     )
-    parser.add_argument("--key-file", type=Path, help="a file that holds the key")
+    parser.add_argument("--key-file", type=Path, help=f"a file that holds the key [{KEY_FILE}, or the key in {KEY}]")
     parser.add_argument("--task", help="another task than the gateway's default")
-    parser.add_argument("--grounding", choices=("off", "report", "strict"), help="what to do with ungrounded values")
-    parser.add_argument("--model", help="another model or adapter of the engine")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds for one text [120]")
+    parser.add_argument(
+        "--grounding",
+        choices=("off", "report", "strict"),
+        help="what to do with values that the text does not support [report]",
+    )
+    parser.add_argument("--model", help="another model or adapter of the engine [the task's]")
+    parser.add_argument("--timeout", type=_seconds, default=120.0, help="seconds for one text [120]")
     parser.add_argument("--retries", type=_whole, default=5, help="more attempts where the gateway is busy or away [5]")
 
 
@@ -198,6 +239,20 @@ def _whole(text: str) -> int:
     return number
 
 
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError("must be a number")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = _number(text)
+    if number <= 0:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return number
+
+
 def _variables() -> str:
     lines = []
     for name, field in settings.Settings.model_fields.items():
@@ -224,55 +279,9 @@ def _serve(_: argparse.Namespace) -> int:
 
 
 def _extract(args: argparse.Namespace) -> int:
-    if (args.jsonl is None) != (args.output is None):
-        return _usage("--jsonl and --output go together")
-    try:
-        key = _key(args.key_file)
-        text = _one_text(args)
-    except (OSError, UnicodeDecodeError) as error:
-        return _usage(str(error))
-    return asyncio.run(_send(args, key, text))
+    from gateway.cli.extract import run_extract
 
-
-def _one_text(args: argparse.Namespace) -> str | None:
-    if args.file is not None:
-        return str(args.file.read_text("utf-8"))
-    if args.text == "-":
-        return sys.stdin.read()
-    return None if args.text is None else str(args.text)
-
-
-def _key(key_file: Path | None) -> str | None:
-    path = key_file or os.environ.get(_KEY_FILE)
-    if path:
-        return Path(path).read_text("utf-8").strip()
-    return os.environ.get(_KEY)
-
-
-async def _send(args: argparse.Namespace, key: str | None, text: str | None) -> int:
-    from gateway.client import bulk
-    from gateway.client.client import Client, ClientError
-
-    choices: dict[str, Any] = {
-        name: getattr(args, name) for name in ("task", "grounding", "model", "temperature", "max_tokens")
-    }
-    try:
-        async with Client(args.url, key, timeout=args.timeout, retries=args.retries) as client:
-            if text is not None:
-                answer = await client.extract(text, **choices)
-                sys.stdout.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
-                return EXIT_OK
-            items = bulk.read_items(args.jsonl, args.text_field, args.id_field)
-            summary = await bulk.run(client, items, args.output, jobs=args.jobs, progress=sys.stderr, **choices)
-    except ClientError as error:
-        sys.stderr.write(f"{error}\n")
-        return EXIT_FAILED
-    except (bulk.InputError, OSError) as error:
-        return _usage(str(error))
-    before = f", {summary.before} were done before" if summary.before else ""
-    failed = f", {summary.failed} failed: run the same command again to try them again" if summary.failed else ""
-    sys.stderr.write(f"{summary.done} extracted{before}{failed}\n")
-    return EXIT_FAILED if summary.failed else EXIT_OK
+    return run_extract(args)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -281,10 +290,10 @@ def _evaluate(args: argparse.Namespace) -> int:
     from gateway.evaluation.command import run_evaluate
 
     try:
-        key = _key(args.key_file)
-    except (OSError, UnicodeDecodeError) as error:
+        key = read_key(args.key_file)
+    except KeyUnusableError as error:
         return _usage(str(error))
-    return run_evaluate(args, key)
+    return run_evaluate(args, key, key_path(args.key_file))
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -313,6 +322,7 @@ def _create_key(args: argparse.Namespace) -> int:
         key, line = create_key(args.name)
     except ValueError as error:
         return _usage(str(error))
+    # The line first: without it in the keys file the key would be of no use.
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
     sys.stderr.write(f"The key, shown only this once: {key}\n")

@@ -1,91 +1,46 @@
-"""Extraction of a file of texts: several at once, with a progress bar, and resumable.
-
-Input and output are JSON Lines. An output line is `{"index", "id", "input", "status", "result" or "error"}`; `input` is
-a digest of the text, so that a later run can skip what is done. Lines are in the order of completion.
-"""
+"""Extraction of many texts: several at once, with a progress bar; what one of them fails by stops no other."""
 
 import asyncio
-import hashlib
-import json
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 from gateway.client.client import Client, ClientError
+from gateway.client.items import Item
+from gateway.client.results import Results
 
-
-class InputError(Exception):
-    """The input file cannot be used. The text is `file:line: reason`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One text of the input."""
-
-    index: int
-    id: Any
-    text: str
-
-    @property
-    def digest(self) -> str:
-        """Equal for equal texts."""
-        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+_NOT_VALID = 422
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the text of a line has no result, and whether the same request may have one later."""
+
+    line: int
+    reason: str
+    may_heal: bool
+
+
+@dataclass(slots=True)
 class Summary:
-    """How many texts were done before this run, were done by it, and failed."""
+    """How many texts were done before this run and by it, and which failed."""
 
     before: int
-    done: int
-    failed: int
-
-
-def read_items(path: Path, text_field: str, id_field: str) -> list[Item]:
-    """Read the input.
-
-    Args:
-        path: a file with a JSON object a line; empty lines are skipped.
-        text_field: the member that holds the text.
-        id_field: the member that holds the id, which may be missing.
-
-    Raises:
-        InputError: a line is no such object, or the file cannot be read.
-    """
-    try:
-        # Not splitlines(), which also cuts at characters that may stand in a JSON string as they are.
-        lines = path.read_text("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise InputError(f"{path}: cannot be read: {reason}") from None
-    items: list[Item] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            document = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}:{number}: is not JSON: {error.msg}") from None
-        text = document.get(text_field) if isinstance(document, dict) else None
-        if not isinstance(text, str):
-            raise InputError(f"{path}:{number}: has no text in {text_field!r}; --text-field names another member")
-        items.append(Item(len(items), document.get(id_field), text))
-    return items
+    done: int = 0
+    failures: list[Failure] = field(default_factory=list)
 
 
 async def run(
-    client: Client, items: list[Item], output: Path, *, jobs: int, progress: TextIO, **choices: Any
+    client: Client, items: Sequence[Item], results: Results, *, jobs: int, progress: TextIO, **choices: Any
 ) -> Summary:
     """Extract the texts whose results the output does not hold yet.
 
     Args:
         client: an open client.
         items: the input.
-        output: where the results go; results of an earlier run stay, its failures are tried again.
+        results: where the results go.
         jobs: how many texts are at the gateway at once.
         progress: where the progress bar goes.
         choices: as for `Client.extract`.
@@ -93,53 +48,35 @@ async def run(
     Raises:
         OSError: the output cannot be written.
     """
-    kept = _keep_done(output, items)
-    remaining = iter([item for item in items if item.index not in kept])
-    total = len(items) - len(kept)
-    failed = 0
-    with output.open("a", encoding="utf-8") as file, tqdm(total=total, unit="text", file=progress) as bar:
+    left = [item for item in items if item.index not in results.done]
+    summary = Summary(len(items) - len(left))
+    remaining = iter(left)
+    with tqdm(total=len(left), unit="text", file=progress) as bar:
 
         async def work() -> None:
-            nonlocal failed
             for item in remaining:
-                entry: dict[str, Any] = {"index": item.index, "id": item.id, "input": item.digest}
                 try:
-                    entry |= {"status": 200, "result": await client.extract(item.text, **choices)}
+                    outcome = {"status": 200, "result": await _extract(client, item, choices)}
+                    summary.done += 1
                 except ClientError as error:
-                    failed += 1
-                    bar.set_postfix(failed=failed)
-                    entry |= {"status": error.status, "error": str(error)}
-                file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-                file.flush()
+                    outcome = {"status": error.status, "error": str(error)}
+                    summary.failures.append(Failure(item.line, str(error), error.may_heal))
+                    bar.set_postfix(failed=len(summary.failures))
+                results.write(item, outcome)
                 bar.update()
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(jobs, total)):
-                group.create_task(work())
-    return Summary(len(kept), total - failed, failed)
-
-
-def _keep_done(output: Path, items: list[Item]) -> set[int]:
-    """Drop from the output what is not a result of these items, and return the indices of the rest."""
-    if not output.exists():
-        return set()
-    digests = {item.index: item.digest for item in items}
-    kept: dict[int, str] = {}
-    for index, digest, line in _entries(output):
-        if digests.get(index) == digest:
-            kept.setdefault(index, line)
-    # Written whole and renamed, so that an interrupted start loses nothing.
-    new = output.with_name(f".{output.name}.new")
-    new.write_text("".join(f"{line}\n" for line in kept.values()), "utf-8")
-    os.replace(new, output)  # noqa: PTH105 - clearer than Path.replace
-    return set(kept)
-
-
-def _entries(output: Path) -> Iterator[tuple[int, str, str]]:
-    for line in output.read_text("utf-8", errors="replace").split("\n"):
         try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # cut off when an earlier run was interrupted
-        if isinstance(entry, dict) and entry.get("status") == 200 and isinstance(entry.get("index"), int):
-            yield entry["index"], str(entry.get("input")), line
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(jobs, len(left))):
+                    group.create_task(work())
+        except ExceptionGroup as errors:
+            # The first one ended the others.
+            raise errors.exceptions[0] from None
+    results.sync()
+    return summary
+
+
+async def _extract(client: Client, item: Item, choices: dict[str, Any]) -> dict[str, Any]:
+    if item.text is None:
+        raise ClientError(_NOT_VALID, f"line {item.line}: {item.problem}")
+    return await client.extract(item.text, **choices)

@@ -4,11 +4,16 @@ import asyncio
 import time
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 import orjson
 
+from gateway.files.reading import surrogate_at
+
 _MOST_PAUSE = 60.0
+# What the same request may not meet again: others' load, an engine that is away, an answer that could not be used.
+_PASSING = frozenset({0, 408, 425, 429})
 
 
 class ClientError(Exception):
@@ -24,6 +29,11 @@ class ClientError(Exception):
         super().__init__(detail)
         self.status = status
 
+    @property
+    def may_heal(self) -> bool:
+        """Whether the same request may succeed another time."""
+        return self.status in _PASSING or self.status >= 500
+
 
 class TooLateError(ClientError):
     """The gateway gave no answer in time."""
@@ -37,7 +47,7 @@ class Client:
 
         Args:
             url: the gateway's address.
-            key: an API key, or None.
+            key: an API key that fits into a header, or None.
             timeout: seconds for one call.
             retries: attempts after the first, where a later one may succeed.
         """
@@ -69,7 +79,8 @@ class Client:
             The gateway's answer.
 
         Raises:
-            ClientError: the gateway refused, failed or could not be reached, also after the waits that it asked for.
+            ClientError: the gateway refused, failed or could not be reached, also after the waits that it asked for; or
+                the text cannot be sent.
         """
         document, _ = await self.extract_timed(text, task=task, **choices)
         return document
@@ -78,7 +89,10 @@ class Client:
         self, text: str, *, task: str | None = None, **choices: Any
     ) -> tuple[dict[str, Any], float]:
         """Extract as `extract` does, and return also the seconds of the attempt that was answered."""
-        path = "/api/v1/extract" if task is None else f"/api/v1/tasks/{task}/extract"
+        if (position := surrogate_at(text)) is not None:
+            # What the gateway would say, if it could be sent.
+            raise ClientError(422, f"the text has half of a character (a lone surrogate) at position {position}")
+        path = "/api/v1/extract" if task is None else f"/api/v1/tasks/{quote(task, safe='')}/extract"
         body = orjson.dumps({"text": text} | {name: value for name, value in choices.items() if value is not None})
         for attempt in range(self._retries + 1):
             started = time.perf_counter()
@@ -106,9 +120,9 @@ class Client:
                 raw = await response.read()
         except TimeoutError:
             raise TooLateError(0, f"no answer from {self._url} within {self._timeout.total:.0f} s") from None
-        except aiohttp.InvalidURL:
-            raise ClientError(0, f"{self._url} is not an address such as http://127.0.0.1:8080") from None
-        except aiohttp.ClientError as error:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+            raise ClientError(400, f"{self._url} is not an address such as http://127.0.0.1:8080") from None
+        except (aiohttp.ClientError, OSError) as error:
             raise _LaterError(0, f"{self._url} cannot be reached: {type(error).__name__}", 1.0) from None
         try:
             document = orjson.loads(raw)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.evaluation.dataset import Dataset
-from gateway.evaluation.jsonl import numbered_lines, parse_line
 from gateway.evaluation.schema import Fields, Schema, UnreadableError
+from gateway.files.reading import LineError, ReadError, read_lines
+from gateway.files.results import salt_of, text_digest
 
 
 class AnswersError(Exception):
@@ -38,14 +39,15 @@ class Answer:
 def from_text(text: str, schema: Schema) -> Answer:
     """Read the answer in a model's own text, which must be one JSON object and nothing else."""
     try:
-        return _read(json.loads(text), schema)
-    except (json.JSONDecodeError, RecursionError):
+        answer = json.loads(text)
+    except (ValueError, RecursionError):  # also of a number of too many digits
         return Answer(error="not_json")
+    return _read(answer, schema)
 
 
 def from_document(document: Mapping[str, Any], schema: Schema, *, seconds: float | None = None) -> Answer:
     """Read the answer in a document of the gateway, whose fields stand in `fields` or at its top level."""
-    fields, confidence, model = (document.get(name) for name in ("fields", "confidence", "model"))
+    fields, confidence, model, warnings = (document.get(name) for name in ("fields", "confidence", "model", "warnings"))
     if not isinstance(fields, dict):
         fields = {name: document[name] for name in schema.fields if name in document}
     answer = _read(fields, schema)
@@ -54,7 +56,7 @@ def from_document(document: Mapping[str, Any], schema: Schema, *, seconds: float
         answer.error,
         _numbers(confidence) if isinstance(confidence, dict) else {},
         seconds,
-        tuple(str(one.get("code")) for one in document.get("warnings") or () if isinstance(one, dict)),
+        tuple(str(one.get("code")) for one in warnings if isinstance(one, dict)) if isinstance(warnings, list) else (),
         model if isinstance(model, str) else None,
     )
 
@@ -98,16 +100,17 @@ def load_answers(path: Path, dataset: Dataset, schema: Schema) -> list[Answer]:
     answers: dict[int, Answer] = {}
     problems: list[str] = []
     try:
-        lines = numbered_lines(path)
-    except ValueError as error:
+        lines = read_lines(path)
+    except ReadError as error:
         raise AnswersError(str(error)) from None
-    for order, (number, line) in enumerate(lines):
+    for order, line in enumerate(lines):
         try:
-            record = parse_line(line)
+            record = line.record()
             index = _index(record.get("index", order), answers)
             answers[index] = _from_record(record, schema)
-        except ValueError as error:
-            problems.append(f"{path}:{number}: {error}")
+            _check_text(record, index, dataset)
+        except (LineError, ValueError) as error:
+            problems.append(f"{path}:{line.number}: {error}")
     if missing := [index for index in range(len(dataset.examples)) if index not in answers]:
         some = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         problems.append(f"{path}: has no answer to {len(missing)} example(s): {some}")
@@ -122,6 +125,15 @@ def _index(index: object, answers: Mapping[int, Answer]) -> int:
     if index in answers:
         raise ValueError(f"is a second answer to example {index}")
     return index
+
+
+def _check_text(record: Mapping[str, Any], index: int, dataset: Dataset) -> None:
+    """Refuse the answer to another text than the example's, where the file tells its text's digest."""
+    digest = record.get("input")
+    if "asked" not in record or not isinstance(digest, str) or index >= len(dataset.examples):
+        return  # not of `extract`, which alone has a digest there
+    if digest != text_digest(dataset.examples[index].text, salt_of(digest)):
+        raise ValueError(f"is the answer to another text than that of example {index}: is this its data set?")
 
 
 def _from_record(record: Mapping[str, Any], schema: Schema) -> Answer:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.evaluation.jsonl import numbered_lines, parse_line
 from gateway.evaluation.schema import Fields, Schema
+from gateway.files.reading import Line, LineError, ReadError, read_lines
 
 _TEXT, _EXPECTED = ("input", "text"), ("output", "expected")
 
@@ -37,7 +37,11 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of texts and expected answers in their order: equal for two runs over the same notes."""
+        """SHA-256 of texts and expected answers in their order: equal for two runs over the same notes.
+
+        It has no salt, as two runs are compared by it. Whether one note is in it can be tried only by who knows all
+        others with their expected answers.
+        """
         sha = hashlib.sha256()
         for example in self.examples:
             pair = [example.text, dict(example.expected)]
@@ -61,14 +65,14 @@ def load_dataset(path: Path, schema: Schema, *, limit: int | None = None) -> Dat
     examples: list[Example] = []
     problems: list[str] = []
     try:
-        lines = numbered_lines(path)
-    except ValueError as error:
+        lines = read_lines(path)
+    except ReadError as error:
         raise DatasetError(str(error)) from None
-    for number, line in lines:
+    for line in lines:
         try:
-            examples.append(_example(number, line, schema))
-        except _LineError as error:
-            problems += [f"{path}:{number}: {problem}" for problem in error.problems]
+            examples.append(_example(line, schema))
+        except _ExampleError as error:
+            problems += [f"{path}:{line.number}: {problem}" for problem in error.problems]
     if problems:
         raise DatasetError("\n".join([*problems, f"{len(problems)} problem(s); nothing was evaluated"]))
     if not examples:
@@ -76,16 +80,16 @@ def load_dataset(path: Path, schema: Schema, *, limit: int | None = None) -> Dat
     return Dataset(path.name, examples[:limit])
 
 
-class _LineError(Exception):
+class _ExampleError(Exception):
     def __init__(self, *problems: str) -> None:
         self.problems = problems
 
 
-def _example(number: int, line: str, schema: Schema) -> Example:
+def _example(line: Line, schema: Schema) -> Example:
     try:
-        record = parse_line(line)
-    except ValueError as error:
-        raise _LineError(str(error)) from None
+        record = line.record()
+    except LineError as error:
+        raise _ExampleError(str(error)) from None
     problems: list[str] = []
     text, expected = _member(record, _TEXT, problems), _member(record, _EXPECTED, problems)
     if text is not None and (not isinstance(text, str) or not text.strip()):
@@ -93,8 +97,8 @@ def _example(number: int, line: str, schema: Schema) -> Example:
     if expected is not None:
         problems += _expected_problems(expected, schema)
     if problems or not isinstance(text, str) or not isinstance(expected, dict):
-        raise _LineError(*problems)
-    return Example(number, text, expected)
+        raise _ExampleError(*problems)
+    return Example(line.number, text, expected)
 
 
 def _member(record: Mapping[str, Any], names: tuple[str, str], problems: list[str]) -> Any:

@@ -20,6 +20,7 @@ from gateway.evaluation import scores
 from gateway.evaluation.bootstrap import LEVEL, Estimate
 from gateway.evaluation.evaluation import CALIBRATION_RULE, Evaluation
 from gateway.evaluation.matching import RULES
+from gateway.files.reading import ReadError, read_text
 
 FORMAT = "slm-ft-serving/evaluation"
 VERSION = 1
@@ -146,6 +147,11 @@ def as_json(document: Mapping[str, Any]) -> str:
     )
 
 
+def is_evaluation(document: object) -> bool:
+    """Return whether parsed JSON is an evaluation's document, of any version."""
+    return isinstance(document, dict) and document.get("format") == FORMAT
+
+
 def load_run(path: Path) -> Run:
     """Read an evaluation's document.
 
@@ -153,12 +159,12 @@ def load_run(path: Path) -> Run:
         DocumentError: it cannot be read, is none, or is of another version.
     """
     try:
-        document = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise DocumentError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
+        document = json.loads(read_text(path))
+    except ReadError as error:
+        raise DocumentError(str(error)) from None
+    except (ValueError, RecursionError) as error:
         raise DocumentError(f"{path}: is not JSON: {error}") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    if not is_evaluation(document):
         raise DocumentError(f"{path}: is no evaluation; `python -m gateway evaluate --out DIR` writes one")
     if document.get("version") != VERSION:
         raise DocumentError(

@@ -1,6 +1,6 @@
 """An evaluation as one HTML page, from the templates beside this file.
 
-With texts, it is the only output that shows notes and values.
+With texts, it shows notes and values; no other output of an evaluation does.
 """
 
 from __future__ import annotations
@@ -34,6 +34,16 @@ class _Note:
     error: str | None
     disagreements: list[Disagreement]
     segments: list[Segment]
+
+
+_HEAD = 1000
+_MARKS = ("<!DOCTYPE html>", "content=\"default-src 'none'; style-src 'unsafe-inline'\"", "<title>Evaluation of ")
+
+
+def is_page(text: str) -> bool:
+    """Return whether a file's content is such a page, of any version."""
+    head = text.lstrip()[:_HEAD]
+    return all(mark in head for mark in _MARKS)
 
 
 def as_page(evaluation: Evaluation, document: Mapping[str, Any], *, with_texts: bool) -> str:

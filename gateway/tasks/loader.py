@@ -6,11 +6,12 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from gateway.files.reading import ReadError, read_text
 from gateway.tasks.model import Task
 
 
 class TaskFileError(Exception):
-    """A task file cannot be used. The text is `file:line: reason`."""
+    """A task file cannot be used. The text names it and, where it has one, the line."""
 
 
 # libyaml's where PyYAML was built with it: five times as fast.
@@ -51,12 +52,12 @@ def load_task(path: Path) -> Task:
         TaskFileError: with the line of the entry that is wrong.
     """
     try:
-        text = path.read_text("utf-8")
+        text = read_text(path)
         loader = _Loader(text)
         root = loader.get_single_node()
         data = None if root is None else loader.construct_document(root)
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskFileError(f"{path}:1: cannot be read: {error}") from None
+    except ReadError as error:
+        raise TaskFileError(str(error)) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise TaskFileError(f"{path}:{line}: not YAML: {error.problem}") from None

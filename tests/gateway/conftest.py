@@ -3,10 +3,10 @@
 import asyncio
 import io
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 import pytest
@@ -17,6 +17,9 @@ from gateway.observability.logs import configure_logging
 from gateway.services import Services
 from gateway.settings import Settings
 from tests.fakes.engine.scripted import FakeEngine, fake_engine
+
+if TYPE_CHECKING:
+    from tests.gateway.command_line import Background
 
 NOTE = (
     "64-year-old woman with stage IV lung adenocarcinoma. Molecular testing identified EGFR L858R and PD-L1 expression "
@@ -127,3 +130,26 @@ def log() -> Callable[[], str]:
     stream = io.StringIO()
     configure_logging("DEBUG", stream)
     return stream.getvalue
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator["Background"]:
+    """Yield an engine and gateways in a thread, for all tests of a file: commands run in the test's own."""
+    from tests.gateway.command_line import background
+
+    with background() as running_servers:
+        yield running_servers
+
+
+@pytest.fixture(scope="module")
+def shared_url(servers: "Background") -> Iterator[str]:
+    """Yield the address of a gateway for all tests of a file; `url` is what they take."""
+    with servers.gateway() as address:
+        yield address
+
+
+@pytest.fixture
+def url(servers: "Background", shared_url: str) -> str:
+    """Return the address of the file's gateway; its engine is as it was at its start."""
+    servers.fresh_engine()
+    return shared_url

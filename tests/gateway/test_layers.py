@@ -17,6 +17,7 @@ LAYERS = (
     ("access", "extraction"),
     ("engine", "grounding"),
     ("errors", "observability", "settings", "tasks"),
+    ("files",),
     ("__init__",),
 )
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

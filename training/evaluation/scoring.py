@@ -14,10 +14,10 @@ from gateway.evaluation.bootstrap import RESAMPLES
 from gateway.evaluation.dataset import Dataset, Example
 from gateway.evaluation.document import as_document, as_json
 from gateway.evaluation.evaluation import Evaluation, evaluate
-from gateway.evaluation.files import write_whole
 from gateway.evaluation.schema import Schema
 from gateway.evaluation.scores import Counts, count, f1
 from gateway.evaluation.table import table
+from gateway.files.writing import write_whole
 from gateway.tasks import load_task
 from training.data.dataset import FIELDS, Note
 from training.data.prompt import TASK_FILE

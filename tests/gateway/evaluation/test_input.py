@@ -65,7 +65,7 @@ def test_a_data_set_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> Non
         with pytest.raises(DatasetError, match=problem):
             load_dataset(path, SCHEMA)
     (tmp_path / "latin").write_bytes("é".encode("latin-1"))
-    with pytest.raises(DatasetError, match="it is not UTF-8"):
+    with pytest.raises(DatasetError, match="latin:1: is not UTF-8: byte 0xe9 at offset 0"):
         load_dataset(tmp_path / "latin", SCHEMA)
 
 
@@ -95,6 +95,10 @@ def test_the_digest_differs_between_data_sets(tmp_path: Path) -> None:
 )
 def test_an_answer_in_a_models_text(text: str, expected: Answer) -> None:
     assert from_text(text, SCHEMA) == expected
+
+
+def test_a_number_of_too_many_digits_is_no_answer() -> None:
+    assert from_text(f'{{"site": {"9" * 5000}, "stage": null}}', SCHEMA) == Answer(error="not_json")
 
 
 def test_a_task_whose_fields_depend_on_the_first_one() -> None:
@@ -173,6 +177,8 @@ def test_an_answer_in_a_gateways_document() -> None:
     nested = {"fields": {"site": "liver", "stage": None}} | {key: document[key] for key in list(document)[2:]}
     assert from_document(nested, SCHEMA, seconds=1.5) == expected
     assert from_document({}, SCHEMA).error == "missing_key"
+    for odd in ({"warnings": 3}, {"warnings": [3]}, {"confidence": [1]}, {"model": 3}):
+        assert from_document(document | odd, SCHEMA).fields == {"site": "liver", "stage": None}
 
 
 def test_a_file_of_answers_with_indices(tmp_path: Path) -> None:
@@ -222,7 +228,7 @@ def test_a_bad_file_of_answers_is_refused_with_its_lines(tmp_path: Path) -> None
         f"{path}:6: `result` must be an object",
         f"{path}:7: `confidence` must be 0 to 1, or null: site",
         f"{path}:8: `seconds` must be a number from 0",
-        f"{path}:9: `confidence` must be 0 to 1, or null: site",
+        f"{path}:9: is not JSON: NaN is no JSON value",
         f"{path}:10: is not JSON: Expecting property name enclosed in double quotes, column 2",
         f"{path}: has no answer to 3 example(s): 1, 2, 3",
         "10 problem(s); nothing was evaluated",
