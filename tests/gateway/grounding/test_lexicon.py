@@ -21,8 +21,8 @@ def test_the_words_are_strings_also_where_yaml_has_another_meaning_for_them() ->
 
 def test_opposites_hold_both_ways() -> None:
     opposites = LEXICON.opposites_of()
-    assert opposites["high"] == {"low", "normal", "stable"}
-    assert opposites["stable"] == {"unstable", "progressive", "high"}
+    assert opposites["high"] == {"low", "normal", "intermediate", "stable"}
+    assert {"unstable", "progressive", "high"} <= opposites["stable"]
     assert all(word in opposites[other] for word, others in opposites.items() for other in others)
 
 
@@ -38,6 +38,10 @@ def test_opposites_hold_both_ways() -> None:
         {"other_labels": "grade stage"},
         {"opposites": [["left"]]},
         {"synonyms": {"two": 2}},
+        {"denials": "no | not | "},
+        {"spaced_prefixes": "pre"},
+        {"receptors": "xy"},
+        {"denial_links": {"beyond": "spread"}},
     ],
 )
 def test_a_bad_lexicon_is_refused(change: dict[str, Any]) -> None:
