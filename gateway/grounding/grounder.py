@@ -29,7 +29,7 @@ import time
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import islice
 from typing import Literal
 
@@ -93,7 +93,7 @@ _LONG_WORD = re.compile(r"[^\W\d_]{6,}")
 _LABEL_CHARS = 10  # holds any of them
 _STAGE = re.compile(rf"(?:({_STAGE_LABELS})\W+)?({NUMERAL.pattern})", re.IGNORECASE)
 _STAGE_RANGE = re.compile(
-    rf"(?:(?P<label>{_STAGE_LABELS})\W+)?(?P<first>{NUMERAL.pattern})\s*(?:[-/\u2010-\u2014]|to|or)\s*"
+    rf"(?:(?P<label>{_STAGE_LABELS})\W+)?(?P<first>{NUMERAL.pattern})\s*(?:[-/\u2010-\u2014]|to|or|through)\s*"
     rf"(?P<last>{NUMERAL.pattern}|[a-d])",
     re.IGNORECASE,
 )
@@ -456,7 +456,7 @@ class Grounder:
         """Yield where the text calls a numeral, or a range of two, a stage."""
         found = 0
         for segment in self._staged():
-            for joiner in ((), ("to",), ("or",))[: 3 if len(numerals) > 1 else 1]:
+            for joiner in ((), ("to",), ("or",), ("through",))[: 4 if len(numerals) > 1 else 1]:
                 forms = [numerals[0], *joiner, *numerals[1:]]
                 for hit in segment.find_all(forms, [BROKEN, SPACED, SPACED][: len(forms)]):
                     if hit.first in segment.words.staged and (
@@ -489,9 +489,8 @@ class Grounder:
         terms = terms_of(words, part)
         if not terms or len(terms) > MAX_TERMS or is_weak(terms):
             return []
-        needed = {number for number, term in enumerate(terms) if complete or self._is_needed(term)}
         stems = [stem(term.forms[0]) for term in terms]
-        required = [stems[number] for number in needed]
+        required = [letters for term, letters in zip(terms, stems, strict=True) if complete or term.is_required]
         least = len(terms) * FUZZY_THRESHOLD
         near: list[Segment] = []
         far: list[Segment] = []
@@ -503,9 +502,9 @@ class Grounder:
         wanted = Wanted(
             terms,
             frozenset(markers_in(words).values()),
-            {number for number, term in enumerate(terms) if f"\n{_core(term)}" in self._vocabulary},
-            needed,
             complete,
+            cache(lambda number: not self._is_turned_round(terms[number])),
+            cache(lambda number: f"\n{_core(terms[number])}" in self._vocabulary),
             lambda start, end: is_denied(self._text, start, end, lambda: words.forms),
         )
         if evidence := self._best_passage(near, wanted, part):
@@ -516,9 +515,9 @@ class Grounder:
         evidence = self._best_passage(far, wanted, part)
         return [evidence] if evidence else []
 
-    def _is_needed(self, term: Term) -> bool:
-        """Return whether no passage without a term counts, as the text has its opposite or denies it somewhere."""
-        return term.is_required or has_reversed(term.forms[0], self._vocabulary) or self._is_denied_anywhere(term)
+    def _is_turned_round(self, term: Term) -> bool:
+        """Return whether the text has a term's opposite by a prefix, or denies it somewhere."""
+        return has_reversed(term.forms[0], self._vocabulary) or self._is_denied_anywhere(term)
 
     def _is_denied_anywhere(self, term: Term) -> bool:
         text, forms = self._lower, term.forms

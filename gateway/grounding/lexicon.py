@@ -59,6 +59,7 @@ class Lexicon(BaseModel):
     stop_words: _WordSet
     negations: _WordSet
     opposites: tuple[tuple[_WordSet, _WordSet], ...]
+    place_words: _WordSet
     polarity: _WordSet
     hyphened_prefixes: _WordSet
     spaced_prefixes: _WordSet
@@ -66,6 +67,7 @@ class Lexicon(BaseModel):
     denials: _Phrases
     denied: _Phrases
     denied_done: _Phrases
+    denied_suffixes: _WordSet
     not_done: _WordSet
     denied_fillers: _WordSet
     denial_ends: _WordSet

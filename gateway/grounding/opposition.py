@@ -23,7 +23,7 @@ _AFTER_CHARS = 80
 _REACH = 6  # words
 _MOST_PLACES = 50  # of a word in a text that are looked at
 _HYPHEN_CHARS = frozenset("-\u200b\u200c\u200d\u2060\u00ad\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d")
-_BEFORE_DENIED = frozenset(" \t\r\n\xa0:(=")
+_BEFORE_DENIED = frozenset(" \t\r\n\xa0:(=-\u2010\u2011\u2013\u2212")
 _HYPHENS = r"\-\u00ad\u2010-\u2013\u2212\ufe63\uff0d"
 
 
@@ -54,8 +54,10 @@ _IS_NOT = r"(?:not|never|no\s+longer|(?:is|are|was|were|has|have|had|could|did|d
 _DENIED_AFTER = re.compile(
     rf"\s*[:(=]?\s*(?:(?:{_any(LEXICON.denied_fillers)})\b\s*[:(=]?\s*){{0,4}}"
     rf"(?:{_IS_NOT}\s+(?:(?:been|be|currently|yet|clearly)\s+)*(?:{_any(LEXICON.not_done)})\b"
-    rf"|(?:is|are|was|were|been|be)\s+(?:{_any_phrase(LEXICON.denied_done)})\b"
+    rf"|(?:(?:is|are|was|were|been|be)\s+|(?<=[:=]\s))(?:{_any_phrase(LEXICON.denied_done)})\b"
     rf"|(?P<alone>{_any_phrase(LEXICON.denied)})\b(?!\s+(?:for|margins?)\b))"
+    rf"|\s*[:=]\s*no\b\s*(?:[.,;)\n]|\Z)"
+    rf"|(?P<suffix>[{_HYPHENS}]\s?(?:{_any(LEXICON.denied_suffixes)})\b)"
     rf"|\s?\((?P<sign>[{_HYPHENS}⁻])\)"
 )
 
@@ -144,9 +146,9 @@ def _may_hold_denial(window: str) -> bool:
 
 def _denies(match: re.Match[str], forms: Collection[str]) -> bool:
     """Return whether what stands behind a finding denies it."""
-    if not (match["alone"] or match["sign"]):
+    if not (match["alone"] or match["sign"] or match["suffix"]):
         return True
-    words = (match["alone"] or "").lower().replace("-", " ").split()
+    words = (match["alone"] or match["suffix"] or "").replace("-", " ").split()
     return not LEXICON.markers.issuperset(forms) and set(words).isdisjoint(forms)
 
 
@@ -192,6 +194,8 @@ def _denied_before(window: str, behind: str, length: int, forms: Collection[str]
         elif token == ",":  # noqa: S105 - a comma
             if not _GOES_ON.match(" ".join(tokens[index + 1 :]) + behind[length:]):
                 return False
+        elif token == "longer" and index == len(tokens) - 1:  # noqa: S105 - "no longer resectable"
+            continue
         elif token in _STOPS or token in LEXICON.denial_takes:
             return False
         elif token in LEXICON.denial_ends and not (index and _is_plain_denial(tokens[index - 1])):

@@ -94,12 +94,12 @@ class Wanted(NamedTuple):
     terms: list[Term]
     markers: frozenset[str]
     """The value's."""
-    present: set[int]
-    """The numbers of the terms that occur anywhere in the text."""
-    required: set[int]
-    """The numbers of the terms without which no passage counts."""
     complete: bool
     """Whether every term must be in the passage."""
+    may_lack: Callable[[int], bool]
+    """Whether a passage without the term of this number may count: the text does not say its opposite."""
+    is_elsewhere: Callable[[int], bool]
+    """Whether the term of this number, which a passage lacks, stands elsewhere in the text."""
     is_denied: Callable[[int, int], bool]
     """Whether the text denies what it says between two offsets."""
 
@@ -277,6 +277,10 @@ class Segment:
             and self._text[words.ends[number - 1] - self._start].isspace()
         )
 
+    def between(self, first: int, second: int) -> str:
+        """Return what stands in the text between two words."""
+        return self._text[self.words.ends[first] - self._start : self.words.starts[second] - self._start]
+
     def _hits(self, term: Term) -> list[Hit]:
         """Return where a term stands, itself or varied, in order."""
         hits = list(self.find_all(term.forms, term.boundaries))
@@ -307,7 +311,7 @@ class Segment:
         self._check()
         terms, complete = wanted.terms, wanted.complete
         hits = [self._hits(term) for term in terms]
-        if any(not hits[number] for number in wanted.required):
+        if any(term.is_required and not own for term, own in zip(terms, hits, strict=True)):
             return None
         matched = sum(map(bool, hits))
         if matched + ELSEWHERE_SCORE * (len(terms) - matched) < len(terms) * (1 if complete else FUZZY_THRESHOLD):
@@ -349,7 +353,7 @@ class _Passages:
         self._content = content
         self._sentences = sentences
         self._blockers = blockers
-        self._required = set(range(len(wanted.terms))) if wanted.complete else wanted.required
+        self._required = {number for number, term in enumerate(wanted.terms) if wanted.complete or term.is_required}
         # More words than this cost more than the threshold leaves; function words are free, hence the doubling.
         length = sum(len(term.forms) for term in self._terms)
         self.reach = 2 * (length + int(len(self._terms) * (1 / FUZZY_THRESHOLD - 1) / _GAP_COST) + 1)
@@ -372,7 +376,9 @@ class _Passages:
             if (
                 score >= FUZZY_THRESHOLD
                 and (best is None or score > best.score)
+                and all(number in used or self._wanted.may_lack(number) for number in range(len(self._terms)))
                 and self._belongs_together(used)
+                and not any(self._is_of_another(number, used) for number in used)
                 and not self._wanted.is_denied(self._words.starts[start], self._words.ends[hit.last])
             ):
                 best = Hit(start, hit.last, score)
@@ -381,7 +387,10 @@ class _Passages:
     def _score(self, first: int, last: int, used: dict[int, Hit]) -> float:
         if not self._required <= used.keys():
             return 0.0
-        elsewhere = ELSEWHERE_SCORE * len(self._wanted.present - used.keys())
+        elsewhere = 0.0
+        if len(used) < len(self._terms):
+            missing = [number for number in range(len(self._terms)) if number not in used]
+            elsewhere = ELSEWHERE_SCORE * sum(map(self._wanted.is_elsewhere, missing))
         blocker = bisect_left(self._blockers, first)
         if blocker < len(self._blockers) and self._blockers[blocker] <= last:
             return 0.0
@@ -416,6 +425,20 @@ class _Passages:
             elif any(map(self._is_foreign, self._before(hit, 3 if self._terms[number].is_detail else 1))):
                 return False
         return True
+
+    def _is_of_another(self, term: int, used: dict[int, Hit]) -> bool:
+        """Return whether a word such as "left" stands before something else: "breast cancer, left lung nodule"."""
+        hit, words, behind = used[term], self._words, used[term].last + 1
+        if self._terms[term].forms[-1] not in LEXICON.place_words or behind >= len(words):
+            return False
+        if words.forms[behind] in LEXICON.stop_words or self._sentences[behind] != self._sentences[hit.last]:
+            return False
+        leads = any(other > term and used[other].last < hit.first for other in used)
+        return (
+            leads
+            and all(other.first != behind for other in used.values())
+            and not self._segment.between(hit.last, behind).strip(" -\n\t\r")
+        )
 
     def _before(self, hit: Hit, count: int) -> list[int]:
         """Return the numbers of the words of the sentence before a hit, `count` of them at most."""

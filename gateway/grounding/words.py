@@ -68,7 +68,7 @@ _MINUSES = "-\u2010\u2011\u2013\u2212\u207b\ufe63\uff0d"
 _SYMBOL = re.compile(rf"[{_PLUSES}]+|[{_MINUSES}]|[%&]|[<>≤≥]=?")
 # Between a receptor and its sign: "ER+", "ER +", "ER (+)". A sign with space before it needs something behind it that
 # shows it for one, for "+" is "and" too, and "-" a dash.
-_BEFORE_SIGN = re.compile(r"[^\S\r\n]?([(\[]?)[^\S\r\n]?")
+_BEFORE_SIGN = re.compile(r"[^\S\r\n]?[:=]?[^\S\r\n]?([(\[]?)[^\S\r\n]?")
 _VE = r"(?:ve\b)?"
 _CLOSED = re.compile(rf"{_VE}[^\S\r\n]?[)\]]")
 _ENDED = re.compile(rf"{_VE}[^\S\r\n]*(?:[,;:/)\]\r\n]|\.(?!\d)|\Z)")
@@ -80,10 +80,11 @@ _ROW = re.compile(
 )
 _SIGN_WORD_CHARS = 6  # receptors and genes; a longer word in capitals is a heading
 _SCORED = re.compile(rf"(?:{'|'.join(sorted(LEXICON.scores))})?([0-4])", re.IGNORECASE)
+_EITHER = {f"/{minus}" for minus in _MINUSES}  # "+/-"
 _SCORE_WORDS = [[word] for word in LEXICON.scores]
 _SCORE_REACH = 4  # words between HER2 and its score: "HER2 by IHC: 1+"
 _PLAIN_GAPS = frozenset(("", " ", "\n", ",", "/", "("))
-_NUMBER = r"\d++(?:[.,]\d++)++|(?<![^\s(<>=~≤≥])[.]\d++"
+_NUMBER = r"\d++(?:[.,]\d++)++|(?<![^\s(<>=~≤≥])[.]\d++|\d{1,3}(?:['’]\d{3})++(?!\d)"
 _ASCII_WORD = re.compile(rf"({_NUMBER}|[A-Za-z0-9]++)")
 _LETTER = rf"[^\W_{_SCRIPT_DIGITS}{_UNSPACED}]"
 _INSIDE = f"{_MARKS}{_JOINERS}\u00ad\u2060\ufeff"
@@ -110,7 +111,7 @@ ROMAN = {
     for number, numeral in enumerate(("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"), 1)
 }
 # T, N and M as they are put together, with what says how they were found: "pT2aN1M0".
-_TNM = re.compile(r"(?:y?[cpa]|y?r[cp]?|y|u)(?=[TNM](?:[0-4X]|is))")
+_TNM = re.compile(r"(?:y?[cpa]|y?r[cp]?|y|u|mr)(?=[TNM](?:[0-4X]|is))")
 NUMERAL = re.compile(r"(viii|vii|iii|vi|iv|ix|ii|v|i|x|\d)(\s?[a-d]\d?)?", re.IGNORECASE)
 _LABELS = LEXICON.stage_labels | LEXICON.other_labels
 _DIGITS = frozenset("1234")  # forms that may be a stage in words: "stage four"
@@ -188,8 +189,8 @@ def fold(surface: str) -> str:
                 form = _american(form)
     elif form[0] == "x" and form[1:].isdecimal():
         return form[1:]  # "x6" of cycles
-    elif "," in form or "." in form:
-        number = re.sub(r",(?=\d{3}(?!\d))", "", form).replace(",", ".")
+    elif not form.isalnum():
+        number = re.sub(r"[,'’](?=\d{3}(?!\d))", "", form).replace(",", ".")
         if number.count(".") != 1:
             return number
         number = number.rstrip("0").rstrip(".")
@@ -221,6 +222,11 @@ def _singular(form: str) -> str:
     return form[:-1]
 
 
+def _unfolded(surface: str, form: str) -> str:
+    """Return a form with the "s" that folding took for a plural's."""
+    return surface.lower() if surface.lower() == f"{form}s" else form
+
+
 def _american(form: str) -> str:
     if "ae" in form or "oe" in form:
         form = form.replace("ae", "e").replace("oe", "e")
@@ -250,7 +256,7 @@ def _is_numeral(surface: str) -> bool:
 
 def _tnm_prefix(surface: str) -> int:
     """Return the length of the prefix of a TNM such as "pT2"; 0 for any other word."""
-    if surface[0] not in "cpayru" or surface.islower():
+    if surface[0] not in "cpayrum" or surface.islower():
         return 0
     match = _TNM.match(surface)
     return match.end() if match else 0
@@ -342,6 +348,8 @@ class _Scanner:
         if is_alone and (score := _SCORED.fullmatch(text, self._words.starts[-1], at)):
             followed = attached or _ENDED.match(text, behind) or (gap[1] and _CLOSED.match(text, behind))
             return self._scored(int(score[1])) if followed else None
+        if text[behind : behind + 2] in _EITHER:
+            return None
         if gap[1]:
             is_sign = _CLOSED.match(text, behind) is not None or text[behind : behind + 1] in (",", ";")
         elif attached:
@@ -405,6 +413,9 @@ class _Scanner:
         if surface in ("p", "c") and text[end : end + 1] == "." and text[end + 1 : end + 2].isalnum():
             return  # HGVS: "p.V600E" is "V600E"
         self._pending = JOINED
+        if boundary == JOINED and gap[1:] and words.ends and words.ends[-1] == at:
+            # The first part of a word that is broken here is no plural.
+            words.forms[-1] = _unfolded(text[words.starts[-1] : at], words.forms[-1])
         if form in _COMPOUND_ENDS and boundary < BROKEN and len(gap) <= 2 and words.forms:
             compound = LEXICON.compounds.get((words.forms[-1], form))
             if compound is not None:

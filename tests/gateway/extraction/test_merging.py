@@ -124,7 +124,8 @@ def test_strict_grounding_says_where_the_search_was_not_finished() -> None:
     confidence: dict[str, float | None] = {"stage": 0.9, "response": 0.9}
     warnings = [Repair("evidence_time_limit", "ended", "stage")]
     drop_ungrounded(task, fields, {"stage": [], "response": []}, confidence, warnings)
-    assert fields == confidence == {"stage": None, "response": None}
+    assert fields == {"stage": None, "response": None}
+    assert confidence == {"stage": None, "response": None}
     assert [(warning.code, warning.field, "not finished" in warning.detail) for warning in warnings[1:]] == [
         ("ungrounded", "stage", True),
         ("ungrounded", "response", False),
