@@ -168,7 +168,7 @@ class Segment:
     @cached_property
     def words(self) -> Words:
         """Its words, with offsets into the whole text."""
-        words, start = scan(self._text), self._start
+        words, start = scan(self._text, self._check), self._start
         if start:
             words.starts[:] = [offset + start for offset in words.starts]
             words.ends[:] = [offset + start for offset in words.ends]

@@ -5,6 +5,7 @@ Words are compared by their folded forms and keep their offsets in the original 
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 
@@ -83,15 +84,18 @@ _SCORED = re.compile(rf"(?:{'|'.join(sorted(LEXICON.scores))})?([0-4])", re.IGNO
 _EITHER = {f"/{minus}" for minus in _MINUSES}  # "+/-"
 _SCORE_WORDS = [[word] for word in LEXICON.scores]
 _SCORE_REACH = 4  # words between HER2 and its score: "HER2 by IHC: 1+"
+_AT_ONCE_CHARS = 8_000  # of a text that are read by one call, in a few milliseconds
+_CHECK_EVERY = 1_000  # words
 _PLAIN_GAPS = frozenset(("", " ", "\n", ",", "/", "("))
 _NUMBER = r"\d++(?:[.,]\d++)++|(?<![^\s(<>=~≤≥])[.]\d++|\d{1,3}(?:['’]\d{3})++(?!\d)"
 _ASCII_WORD = re.compile(rf"({_NUMBER}|[A-Za-z0-9]++)")
 _LETTER = rf"[^\W_{_SCRIPT_DIGITS}{_UNSPACED}]"
 _INSIDE = f"{_MARKS}{_JOINERS}\u00ad\u2060\ufeff"
-# The second alternative says nothing that the third does not; it makes ASCII words in other texts fast.
+# The second alternative says nothing that the fourth does not; it makes ASCII words in other texts fast. The fourth is
+# slow to fail, so the third stands before it.
 _WORD = re.compile(
-    rf"({_NUMBER}|[A-Za-z0-9]++(?=[\x00-\x7f]|\Z)|{_LETTER}+(?:[{_INSIDE}]+{_LETTER}+)*[{_MARKS}]*"
-    rf"|[{_UNSPACED}][{_MARKS}]*|[{_SCRIPT_DIGITS}]+)"
+    rf"({_NUMBER}|[A-Za-z0-9]++(?=[\x00-\x7f]|\Z)|[{_UNSPACED}][{_MARKS}]*"
+    rf"|{_LETTER}+(?:[{_INSIDE}]+{_LETTER}+)*[{_MARKS}]*|[{_SCRIPT_DIGITS}]+)"
 )
 LETTERS = re.compile(f"{_LETTER}+")
 """A run of letters and digits, which a span may not cut."""
@@ -238,13 +242,13 @@ def normal_form(value: str) -> str:
     return " ".join(scan(value).forms) or value.strip()
 
 
-def scan(text: str) -> Words:
+def scan(text: str, check: Callable[[], None] = lambda: None) -> Words:
     """Return the words of `text`, without the connecting ones.
 
     "+" after a marker is "positive" and "-" "negative"; numerals after "stage" and its like are Arabic. Takes time
-    linear in the text.
+    linear in the text; `check` is called now and then, to end a scan that takes too long.
     """
-    return _Scanner(text).run()
+    return _Scanner(text).run(check)
 
 
 def _is_numeral(surface: str) -> bool:
@@ -284,7 +288,24 @@ class _Scanner:
         self._label = -_LABEL_REACH - 1  # number of the last label that a numeral may belong to
         self._label_is_stage = False
 
-    def run(self) -> Words:
+    def _words_and_gaps(self, check: Callable[[], None]) -> Iterator[tuple[str, str]]:
+        """Yield each word's surface with what stands before it."""
+        text = self._text
+        pattern = _ASCII_WORD if text.isascii() else _WORD
+        if len(text) <= _AT_ONCE_CHARS:
+            pieces = pattern.split(text)
+            yield from zip(pieces[::2], pieces[1::2], strict=False)
+            return
+        # One call would keep all other threads waiting.
+        at = 0
+        for number, match in enumerate(pattern.finditer(text)):
+            if number % _CHECK_EVERY == 0:
+                check()
+            yield text[at : match.start()], match[0]
+            at = match.end()
+
+    def run(self, check: Callable[[], None]) -> Words:
+        """Return the words."""
         words = self._words
         add_form, add_start, add_end, add_boundary = (
             words.forms.append,
@@ -292,10 +313,9 @@ class _Scanner:
             words.ends.append,
             words.boundaries.append,
         )
-        words_and_gaps = (_ASCII_WORD if self._text.isascii() else _WORD).split(self._text)
         forms = _Forms()
         at = 0
-        for gap, surface in zip(words_and_gaps[::2], words_and_gaps[1::2], strict=False):
+        for gap, surface in self._words_and_gaps(check):
             form, is_plain = forms[surface]
             start = at + len(gap)
             end = start + len(surface)
