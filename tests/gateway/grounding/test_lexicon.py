@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from gateway.grounding.lexicon import LEXICON, Lexicon
+from gateway.grounding.words import fold
 
 FILE = Path("gateway/grounding/lexicon.yaml")
 
@@ -17,6 +18,15 @@ def test_the_words_are_strings_also_where_yaml_has_another_meaning_for_them() ->
     assert "on" in LEXICON.stop_words
     assert LEXICON.synonyms["two"] == "2"
     assert ("progress", "note") in LEXICON.headings
+
+
+@pytest.mark.parametrize("name", ["negations", "polarity", "place_words", "markers", "counters", "measures", "copulas"])
+def test_words_that_are_compared_are_in_the_form_of_comparison(name: str) -> None:
+    assert {word: fold(word) for word in getattr(LEXICON, name) if fold(word) != word} == {}
+
+
+def test_opposites_are_in_the_form_of_comparison() -> None:
+    assert {word: fold(word) for word in LEXICON.opposites_of() if fold(word) != word} == {}
 
 
 def test_opposites_hold_both_ways() -> None:
