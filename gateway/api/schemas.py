@@ -65,7 +65,10 @@ class EvidenceModel(BaseModel):
 class WarningModel(BaseModel):
     """What was repaired or left out, and in which field."""
 
-    code: str
+    code: str = Field(
+        description="A fixed word, such as `ungrounded` (strict grounding set the value to null) or "
+        "`evidence_time_limit` (the search for the value's evidence was ended by its time limit)."
+    )
     detail: str
     field: str | None
 

@@ -18,6 +18,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from gateway.grounding.brackets import cut
+
 RULES = ("exact", "normalised", "items")
 
 # Space around it belongs to the separator; several in a row (", and") are one.
@@ -51,32 +53,10 @@ def items(value: str) -> frozenset[str]:
     ['bone', 'brain', 'liver (segments ii and iv)']
     """
     whole = normalise(value)
-    parts = (part.strip() for item in whole.split(_SEPARATOR) for part in _cut(item, _SEQUENCE))
+    parts = (part.strip() for item in whole.split(_SEPARATOR) for part in cut(item, _SEQUENCE))
     return frozenset(part for part in parts if part) or frozenset({whole})
 
 
 def _with_one_separator(value: str) -> str:
-    parts = (part.strip() for part in _cut(value, _JOINER))
+    parts = (part.strip() for part in cut(value, _JOINER))
     return _SEPARATOR.join(part for part in parts if part) or value
-
-
-def _cut(value: str, separator: re.Pattern[str]) -> list[str]:
-    """Return the parts between separators that stand in no brackets."""
-    depths = _depths(value)
-    parts, start = [], 0
-    for match in separator.finditer(value):
-        if depths[match.start()] == 0:
-            parts.append(value[start : match.start()])
-            start = match.end()
-    return [*parts, value[start:]]
-
-
-def _depths(value: str) -> list[int]:
-    """Return how many brackets are open before each character; all 0 where they do not pair."""
-    depths, depth = [], 0
-    for character in value:
-        depths.append(depth)
-        depth += (character in "([") - (character in ")]")
-        if depth < 0:
-            break
-    return depths if depth == 0 else [0] * len(value)

@@ -1,10 +1,13 @@
 """How much text fits into one call of the engine, counted in the engine's own tokens."""
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
 
 from gateway.engine.engine import Engine
+from gateway.engine.errors import EngineTimeoutError
+from gateway.extraction.workers import Workers
 from gateway.tasks import Task
 
 _WORD = re.compile(r"\S+|\s+")
@@ -23,9 +26,10 @@ _LEARN_FROM_BYTES = 400
 class TokenBudget:
     """The tokens that each model takes, and how dense texts are by its answers."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Make a budget of an engine, which counts the tokens."""
+    def __init__(self, engine: Engine, workers: Workers) -> None:
+        """Make a budget of an engine, which counts the tokens; `workers` read what it says of long texts."""
         self._engine = engine
+        self._workers = workers
         self._lengths: dict[str, int] = {}
         self._lengths_until = 0.0
         self._density: dict[str, float] = {}
@@ -77,12 +81,19 @@ class TokenBudget:
         which is more than any text of words has.
         """
         tokens = await self._engine.token_strings(model, text, deadline=deadline)
-        encoded = text.encode("utf-8", "surrogatepass")
-        # Byte-level tokenizers (Llama 3's is one) write each byte as one character, so the tokens' lengths are their
-        # bytes.
-        if tokens is None or sum(map(len, tokens)) != len(encoded):
-            return lambda part: -(-len(part.encode("utf-8", "surrogatepass")) // 2)
-        return _word_counter(text, [len(token) for token in tokens])
+        left = max(deadline - asyncio.get_running_loop().time(), 0.0)
+        try:
+            return await self._workers.run(lambda: _counter(text, tokens), seconds=left)
+        except TimeoutError:
+            raise EngineTimeoutError("the request's time ended while its tokens were counted") from None
+
+
+def _counter(text: str, tokens: list[str] | None) -> Callable[[str], int]:
+    encoded = text.encode("utf-8", "surrogatepass")
+    # Byte-level tokenizers (Llama 3's is one) write each byte as one character, so the tokens' lengths are their bytes.
+    if tokens is None or sum(map(len, tokens)) != len(encoded):
+        return lambda part: -(-len(part.encode("utf-8", "surrogatepass")) // 2)
+    return _word_counter(text, [len(token) for token in tokens])
 
 
 def _word_counter(text: str, token_bytes: list[int]) -> Callable[[str], int]:

@@ -8,16 +8,18 @@ from typing import Any
 
 from gateway.engine.circuit import CircuitOpenError
 from gateway.engine.engine import Engine
-from gateway.engine.errors import EngineError, EngineRejectedError, EngineUnavailableError
+from gateway.engine.errors import EngineError, EngineRejectedError, EngineTimeoutError, EngineUnavailableError
 from gateway.engine.gate import Gate
 from gateway.extraction.answer import ChunkAnswer, ChunkReport, Extraction, Grounding, Options
 from gateway.extraction.budget import TokenBudget
 from gateway.extraction.chunking import Chunk, split
 from gateway.extraction.decoding import Repair, confidence, decode, grammar
 from gateway.extraction.errors import AdapterMissingError, CutAnswerError, DecodingError, UnknownModelError
+from gateway.extraction.evidence import find_evidence
 from gateway.extraction.merging import drop_ungrounded, merge_answers
 from gateway.extraction.reporting import count_failure, count_success, reason_of
-from gateway.grounding.grounder import Evidence, Grounder
+from gateway.extraction.workers import Workers
+from gateway.grounding.grounder import Evidence
 from gateway.observability.metrics import Metrics
 from gateway.tasks import Task
 from gateway.tasks.prompting import build_messages
@@ -25,7 +27,6 @@ from gateway.tasks.prompting import build_messages
 _RETRY_PAUSE = 0.1
 # Of one text, so that a long one leaves room for others.
 _CHUNKS_AT_ONCE = 8
-_LONG_CHARS = 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Extractor:
         self._metrics = metrics
         self._engine = engine
         self._gate = gate
-        self._budget = TokenBudget(engine)
+        self._workers = Workers()
+        self._budget = TokenBudget(engine, self._workers)
         self._grammars = {name: grammar(task) for name, task in tasks.items()}
 
     async def extract(
@@ -116,7 +118,8 @@ class Extractor:
         ]
         evidence: dict[str, list[Evidence]] = {}
         if grounding != "off":
-            evidence = await _run_off_loop_if_long(text, _ground, text, fields)
+            evidence, unfinished = await find_evidence(self._workers, text, fields, seconds=_left(call.deadline))
+            warnings += unfinished
         if grounding == "strict":
             drop_ungrounded(call.task, fields, evidence, confidences, warnings)
         return Extraction(
@@ -138,7 +141,20 @@ class Extractor:
             return [Chunk(index=0, start=0, end=len(text), text=text)], call
         count = await self._budget.counter(call.model, text, deadline=call.deadline)
         overlap = min(call.task.overlap_tokens, limit // 4)
-        return await _run_off_loop_if_long(text, split, text, limit, overlap, count), call
+        until = time.monotonic() + _left(call.deadline)
+
+        def count_in_time(part: str) -> int:
+            if time.monotonic() > until:
+                raise EngineTimeoutError("the request's time ended while its text was split")
+            return count(part)
+
+        try:
+            chunks = await self._workers.run(
+                lambda: split(text, limit, overlap, count_in_time), seconds=_left(call.deadline)
+            )
+        except TimeoutError:
+            raise EngineTimeoutError("the request's time ended while its text was split") from None
+        return chunks, call
 
     async def _answers(self, call: _Call, chunks: Sequence[Chunk]) -> list[ChunkAnswer | BaseException]:
         """Have the engine read all chunks; one that fails gives its error, a model that is not served ends all."""
@@ -212,11 +228,9 @@ class Extractor:
         return timed
 
 
-async def _run_off_loop_if_long[**P, R](text: str, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run `work`; in a thread for long texts, to keep the event loop free."""
-    if len(text) <= _LONG_CHARS:
-        return work(*args, **kwargs)
-    return await asyncio.to_thread(work, *args, **kwargs)
+def _left(deadline: float) -> float:
+    """Return the seconds until a deadline by the event loop's clock."""
+    return max(deadline - asyncio.get_running_loop().time(), 0.0)
 
 
 async def _all(calls: Sequence[Coroutine[Any, Any, ChunkAnswer]]) -> list[ChunkAnswer | BaseException]:
@@ -245,8 +259,3 @@ def _report(chunk: Chunk, result: ChunkAnswer | BaseException) -> ChunkReport:
     if isinstance(result, ChunkAnswer):
         return ChunkReport(chunk.index, chunk.start, chunk.end)
     return ChunkReport(chunk.index, chunk.start, chunk.end, "failed", reason_of(result))
-
-
-def _ground(text: str, fields: Mapping[str, str | None]) -> dict[str, list[Evidence]]:
-    grounder = Grounder(text)
-    return {name: grounder.find(value) if value else [] for name, value in fields.items()}

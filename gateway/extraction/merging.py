@@ -1,15 +1,20 @@
 """The answers to a text's chunks become one answer, and values without evidence are dropped where that is asked for."""
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from gateway.extraction.answer import ChunkAnswer
 from gateway.extraction.decoding import Repair
+from gateway.grounding.brackets import cut
 from gateway.grounding.grounder import Evidence
 from gateway.grounding.words import normal_form
 from gateway.tasks import Task
 
 Rule = Literal["first", "union"]
+# Marks that separate items with or without a space.
+_LIST_MARKS = frozenset((";", ",", "|", "·", "•", "，", "、", "；"))
 
 
 def merge_answers(
@@ -54,8 +59,9 @@ def merge_fields(
         results: the fields of each chunk, in document order.
         rules: how to merge each field; one that is not named takes "first".
             "first": the first value that is not null.
-            "union": all distinct values in document order, joined by `separator`. A value that holds the separator is
-            several. Two that differ only in spelling (`words.normal_form`) are one, in the first's spelling.
+            "union": all distinct values in document order, joined by `separator`. A value that holds the separator,
+            outside of brackets and quotes, is several. Two that differ only in spelling (`words.normal_form`) are one,
+            in the first's spelling. Answers that add nothing to the first leave it as it is.
         separator: stands between the items of a value.
 
     Returns:
@@ -78,12 +84,37 @@ def merge_fields(
 
 
 def _union(values: Sequence[str], separator: str) -> str:
-    mark = separator.strip() or separator
-    items = [item for value in values for item in map(str.strip, value.split(mark)) if item]
+    pattern = _separator(separator)
     distinct: dict[str, str] = {}
-    for item in items:
-        distinct.setdefault(normal_form(item), item)
-    return separator.join(distinct.values()) if distinct else values[0]
+    firsts = 0
+    for number, value in enumerate(values):
+        for item in map(str.strip, cut(value, pattern)):
+            if item:
+                distinct.setdefault(normal_form(item), item)
+        if number == 0:
+            firsts = len(distinct)
+    # What adds nothing leaves the first answer as it is, also its own way of writing a list.
+    return separator.join(distinct.values()) if len(distinct) > firsts else values[0]
+
+
+@lru_cache(maxsize=64)
+def _separator(separator: str) -> re.Pattern[str]:
+    """Return what separates the items of a value.
+
+    A word does only between spaces, "/" and its like only with the spaces that the task gives them, and nothing does
+    between two digits without a space ("1,200", "9;22").
+    """
+    mark = separator.strip()
+    if not mark:
+        return re.compile(re.escape(separator))
+    core = re.escape(mark)
+    if mark[0].isalnum() or mark[-1].isalnum():
+        return re.compile(rf"(?:\A|\s+){core}(?:\s+|\Z)")
+    if mark in _LIST_MARKS:
+        return re.compile(rf"\s*(?:(?<!\d){core}|{core}(?!\d))\s*")
+    left = r"(?:\A|\s+)" if separator[0].isspace() else ""
+    right = r"(?:\s+|\Z)" if separator[-1].isspace() else ""
+    return re.compile(rf"{left}{core}{right}")
 
 
 def drop_ungrounded(
@@ -100,13 +131,17 @@ def drop_ungrounded(
         fields: the values; changed.
         evidence: of each value.
         confidence: of each value; changed.
-        warnings: get one for each value that is dropped.
+        warnings: get one for each value that is dropped; say for which the search was ended by its time limit.
     """
+    unfinished = {warning.field for warning in warnings if warning.code == "evidence_time_limit"}
     for name, value in fields.items():
         spec = task.by_name[name]
         if value is not None and not evidence[name] and spec.nullable and not spec.choices:
             fields[name] = None
             confidence[name] = None
-            warnings.append(
-                Repair("ungrounded", "nothing in the text supports the value; strict grounding set it to null", name)
+            reason = (
+                "the search for evidence was not finished"
+                if name in unfinished
+                else "nothing in the text supports the value"
             )
+            warnings.append(Repair("ungrounded", f"{reason}; strict grounding set it to null", name))

@@ -39,4 +39,12 @@ def count_success(metrics: Metrics, task: str, extraction: Extraction, grounding
         metrics.repaired(task, warning.code)
     if grounding != "off":
         evidence = extraction.evidence
-        metrics.ungrounded(task, sum(1 for name, value in extraction.fields.items() if value and not evidence[name]))
+        unfinished = {warning.field for warning in extraction.warnings if warning.code == "evidence_time_limit"}
+        metrics.ungrounded(
+            task,
+            sum(
+                1
+                for name, value in extraction.fields.items()
+                if value and not evidence[name] and name not in unfinished
+            ),
+        )

@@ -7,7 +7,7 @@ in question, so most of a note is never read.
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
@@ -15,7 +15,8 @@ from typing import NamedTuple
 from rapidfuzz.distance import OSA
 
 from gateway.grounding.lexicon import LEXICON
-from gateway.grounding.words import BROKEN, JOINED, Words, ends_sentence, scan
+from gateway.grounding.opposition import MIN_STEM, OPPOSITES, SAME_SIDE, is_inflection
+from gateway.grounding.words import BROKEN, JOINED, SPACED, Words, ends_sentence, scan
 
 FUZZY_THRESHOLD = 0.8
 """Least score of fuzzy evidence: matched / (words of the value + 0.1 for each other word in the passage).
@@ -31,14 +32,19 @@ _TYPO_MIN_CHARS = 7  # shorter words are too often another word: "ileum" and "il
 MAX_TERMS = 32  # a longer part is prose, not a value
 _SHORT_WORD = 3  # a gene, a unit, an abbreviation: must be there unchanged
 
-_OPPOSITES = LEXICON.opposites_of()
-_SUFFIXES = LEXICON.suffixes | {""}
-_MIN_STEM = 4
-
 _SEGMENT_CHARS = 100  # fewer segments would each cost more to read, more would cost more to choose from
 _SENTENCE_END = re.compile(r"[.!?]\s++(?=[A-Z])")
 # Written in more ways than one, so their letters or digits need not be there.
-_MANY_SPELLINGS = frozenset(LEXICON.synonyms.values()) | {"1"}
+_MANY_SPELLINGS = frozenset(LEXICON.synonyms.values()) | {"1", "equivocal"}
+# What all spellings of a compound hold: "ras" of "K-RAS" and "KRAS".
+_COMPOUND_STEMS = {name: end for (_, end), name in sorted(LEXICON.compounds.items(), reverse=True)}
+_HYPHENS = re.compile(r"-\s*")
+_MARKER_STARTS = frozenset(
+    name[:length] for name in LEXICON.markers for length in range(2, len(name)) if name[length:][-1].isdigit()
+)
+_DIGITS_BEFORE = re.compile(r"\d+\Z")
+_DIGITS = re.compile(r"\d+")
+_THREE_DIGITS = re.compile(r"\d{3}(?:\.\d+)?")
 _LEADING_LETTERS = re.compile(r"[a-z]*")
 
 
@@ -55,6 +61,8 @@ class Term(NamedTuple):
 
     forms: tuple[str, ...]
     boundaries: tuple[int, ...]
+    is_symbol: bool = False
+    """Whether it stands in capitals where others do not, as a gene or a drug scheme does."""
 
     @property
     def can_be_mistyped(self) -> bool:
@@ -65,33 +73,73 @@ class Term(NamedTuple):
     def is_required(self) -> bool:
         """Whether no passage without it can be evidence."""
         form = "".join(self.forms)
-        return len(form) <= _SHORT_WORD or not form.isalpha() or form in _OPPOSITES or form in LEXICON.negations
+        return (
+            self.is_symbol
+            or len(form) <= _SHORT_WORD
+            or not form.isalpha()
+            or form in OPPOSITES
+            or form in LEXICON.negations
+            or form in LEXICON.markers
+        )
+
+    @property
+    def is_detail(self) -> bool:
+        """Whether it is a number or a variant, which belongs to one marker alone."""
+        return any(map(str.isdigit, "".join(self.forms))) and "".join(self.forms) not in LEXICON.markers
 
 
-def segments(text: str) -> Iterator["Segment"]:
-    """Yield the segments of a text, in order."""
+class Wanted(NamedTuple):
+    """What passages are looked for."""
+
+    terms: list[Term]
+    markers: frozenset[str]
+    """The value's."""
+    complete: bool
+    """Whether every term must be in the passage."""
+    may_lack: Callable[[int], bool]
+    """Whether a passage without the term of this number may count: the text does not say its opposite."""
+    is_elsewhere: Callable[[int], bool]
+    """Whether the term of this number, which a passage lacks, stands elsewhere in the text."""
+    is_denied: Callable[[int, int], bool]
+    """Whether the text denies what it says between two offsets."""
+
+
+def segments(text: str, check: Callable[[], None] = lambda: None) -> Iterator["Segment"]:
+    """Yield the segments of a text, in order; `check` is called now and then, to end a search that takes too long."""
     start = 0
     for match in _SENTENCE_END.finditer(text):
         end = match.end()
         if end - start < _SEGMENT_CHARS:
             continue
         if ends_sentence(text[max(start, match.start() - 40) : match.start()], match[0][0], text[end]):
-            yield Segment(text, start, end)
+            yield Segment(text, start, end, check)
             start = end
-    yield Segment(text, start, len(text))
+    yield Segment(text, start, len(text), check)
 
 
 def letters_of(text: str) -> str:
-    """Return a text in lower case and American spelling, for a quick check; its offsets are not the text's."""
-    return text.lower().replace("ae", "e").replace("oe", "e")
+    """Return a text in lower case and American spelling, for a quick check; its offsets are not the text's.
+
+    Hyphens are left out, also those at the ends of lines, as they may stand anywhere in a word.
+    """
+    if "-" in text:
+        text = _HYPHENS.sub("", text)
+    return american(text.lower())
+
+
+def american(text: str) -> str:
+    """Return a text in lower case in American spelling."""
+    return text.replace("ae", "e").replace("oe", "e")
 
 
 def stem(form: str) -> str:
     """Return letters that `Segment.letters` holds wherever an ASCII text has a word of this form or an inflection."""
     if form in _MANY_SPELLINGS:
         return ""
+    if form in _COMPOUND_STEMS:
+        return _COMPOUND_STEMS[form].rstrip("0123456789")
     if form[0].isdigit():
-        return form[0] if form[-1].isdigit() else ""
+        return form[0] if form[-1].isdigit() and not form.startswith("0.") else ""
     letters = _LEADING_LETTERS.match(form)
     leading = letters[0] if letters else ""
     return leading[: max(min(4, len(leading) - 1), 2)] or form
@@ -100,8 +148,9 @@ def stem(form: str) -> str:
 class Segment:
     """The words of one segment of a text, code points `start` to `end`, and ways to find some of them."""
 
-    def __init__(self, text: str, start: int, end: int) -> None:
+    def __init__(self, text: str, start: int, end: int, check: Callable[[], None]) -> None:
         """Make the segment `text[start:end]`; nothing is read yet."""
+        self._check = check
         self._text = text[start:end]
         self._start = start
         self.letters = letters_of(self._text) if self._text.isascii() else None
@@ -119,7 +168,7 @@ class Segment:
     @cached_property
     def words(self) -> Words:
         """Its words, with offsets into the whole text."""
-        words, start = scan(self._text), self._start
+        words, start = scan(self._text, self._check), self._start
         if start:
             words.starts[:] = [offset + start for offset in words.starts]
             words.ends[:] = [offset + start for offset in words.ends]
@@ -136,8 +185,16 @@ class Segment:
 
     @cached_property
     def _numbers(self) -> dict[int, int]:
-        """From an offset in `_joined` to the number of the word that starts there."""
-        return {offset: number for number, offset in enumerate(self._offsets)}
+        """From an offset in `_joined` to the number of the word that starts there; a TNM starts at its "T" too."""
+        numbers = {offset: number for number, offset in enumerate(self._offsets)}
+        for number, length in self.words.prefixes.items():
+            numbers.setdefault(self._offsets[number] + length, number)
+        return numbers
+
+    @cached_property
+    def markers(self) -> dict[int, str]:
+        """From the numbers of the words that are a marker, or a part of one, to its name."""
+        return markers_in(self.words)
 
     @cached_property
     def _places(self) -> dict[str, list[int]]:
@@ -152,7 +209,7 @@ class Segment:
         """From a form's first letter to all forms that start with it and can be inflected."""
         stems = defaultdict(list)
         for form in self._places:
-            if len(form) >= _MIN_STEM and form.isalpha():
+            if len(form) >= MIN_STEM and form.isalpha():
                 stems[form[0]].append(form)
         return dict(stems)
 
@@ -175,15 +232,16 @@ class Segment:
         joined, numbers = self._joined, self._numbers
         offset = joined.find(pattern)
         while offset >= 0:
+            self._check()
             first, behind = numbers.get(offset), numbers.get(offset + len(pattern))
-            if first is not None and behind is not None and self._same_cuts(pattern, cuts, first, behind):
+            if first is not None and behind is not None and self._same_cuts(pattern, cuts, offset, first, behind):
                 yield Hit(first, behind - 1)
             offset = joined.find(pattern, self._offsets[bisect_right(self._offsets, offset)])
 
-    def _same_cuts(self, pattern: str, cuts: dict[int, int], first: int, behind: int) -> bool:
+    def _same_cuts(self, pattern: str, cuts: dict[int, int], start: int, first: int, behind: int) -> bool:
         """Return whether the text's words are cut as the value's are, but for digits and hyphens ("HER-2", "HER2")."""
         offsets, boundaries = self._offsets, self.words.boundaries
-        own = {offsets[number] - offsets[first]: boundaries[number] for number in range(first + 1, behind)}
+        own = {offsets[number] - start: boundaries[number] for number in range(first + 1, behind)}
         if BROKEN in own.values():
             return False
         if own.keys() == cuts.keys():
@@ -191,6 +249,9 @@ class Segment:
         for cut in own.keys() ^ cuts.keys():
             left, right = pattern[cut - 1].isdigit(), pattern[cut].isdigit()
             if left and right:
+                number = first + 1 + sorted(own).index(cut) if cut in own else None
+                if self.groups_thousands(number) if number else cuts[cut] == SPACED and _groups(pattern, cut):
+                    continue
                 return False
             if (
                 not left
@@ -201,10 +262,32 @@ class Segment:
                 return False
         return True
 
+    def groups_thousands(self, number: int) -> bool:
+        """Return whether the space before a word is within a number, as in "1 200" and not in "day 1 200 mg"."""
+        words = self.words
+        if number < 1 or number >= len(words) or words.boundaries[number] != SPACED:
+            return False
+        before, after = words.forms[number - 1], words.forms[number]
+        return (
+            words.starts[number] - words.ends[number - 1] == 1
+            and before.isdecimal()
+            and len(before) <= 3
+            and _THREE_DIGITS.fullmatch(after) is not None
+            and not (number > 1 and words.forms[number - 2] in LEXICON.counters)
+            and self._text[words.ends[number - 1] - self._start].isspace()
+        )
+
+    def between(self, first: int, second: int) -> str:
+        """Return what stands in the text between two words."""
+        return self._text[self.words.ends[first] - self._start : self.words.starts[second] - self._start]
+
     def _hits(self, term: Term) -> list[Hit]:
         """Return where a term stands, itself or varied, in order."""
         hits = list(self.find_all(term.forms, term.boundaries))
-        if len(term.forms) == 1 and not term.is_required:
+        if term.forms[0].isdecimal():
+            # Not the last digits of a longer number.
+            hits = [hit for hit in hits if not self.groups_thousands(hit.first)]
+        if len(term.forms) == 1 and (not term.is_required or term.forms[0] in OPPOSITES):
             for form in self._variants(term.forms[0]):
                 hits += (Hit(number, number, _VARIANT_SCORE) for number in self._places[form])
         forms = self.words.forms
@@ -213,31 +296,27 @@ class Segment:
 
     def _variants(self, form: str) -> Iterator[str]:
         """Yield the text's words that are inflections of `form`, or `form` with one typing error."""
+        side = SAME_SIDE.get(form, frozenset())
         for other in self._stems.get(form[0], ()):
-            if other == form or other in _OPPOSITES or other in LEXICON.negations:
+            if other == form or other in LEXICON.negations or other in LEXICON.markers:
+                continue
+            if (side or other in OPPOSITES) and other not in side:
                 continue
             long = min(len(form), len(other)) >= _TYPO_MIN_CHARS
-            if (long and OSA.distance(form, other, score_cutoff=1) <= 1) or _is_inflection(form, other):
+            if (long and OSA.distance(form, other, score_cutoff=1) <= 1) or is_inflection(form, other):
                 yield other
 
-    def passage(self, terms: list[Term], present: set[int], *, complete: bool) -> Hit | None:
-        """Return the best passage for a value's terms, the first of equals.
-
-        Args:
-            terms: the value's.
-            present: the numbers of the terms that occur anywhere in the text.
-            complete: whether every term must be in the passage.
-        """
+    def passage(self, wanted: Wanted) -> Hit | None:
+        """Return the best passage for a value's terms, the first of equals."""
+        self._check()
+        terms, complete = wanted.terms, wanted.complete
         hits = [self._hits(term) for term in terms]
         if any(term.is_required and not own for term, own in zip(terms, hits, strict=True)):
             return None
         matched = sum(map(bool, hits))
         if matched + ELSEWHERE_SCORE * (len(terms) - matched) < len(terms) * (1 if complete else FUZZY_THRESHOLD):
             return None
-        required = {number for number, term in enumerate(terms) if complete or term.is_required}
-        passages = _Passages(
-            terms, required, present, self.words, self._content, self._sentences, self._blockers(terms)
-        )
+        passages = _Passages(wanted, self, self._content, self._sentences, self._blockers(terms))
         events = sorted((hit, number) for number, hits in enumerate(hits) for hit in hits)
         # A passage must hold one of the rarest words, so only their neighbourhood is searched.
         spare = int(len(terms) * (1 - FUZZY_THRESHOLD) / (1 - ELSEWHERE_SCORE)) + 1
@@ -245,6 +324,7 @@ class Segment:
         anchors = sorted({hit.first for _, number in rarest for hit in hits[number]})
         best: Hit | None = None
         for index, (hit, _) in enumerate(events):
+            self._check()
             nearest = bisect_left(anchors, hit.first)
             if nearest == len(anchors) or anchors[nearest] - hit.first > passages.reach:
                 continue
@@ -256,9 +336,7 @@ class Segment:
     def _blockers(self, terms: list[Term]) -> list[int]:
         """Return the numbers of words that no passage for `terms` may hold, in order."""
         own = {form for term in terms for form in term.forms}
-        blocked = set().union(*(_OPPOSITES.get(form, ()) for form in own))
-        if not own & LEXICON.negations:
-            blocked |= LEXICON.negations
+        blocked = LEXICON.negations.union(*(OPPOSITES.get(form, ()) for form in own))
         return sorted(number for form in blocked - own for number in self._places.get(form, ()))
 
 
@@ -266,25 +344,19 @@ class _Passages:
     """Scores passages of one text for the terms of one value."""
 
     def __init__(
-        self,
-        terms: list[Term],
-        required: set[int],
-        present: set[int],
-        words: Words,
-        content: list[int],
-        sentences: list[int],
-        blockers: list[int],
+        self, wanted: Wanted, segment: Segment, content: list[int], sentences: list[int], blockers: list[int]
     ) -> None:
-        self._terms = terms
-        self._words = words
+        self._wanted = wanted
+        self._terms = wanted.terms
+        self._segment = segment
+        self._words = segment.words
         self._content = content
         self._sentences = sentences
         self._blockers = blockers
-        self._required = required
-        self._present = present
+        self._required = {number for number, term in enumerate(wanted.terms) if wanted.complete or term.is_required}
         # More words than this cost more than the threshold leaves; function words are free, hence the doubling.
-        length = sum(len(term.forms) for term in terms)
-        self.reach = 2 * (length + int(len(terms) * (1 / FUZZY_THRESHOLD - 1) / _GAP_COST) + 1)
+        length = sum(len(term.forms) for term in self._terms)
+        self.reach = 2 * (length + int(len(self._terms) * (1 / FUZZY_THRESHOLD - 1) / _GAP_COST) + 1)
 
     def from_event(self, events: list[tuple[Hit, int]], index: int) -> Hit | None:
         """Return the best passage that starts with event number `index`."""
@@ -301,14 +373,24 @@ class _Passages:
             used[term] = hit
             covered = hit.last
             score = self._score(start, hit.last, used)
-            if score >= FUZZY_THRESHOLD and (best is None or score > best.score):
+            if (
+                score >= FUZZY_THRESHOLD
+                and (best is None or score > best.score)
+                and all(number in used or self._wanted.may_lack(number) for number in range(len(self._terms)))
+                and self._belongs_together(used)
+                and not any(self._is_of_another(number, used) for number in used)
+                and not self._wanted.is_denied(self._words.starts[start], self._words.ends[hit.last])
+            ):
                 best = Hit(start, hit.last, score)
         return best
 
     def _score(self, first: int, last: int, used: dict[int, Hit]) -> float:
         if not self._required <= used.keys():
             return 0.0
-        elsewhere = ELSEWHERE_SCORE * len(self._present - used.keys())
+        elsewhere = 0.0
+        if len(used) < len(self._terms):
+            missing = [number for number in range(len(self._terms)) if number not in used]
+            elsewhere = ELSEWHERE_SCORE * sum(map(self._wanted.is_elsewhere, missing))
         blocker = bisect_left(self._blockers, first)
         if blocker < len(self._blockers) and self._blockers[blocker] <= last:
             return 0.0
@@ -328,15 +410,99 @@ class _Passages:
         numbers = [index for index, form in enumerate(between) if form[0].isdigit()]
         return not numbers or all(form[0].isdigit() or form == "%" for form in between[numbers[0] :])
 
+    def _belongs_together(self, used: dict[int, Hit]) -> bool:
+        """Return whether each word belongs to a marker of the value, and not to another's between or before."""
+        if not self._wanted.markers:
+            return True
+        own = sorted(hit for hit in used.values() if any(map(self._is_own, range(hit.first, hit.last + 1))))
+        for number, hit in used.items():
+            if hit in own:
+                continue
+            before = [marker for marker in own if marker.last < hit.first]
+            if before:
+                if not self._follows(before[-1], hit, self._terms[number]):
+                    return False
+            elif any(map(self._is_foreign, self._before(hit, 3 if self._terms[number].is_detail else 1))):
+                return False
+        return True
 
-def terms_of(words: Words) -> list[Term]:
-    """Return the terms of a value's words, without function words unless there is nothing else."""
+    def _is_of_another(self, term: int, used: dict[int, Hit]) -> bool:
+        """Return whether a word such as "left" stands before something else: "breast cancer, left lung nodule"."""
+        hit, words, behind = used[term], self._words, used[term].last + 1
+        if self._terms[term].forms[-1] not in LEXICON.place_words or behind >= len(words):
+            return False
+        if words.forms[behind] in LEXICON.stop_words or self._sentences[behind] != self._sentences[hit.last]:
+            return False
+        leads = any(other > term and used[other].last < hit.first for other in used)
+        return (
+            leads
+            and all(other.first != behind for other in used.values())
+            and not self._segment.between(hit.last, behind).strip(" -\n\t\r")
+        )
+
+    def _before(self, hit: Hit, count: int) -> list[int]:
+        """Return the numbers of the words of the sentence before a hit, `count` of them at most."""
+        sentence = self._sentences[hit.first]
+        return [n for n in range(max(hit.first - count, 0), hit.first) if self._sentences[n] == sentence]
+
+    def _is_own(self, number: int) -> bool:
+        """Return whether a word is a marker that the value names."""
+        return self._segment.markers.get(number) in self._wanted.markers
+
+    def _is_foreign(self, number: int) -> bool:
+        """Return whether a word is a marker that the value does not name."""
+        return self._segment.markers.get(number, "") not in ("", *self._wanted.markers)
+
+    def _follows(self, marker: Hit, hit: Hit, term: Term) -> bool:
+        """Return whether what stands behind a marker is of it: "ER" in "ER, PR positive", not in "ER low, PR 5%"."""
+        forms = self._words.forms
+        between = range(marker.last + 1, hit.first)
+        if term.is_detail and "%" in forms[hit.last + 1 : hit.last + 2] and "%" in (forms[n] for n in between):
+            return False  # another's percentage stands between
+        foreign = [number for number in between if self._is_foreign(number)]
+        if not foreign:
+            return True
+        return not term.is_detail and all(
+            number in self._segment.markers or forms[number] in LEXICON.stop_words
+            for number in range(marker.last + 1, foreign[-1])
+        )
+
+
+def _groups(digits: str, cut: int) -> bool:
+    """Return whether a cut in a row of digits may stand between thousands and hundreds."""
+    before, behind = _DIGITS_BEFORE.search(digits[:cut]), _DIGITS.match(digits, cut)
+    return before is not None and behind is not None and len(before[0]) <= 3 and len(behind[0]) % 3 == 0
+
+
+def markers_in(words: Words) -> dict[int, str]:
+    """Return from the numbers of the words that are a marker, or a part of one ("PD-L1"), to the marker's name."""
+    forms, found = words.forms, dict[int, str]()
+    for first, form in enumerate(forms):
+        if form in LEXICON.markers:
+            found[first] = form
+        elif form in _MARKER_STARTS:
+            for last in (first + 1, first + 2):
+                name = "".join(forms[first : last + 1])
+                if name in LEXICON.markers and last < len(forms):
+                    found |= dict.fromkeys(range(first, last + 1), name)
+    return found
+
+
+def terms_of(words: Words, value: str = "") -> list[Term]:
+    """Return the terms of a value's words, without function words unless there is nothing else.
+
+    Args:
+        words: the value's.
+        value: the value, where words in capitals are to be told from others.
+    """
     terms: list[Term] = []
+    is_mixed = any(map(str.islower, value))
     for number, form in enumerate(words.forms):
         if terms and number and words.boundaries[number] == JOINED and _hangs_on(words.forms[number - 1], form):
-            terms[-1] = Term((*terms[-1].forms, form), (*terms[-1].boundaries, JOINED))
+            terms[-1] = Term((*terms[-1].forms, form), (*terms[-1].boundaries, JOINED), terms[-1].is_symbol)
         else:
-            terms.append(Term((form,), (BROKEN,)))
+            surface = value[words.starts[number] : words.ends[number]] if is_mixed else ""
+            terms.append(Term((form,), (BROKEN,), len(surface) > 1 and surface.isupper()))
     content = [term for term in terms if not (len(term.forms) == 1 and term.forms[0] in LEXICON.stop_words)]
     return list(dict.fromkeys(content or terms))
 
@@ -361,17 +527,3 @@ def is_weak(terms: Iterable[Term]) -> bool:
         for term in terms
         for form in term.forms
     )
-
-
-def _is_inflection(one: str, other: str) -> bool:
-    """Return whether two forms share a stem of four letters or more and end in `_SUFFIXES`."""
-    shared = 0
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            break
-        shared += 1
-    for stem in range(shared, max(_MIN_STEM, shared - 3) - 1, -1):
-        endings = {one[stem:], other[stem:]}
-        if endings <= _SUFFIXES and not ("" in endings and endings & LEXICON.not_added):
-            return True
-    return False

@@ -5,8 +5,9 @@ Words are compared by their folded forms and keep their offsets in the original 
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, pairwise
 
 import regex
 
@@ -63,24 +64,49 @@ _UNSPACED = (
     "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d"
     "\U00020000-\U0003ffff"
 )
-_DASHES = "-−–"
-_SYMBOL = re.compile(rf"[+%&]|[<>≤≥]=?|[{_DASHES}](?=[ \t,;:/)\].]|\Z)")
+_PLUSES = "+\u207a\ufe62\uff0b"
+_MINUSES = "-\u2010\u2011\u2013\u2212\u207b\ufe63\uff0d"
+_SYMBOL = re.compile(rf"[{_PLUSES}]+|[{_MINUSES}]|[%&]|[<>≤≥]=?")
+# Between a receptor and its sign: "ER+", "ER +", "ER (+)". A sign with space before it needs something behind it that
+# shows it for one, for "+" is "and" too, and "-" a dash.
+_BEFORE_SIGN = re.compile(r"[^\S\r\n]?[:=]?[^\S\r\n]?([(\[]?)[^\S\r\n]?")
+_VE = r"(?:ve\b)?"
+_CLOSED = re.compile(rf"{_VE}[^\S\r\n]?[)\]]")
+_ENDED = re.compile(rf"{_VE}[^\S\r\n]*(?:[,;:/)\]\r\n]|\.(?!\d)|\Z)")
+_SPACED = re.compile(rf"{_VE}(?:[^\S\r\n]|\Z)")
+# Signs of one row: "ER+PR+HER2-", "ER + PR + HER2 -".
+_ROW = re.compile(
+    rf"(?:[A-Za-z0-9]{{1,8}}[{_MINUSES}{_PLUSES}]){{1,8}}(?![A-Za-z0-9])"
+    rf"|(?:[ ][A-Z][A-Za-z0-9]{{1,7}}[ ]?[{_MINUSES}{_PLUSES}]){{1,8}}[ ]*(?:[,;.)\]\r\n]|\Z)"
+)
+_SIGN_WORD_CHARS = 6  # receptors and genes; a longer word in capitals is a heading
+_SCORED = re.compile(rf"(?:{'|'.join(sorted(LEXICON.scores))})?([0-4])", re.IGNORECASE)
+_EITHER = {f"/{minus}" for minus in _MINUSES}  # "+/-"
+_SCORE_WORDS = [[word] for word in LEXICON.scores]
+_SCORE_REACH = 4  # words between HER2 and its score: "HER2 by IHC: 1+"
+_AT_ONCE_CHARS = 8_000  # of a text that are read by one call, in a few milliseconds
+_CHECK_EVERY = 1_000  # words
 _PLAIN_GAPS = frozenset(("", " ", "\n", ",", "/", "("))
-_NUMBER = r"\d++(?:[.,]\d++)++"
+_NUMBER = r"\d++(?:[.,]\d++)++|(?<![^\s(<>=~≤≥])[.]\d++|\d{1,3}(?:['’]\d{3})++(?!\d)"
 _ASCII_WORD = re.compile(rf"({_NUMBER}|[A-Za-z0-9]++)")
 _LETTER = rf"[^\W_{_SCRIPT_DIGITS}{_UNSPACED}]"
 _INSIDE = f"{_MARKS}{_JOINERS}\u00ad\u2060\ufeff"
-# The second alternative says nothing that the third does not; it makes ASCII words in other texts fast.
+# The second alternative says nothing that the fourth does not; it makes ASCII words in other texts fast. The fourth is
+# slow to fail, so the third stands before it.
 _WORD = re.compile(
-    rf"({_NUMBER}|[A-Za-z0-9]++(?=[\x00-\x7f]|\Z)|{_LETTER}+(?:[{_INSIDE}]+{_LETTER}+)*[{_MARKS}]*"
-    rf"|[{_UNSPACED}][{_MARKS}]*|[{_SCRIPT_DIGITS}]+)"
+    rf"({_NUMBER}|[A-Za-z0-9]++(?=[\x00-\x7f]|\Z)|[{_UNSPACED}][{_MARKS}]*"
+    rf"|{_LETTER}+(?:[{_INSIDE}]+{_LETTER}+)*[{_MARKS}]*|[{_SCRIPT_DIGITS}]+)"
 )
 LETTERS = re.compile(f"{_LETTER}+")
 """A run of letters and digits, which a span may not cut."""
 _UNSPACED_CHAR = re.compile(f"[{_UNSPACED}]")
 _INVISIBLE = str.maketrans("", "", "\u200c\u200d\u00ad\u2060\ufeff")
 
-_HYPHEN_GAP = re.compile(r"[-\u00ad\u2010-\u2013\u2212\ufe63\uff0d](?:[ \t]*\r?\n[ \t]*)?\Z")
+# A hyphen, also at the end of a line or with the space that PDF extraction leaves; or characters that are not seen.
+_HYPHEN_GAP = re.compile(
+    r"(?:[-\u00ad\u2010-\u2013\u2212\ufe63\uff0d][ \t]*(?:\r?\n[ \t]*)?"
+    r"|[\u180e\u200b\u200e\u200f\u202a-\u202e\u2061-\u206f]+)\Z"
+)
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n|\r[^\S\r\n]*\r|\n\s*[-*•‣◦▪–]\s|[\u2029。！？｡।۔؟]")
 _FULL_STOP = re.compile(r"([.!?…]+)[\"'”’»)\]]*\s")
 
@@ -88,9 +114,14 @@ ROMAN = {
     numeral: str(number)
     for number, numeral in enumerate(("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"), 1)
 }
+# T, N and M as they are put together, with what says how they were found: "pT2aN1M0".
+_TNM = re.compile(r"(?:y?[cpa]|y?r[cp]?|y|u|mr)(?=[TNM](?:[0-4X]|is))")
 NUMERAL = re.compile(r"(viii|vii|iii|vi|iv|ix|ii|v|i|x|\d)(\s?[a-d]\d?)?", re.IGNORECASE)
 _LABELS = LEXICON.stage_labels | LEXICON.other_labels
-_SPECIAL = LEXICON.connectives | _LABELS | {"s", "p", "c"}
+_DIGITS = frozenset("1234")  # forms that may be a stage in words: "stage four"
+_COMPOUND_ENDS = {end for _, end in LEXICON.compounds}
+_SPECIAL = LEXICON.connectives | _LABELS | _COMPOUND_ENDS | _DIGITS | {"s", "p", "c", "one", "ve"}
+_STAGE_LETTERS = "ABCDabcd"
 _LABEL_REACH = 6  # words between a label and its numeral: "stage at presentation was IIIA"
 
 
@@ -104,6 +135,8 @@ class Words:
     boundaries: list[int] = field(default_factory=list)
     staged: set[int] = field(default_factory=set)
     """Numbers of the words that are numerals after a stage label."""
+    prefixes: dict[int, int] = field(default_factory=dict)
+    """From the numbers of the words that are a TNM with a prefix ("pT2") to the prefix's length."""
 
     def __len__(self) -> int:
         """Return the number of words."""
@@ -129,6 +162,21 @@ def starts_cluster(text: str, position: int) -> bool:
     return cluster is not None and cluster.end() == len(window) - 1
 
 
+def cluster_around(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Return the span `start` to `end` widened to whole grapheme clusters; None where one is longer than any in use."""
+    for _ in range(_CLUSTER_REACH):
+        if starts_cluster(text, start):
+            break
+        start -= 1
+    else:
+        return None
+    for _ in range(_CLUSTER_REACH):
+        if starts_cluster(text, end):
+            return start, end
+        end += 1
+    return None
+
+
 def is_unspaced(character: str) -> bool:
     """Return whether `character` is of a script without spaces between words, so that a word may start anywhere."""
     return character > "\u0e00" and _UNSPACED_CHAR.match(character) is not None
@@ -139,14 +187,18 @@ def fold(surface: str) -> str:
     form = surface.lower() if surface.isascii() else _fold_unicode(surface)
     if form.isalpha():
         if len(form) >= 4 and form.isascii():
-            if form[-1] == "s":
+            if form[-1] == "s" and form not in LEXICON.no_plurals:
                 form = _singular(form)
             if len(form) >= 6:
                 form = _american(form)
     elif form[0] == "x" and form[1:].isdecimal():
         return form[1:]  # "x6" of cycles
-    elif "," in form or "." in form:
-        return re.sub(r",(?=\d{3}(?!\d))", "", form).replace(",", ".")
+    elif not form.isalnum():
+        number = re.sub(r"[,'’](?=\d{3}(?!\d))", "", form).replace(",", ".")
+        if number.count(".") != 1:
+            return number
+        number = number.rstrip("0").rstrip(".")
+        return f"0{number}" if number.startswith(".") else number or "0"
     return LEXICON.synonyms.get(form, form)
 
 
@@ -174,6 +226,11 @@ def _singular(form: str) -> str:
     return form[:-1]
 
 
+def _unfolded(surface: str, form: str) -> str:
+    """Return a form with the "s" that folding took for a plural's."""
+    return surface.lower() if surface.lower() == f"{form}s" else form
+
+
 def _american(form: str) -> str:
     if "ae" in form or "oe" in form:
         form = form.replace("ae", "e").replace("oe", "e")
@@ -185,17 +242,28 @@ def normal_form(value: str) -> str:
     return " ".join(scan(value).forms) or value.strip()
 
 
-def scan(text: str) -> Words:
+def scan(text: str, check: Callable[[], None] = lambda: None) -> Words:
     """Return the words of `text`, without the connecting ones.
 
     "+" after a marker is "positive" and "-" "negative"; numerals after "stage" and its like are Arabic. Takes time
-    linear in the text.
+    linear in the text; `check` is called now and then, to end a scan that takes too long.
     """
-    return _Scanner(text).run()
+    return _Scanner(text).run(check)
 
 
 def _is_numeral(surface: str) -> bool:
-    return surface[0] in "iIvVxX0123456789" and NUMERAL.fullmatch(surface) is not None
+    if surface[0] in "iIvVxX0123456789":
+        return NUMERAL.fullmatch(surface) is not None
+    # Roman numerals have characters of their own.
+    return surface[0] > "\u2150" and NUMERAL.fullmatch(unicodedata.normalize("NFKC", surface)) is not None
+
+
+def _tnm_prefix(surface: str) -> int:
+    """Return the length of the prefix of a TNM such as "pT2"; 0 for any other word."""
+    if surface[0] not in "cpayrum" or surface.islower():
+        return 0
+    match = _TNM.match(surface)
+    return match.end() if match else 0
 
 
 class _Forms(dict[str, tuple[str, bool]]):
@@ -206,7 +274,7 @@ class _Forms(dict[str, tuple[str, bool]]):
 
     def __missing__(self, surface: str) -> tuple[str, bool]:
         form = fold(surface)
-        entry = self[surface] = form, form not in _SPECIAL and not _is_numeral(surface)
+        entry = self[surface] = form, not (form in _SPECIAL or _is_numeral(surface) or _tnm_prefix(surface))
         return entry
 
 
@@ -220,7 +288,24 @@ class _Scanner:
         self._label = -_LABEL_REACH - 1  # number of the last label that a numeral may belong to
         self._label_is_stage = False
 
-    def run(self) -> Words:
+    def _words_and_gaps(self, check: Callable[[], None]) -> Iterator[tuple[str, str]]:
+        """Yield each word's surface with what stands before it."""
+        text = self._text
+        pattern = _ASCII_WORD if text.isascii() else _WORD
+        if len(text) <= _AT_ONCE_CHARS:
+            pieces = pattern.split(text)
+            yield from zip(pieces[::2], pieces[1::2], strict=False)
+            return
+        # One call would keep all other threads waiting.
+        at = 0
+        for number, match in enumerate(pattern.finditer(text)):
+            if number % _CHECK_EVERY == 0:
+                check()
+            yield text[at : match.start()], match[0]
+            at = match.end()
+
+    def run(self, check: Callable[[], None]) -> Words:
+        """Return the words."""
         words = self._words
         add_form, add_start, add_end, add_boundary = (
             words.forms.append,
@@ -228,10 +313,9 @@ class _Scanner:
             words.ends.append,
             words.boundaries.append,
         )
-        words_and_gaps = (_ASCII_WORD if self._text.isascii() else _WORD).split(self._text)
         forms = _Forms()
         at = 0
-        for gap, surface in zip(words_and_gaps[::2], words_and_gaps[1::2], strict=False):
+        for gap, surface in self._words_and_gaps(check):
             form, is_plain = forms[surface]
             start = at + len(gap)
             end = start + len(surface)
@@ -250,39 +334,117 @@ class _Scanner:
         """Take the symbols between two words that count as words, and return the end of the last one."""
         if end - start < 2 and self._text[start:end] in _PLAIN_GAPS:
             return start
-        at = start
-        # One character more, for what the minus may be followed by.
-        for match in _SYMBOL.finditer(self._text, start, end + 1):
+        text, at = self._text, start
+        for match in _SYMBOL.finditer(text, start, end):
             symbol, begin = match[0], match.start()
-            if symbol in _DASHES:
-                if begin > at or not self._is_marker(at):
+            if symbol[0] in _PLUSES:
+                form = self._plus(symbol, at, begin) or "+"
+            elif symbol in _MINUSES:
+                if not self._is_minus(at, begin):
                     continue  # a dash is part of the gap
                 form = "negative"
-            elif symbol == "+":
-                attached = begin == at and begin > 0 and not self._text[begin + 1 : begin + 2].isalnum()
-                form = "positive" if attached else "+"
             else:
                 form = LEXICON.synonyms.get(symbol, symbol)
-            self._take(symbol, form, at, begin, match.end())
-            at = match.end()
+            behind = match.end()
+            if text[begin - 1 : begin] in ("(", "[") and text[behind : behind + 1] in (")", "]"):
+                behind += 1  # the brackets of "ER (+)" are part of the sign
+            self._take(symbol, form, at, begin, behind)
+            at = behind
         return at
+
+    def _plus(self, symbol: str, at: int, begin: int) -> str | None:
+        """Return what a row of "+" at `begin` says of the word that ends at `at`, or None where it is "and".
+
+        Behind a score it is what the score says: only 3 is positive, and 2 equivocal. HER2 that is 1+ is negative; of
+        other markers 1+ is neither.
+        """
+        text, behind = self._text, begin + len(symbol)
+        gap = _BEFORE_SIGN.fullmatch(text, at, begin)
+        if gap is None or not self._words.ends or self._words.ends[-1] != at:
+            return None
+        attached = begin == at and not text[behind : behind + 1].isalnum()
+        attached = attached or (begin == at and _SPACED.match(text, behind) is not None)
+        is_alone = self._words.boundaries[-1] != JOINED or self._words.forms[-2:-1] in _SCORE_WORDS
+        if is_alone and (score := _SCORED.fullmatch(text, self._words.starts[-1], at)):
+            followed = attached or _ENDED.match(text, behind) or (gap[1] and _CLOSED.match(text, behind))
+            return self._scored(int(score[1])) if followed else None
+        if text[behind : behind + 2] in _EITHER:
+            return None
+        if gap[1]:
+            is_sign = _CLOSED.match(text, behind) is not None or text[behind : behind + 1] in (",", ";")
+        elif attached:
+            is_sign = True
+        else:
+            is_sign = self._is_marker(at) and bool(
+                (begin > at and _ENDED.match(text, behind))
+                or _ROW.match(text, behind)
+                or text[behind : behind + 2] == "ve"
+            )
+        if not is_sign:
+            return None
+        return self._scored(len(symbol)) if len(symbol) > 1 and self._is_her2() else "positive"
+
+    def _is_minus(self, at: int, begin: int) -> bool:
+        """Return whether a minus at `begin` says "negative" of the word that ends at `at`."""
+        text, behind = self._text, begin + 1
+        gap = _BEFORE_SIGN.fullmatch(text, at, begin)
+        if gap is None or not self._words.ends or self._words.ends[-1] != at:
+            return False
+        if gap[1]:
+            return _CLOSED.match(text, behind) is not None
+        if not self._is_marker(at):
+            return False
+        if _ENDED.match(text, behind) or text[behind : behind + 2] == "ve":
+            return begin > at or text[behind : behind + 1] not in ("\r", "\n")  # a word may be broken there
+        form = self._words.forms[-1]
+        if begin == at and _SPACED.match(text, behind):
+            return form in LEXICON.markers or not text[behind + 1 : behind + 2].isalnum()
+        return form in LEXICON.receptors and _ROW.match(text, behind) is not None
+
+    def _scored(self, score: int) -> str:
+        if score >= 3:
+            return "positive"
+        if score == 2:
+            return "equivocal"
+        return "negative" if self._is_her2() else f"{score}+"
+
+    def _is_her2(self) -> bool:
+        forms = self._words.forms[-_SCORE_REACH - 1 :]
+        return "her2" in forms or "erbb2" in forms or ("her", "2") in pairwise(forms)
 
     def _take(self, surface: str, form: str, at: int, start: int, end: int) -> None:
         """Take a word or symbol; `at` is the end of the one before."""
         text, words = self._text, self._words
         gap = text[at:start]
         boundary = max(self._pending, self._boundary_of(gap, at, surface))
-        if form in LEXICON.connectives and (form != "a" or surface == "a"):
+        if (
+            form in LEXICON.connectives
+            and (form != "a" or surface == "a")
+            and not self._is_stage_letter(surface, gap, end)
+        ):
             self._pending = max(boundary, SPACED)
             return
         self._pending = boundary
         if form == "s" and gap in ("'", "’", "´"):
             return  # genitive
+        if surface == "ve" and words.ends and words.ends[-1] == start and words.forms[-1] in LEXICON.polarity:
+            words.ends[-1] = end  # "+ve"
+            return
         if surface in ("p", "c") and text[end : end + 1] == "." and text[end + 1 : end + 2].isalnum():
             return  # HGVS: "p.V600E" is "V600E"
         self._pending = JOINED
-        if _is_numeral(surface):
-            form = self._numeral(form, boundary, gap)
+        if boundary == JOINED and gap[1:] and words.ends and words.ends[-1] == at:
+            # The first part of a word that is broken here is no plural.
+            words.forms[-1] = _unfolded(text[words.starts[-1] : at], words.forms[-1])
+        if form in _COMPOUND_ENDS and boundary < BROKEN and len(gap) <= 2 and words.forms:
+            compound = LEXICON.compounds.get((words.forms[-1], form))
+            if compound is not None:
+                words.forms[-1], words.ends[-1] = compound, end
+                return
+        if _is_numeral(surface) or form in _DIGITS or (form == "one" and self._label == len(words) - 1):
+            form = self._numeral("1" if form == "one" else form, boundary, gap)
+        if prefix := _tnm_prefix(surface):
+            words.prefixes[len(words)] = prefix
         words.append(form, start, end, boundary)
         if form in _LABELS:
             self._label, self._label_is_stage = (
@@ -290,12 +452,16 @@ class _Scanner:
                 form in LEXICON.stage_labels or words.forms[-2:-1] == ["who"],
             )
 
-    def _is_marker(self, end: int) -> bool:
-        """Return whether a minus at `end` is "negative": it follows a short word in capitals, as in "ER-"."""
-        if not self._words.ends or self._words.ends[-1] != end:
+    def _is_stage_letter(self, surface: str, gap: str, end: int) -> bool:
+        """Return whether an "a" is that of "stage three a": nothing follows that it could be the article of."""
+        if surface != "a" or gap != " " or len(self._words) - 1 not in self._words.staged:
             return False
+        return _ENDED.match(self._text, end) is not None
+
+    def _is_marker(self, end: int) -> bool:
+        """Return whether a sign may say something of the word that ends at `end`: it is a short one in capitals."""
         surface = self._text[self._words.starts[-1] : end]
-        return len(surface) <= 6 and surface.isupper() and not _is_numeral(surface)
+        return len(surface) <= _SIGN_WORD_CHARS and surface.isupper() and not _is_numeral(surface)
 
     def _boundary_of(self, gap: str, at: int, surface: str) -> int:
         if gap in (" ", ", "):

@@ -1,10 +1,14 @@
 """The fields of several chunks become one answer's."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.extraction.merging import Rule, merge_fields
+from gateway.extraction.decoding import Repair
+from gateway.extraction.merging import Rule, drop_ungrounded, merge_fields
+from gateway.tasks import load_tasks
 
 RESULTS: list[dict[str, str | None]] = [
     {"stage": None, "site": "Liver", "drug": "FOLFOX and bevacizumab"},
@@ -62,3 +66,67 @@ def test_merge_union_is_stable(values: list[str]) -> None:
     once = merge_fields([{"x": value} for value in values], rules, "; ")
     assert merge_fields([once], rules, "; ") == once
     assert merge_fields([once, once], rules, "; ") == once
+
+
+def union(values: list[str], separator: str = "; ") -> str | None:
+    """Merge the values of one field."""
+    return merge_fields([{"x": value} for value in values], {"x": "union"}, separator)["x"]
+
+
+@pytest.mark.parametrize(
+    ("values", "separator", "expected"),
+    [
+        (["t(9;22)(q34;q11)", "t(9;22)(q34;q11)"], "; ", "t(9;22)(q34;q11)"),
+        (["t(9;22)(q34;q11)", "t(9;11)(p22;q23)"], "; ", "t(9;22)(q34;q11); t(9;11)(p22;q23)"),
+        (["46,XX,t(8;21)(q22;q22) [18/20]; FLT3", "FLT3; NPM1"], "; ", "46,XX,t(8;21)(q22;q22) [18/20]; FLT3; NPM1"),
+        (["c.[35G>A;100C>T]", "KRAS"], "; ", "c.[35G>A;100C>T]; KRAS"),
+        # brackets that do not pair are none
+        (["a (b; c", "c"], "; ", "a (b; c"),
+        (["1) lung; 2) liver", "brain"], "; ", "1) lung; 2) liver; brain"),
+        (["t(9;22)(q34;q11); del(5q", "liver"], "; ", "t(9;22)(q34;q11); del(5q; liver"),
+        (['said "better; no pain"', "liver"], "; ", 'said "better; no pain"; liver'),
+        # a list in its own way of writing
+        (["liver;lung", "lung"], "; ", "liver;lung"),
+        (["liver;lung", "brain"], "; ", "liver; lung; brain"),
+        # other separators
+        (["PSA 1,200, CEA 5", "CEA 5"], ", ", "PSA 1,200, CEA 5"),
+        (["PSA 1,200,CEA 5", "AFP 3"], ", ", "PSA 1,200, CEA 5, AFP 3"),
+        (["mutation (EGFR, exon 19)", "ALK"], ", ", "mutation (EGFR, exon 19), ALK"),
+        (["BRCA1/2 / ER/PR", "5 ng/mL"], " / ", "BRCA1/2 / ER/PR / 5 ng/mL"),
+        (["mandible and island", "mandible"], " and ", "mandible and island"),
+        (["mandible", "sand"], " and ", "mandible and sand"),
+        (["a | b", "b | c"], " | ", "a | b | c"),
+        (["a\nb", "c"], "\n", "a\nb\nc"),
+        (["a-b - c", "c"], " - ", "a-b - c"),
+    ],
+)
+def test_union_cuts_where_a_list_is_cut(values: list[str], separator: str, expected: str) -> None:
+    assert union(values, separator) == expected
+
+
+@given(
+    st.text(alphabet="aB1 ;,/|()[]\"'.-", min_size=1, max_size=20), st.sampled_from(["; ", ", ", " / ", " and ", "|"])
+)
+def test_union_of_equal_answers_is_the_answer(value: str, separator: str) -> None:
+    assert union([value] * 3, separator) == value
+
+
+@given(
+    st.lists(st.sampled_from(["t(9;22)(q34;q11)", "del(5q)", "46,XY", "EGFR (L858R; T790M)"]), min_size=1, unique=True)
+)
+def test_union_of_whole_items_keeps_each(items: list[str]) -> None:
+    assert union(items) == "; ".join(items)
+
+
+def test_strict_grounding_says_where_the_search_was_not_finished() -> None:
+    task = load_tasks(Path("gateway/tasks"))["medical_ie"]
+    fields: dict[str, str | None] = {"stage": "IV", "response": "stable disease"}
+    confidence: dict[str, float | None] = {"stage": 0.9, "response": 0.9}
+    warnings = [Repair("evidence_time_limit", "ended", "stage")]
+    drop_ungrounded(task, fields, {"stage": [], "response": []}, confidence, warnings)
+    assert fields == {"stage": None, "response": None}
+    assert confidence == {"stage": None, "response": None}
+    assert [(warning.code, warning.field, "not finished" in warning.detail) for warning in warnings[1:]] == [
+        ("ungrounded", "stage", True),
+        ("ungrounded", "response", False),
+    ]

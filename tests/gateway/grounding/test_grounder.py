@@ -19,7 +19,9 @@ NOTE = (
     "nodule is stable."
 )
 
-ALPHABET = "aAeiI vVX3+-–.,;:()/&\n\t%éﬁß\u0301\u200d\u00ad😀👩🏽🇩🇪अि한ᄒ\u1161กำ漢字שלוםمرحبا\u064e\u200f\ud800"
+ALPHABET = (
+    "aAeiI vVX3+-–.,;:()[]/&⁺⁻Ⅳ\u200b\n\t%éﬁß\u0301\u200d\u00ad😀👩🏽🇩🇪अि한ᄒ\u1161กำ漢字שלוםمرحبا\u064e\u200f\ud800"
+)
 TEXTS = st.one_of(st.text(max_size=200), st.text(alphabet=ALPHABET, max_size=200))
 
 

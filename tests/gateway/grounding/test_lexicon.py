@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from gateway.grounding.lexicon import LEXICON, Lexicon
+from gateway.grounding.words import fold
 
 FILE = Path("gateway/grounding/lexicon.yaml")
 
@@ -19,10 +20,19 @@ def test_the_words_are_strings_also_where_yaml_has_another_meaning_for_them() ->
     assert ("progress", "note") in LEXICON.headings
 
 
+@pytest.mark.parametrize("name", ["negations", "polarity", "place_words", "markers", "counters", "measures", "copulas"])
+def test_words_that_are_compared_are_in_the_form_of_comparison(name: str) -> None:
+    assert {word: fold(word) for word in getattr(LEXICON, name) if fold(word) != word} == {}
+
+
+def test_opposites_are_in_the_form_of_comparison() -> None:
+    assert {word: fold(word) for word in LEXICON.opposites_of() if fold(word) != word} == {}
+
+
 def test_opposites_hold_both_ways() -> None:
     opposites = LEXICON.opposites_of()
-    assert opposites["high"] == {"low", "normal", "stable"}
-    assert opposites["stable"] == {"unstable", "progressive", "high"}
+    assert opposites["high"] == {"low", "normal", "intermediate", "stable"}
+    assert {"unstable", "progressive", "high"} <= opposites["stable"]
     assert all(word in opposites[other] for word, others in opposites.items() for other in others)
 
 
@@ -38,6 +48,10 @@ def test_opposites_hold_both_ways() -> None:
         {"other_labels": "grade stage"},
         {"opposites": [["left"]]},
         {"synonyms": {"two": 2}},
+        {"denials": "no | not | "},
+        {"spaced_prefixes": "pre"},
+        {"receptors": "xy"},
+        {"denial_links": {"beyond": "spread"}},
     ],
 )
 def test_a_bad_lexicon_is_refused(change: dict[str, Any]) -> None:

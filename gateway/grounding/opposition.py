@@ -1,0 +1,224 @@
+"""Words that turn a finding round: opposites, prefixes, and what a note says around the words that it denies.
+
+The words are in `lexicon.yaml`. The method for denials is that of NegEx: a trigger, the few words that it reaches, and
+words that end its reach (Chapman et al., "A simple algorithm for identifying negated findings and diseases in discharge
+summaries", J. Biomed. Inform. 34, 2001).
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from gateway.grounding.lexicon import LEXICON
+
+OPPOSITES = LEXICON.opposites_of()
+SAME_SIDE = LEXICON.variants_of()
+
+_PREFIXES = LEXICON.hyphened_prefixes | LEXICON.other_prefixes
+_SUFFIXES = LEXICON.suffixes | {""}
+MIN_STEM = 4
+"""Least letters that two inflections of a word share."""
+
+_BEFORE_CHARS = 100
+_AFTER_CHARS = 80
+_REACH = 6  # words
+_MOST_PLACES = 50  # of a word in a text that are looked at
+_HYPHEN_CHARS = frozenset("-\u200b\u200c\u200d\u2060\u00ad\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d")
+_BEFORE_DENIED = frozenset(" \t\r\n\xa0:(=-\u2010\u2011\u2013\u2212")
+_HYPHENS = r"\-\u00ad\u2010-\u2013\u2212\ufe63\uff0d"
+
+
+def _any(words: Iterable[str]) -> str:
+    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+
+
+def _any_phrase(phrases: Iterable[tuple[str, ...]]) -> str:
+    return "|".join(r"\s+".join(map(re.escape, phrase)) for phrase in sorted(phrases, key=len, reverse=True))
+
+
+_PREFIX_CHARS = 12  # holds a prefix with what stands around it
+_PREFIX_ENDS = tuple(LEXICON.hyphened_prefixes)
+_UNSPACED_BEFORE = re.compile(rf"(?:{_any(LEXICON.unspaced_denials)})\Z")
+_UNSPACED_AFTER = re.compile(rf"\s?\w?\s?(?:{_any(LEXICON.unspaced_denied)})")
+_TOKEN = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|\n\s*|[^\w\s]")
+_HINT = re.compile(rf"\b(?:{_any({phrase[0] for phrase in LEXICON.denials})})\b|n['’]t\b")
+# What each of them begins with: most text has none, and it is looked for in a fraction of the time.
+_HINT_STARTS = tuple(
+    sorted({phrase[0][:5] for phrase in LEXICON.denials if phrase[0][:2] != "no"} | {"no", "n't", "n’t"})
+)
+_STOPS = frozenset(".;:!?()[]•*=–—-")
+_TRIGGERS: dict[str, list[tuple[str, ...]]] = {}
+for _phrase in LEXICON.denials:
+    _TRIGGERS.setdefault(_phrase[0], []).append(_phrase[1:])
+_GOES_ON = re.compile(r"[^.;:\n]*?\b(?:or|nor)\b", re.IGNORECASE)
+_IS_NOT = r"(?:not|never|no\s+longer|(?:is|are|was|were|has|have|had|could|did|do|does|ca)n['’]t)"
+_DENIED_AFTER = re.compile(
+    rf"\s*[:(=]?\s*(?:(?:{_any(LEXICON.denied_fillers)})\b\s*[:(=]?\s*){{0,4}}"
+    rf"(?:{_IS_NOT}\s+(?:(?:been|be|currently|yet|clearly)\s+)*(?:{_any(LEXICON.not_done)})\b"
+    rf"|(?:(?:is|are|was|were|been|be)\s+|(?<=[:=]\s))(?:{_any_phrase(LEXICON.denied_done)})\b"
+    rf"|(?P<alone>{_any_phrase(LEXICON.denied)})\b(?!\s+(?:for|margins?)\b))"
+    rf"|\s*[:=]\s*no\b\s*(?:[.,;)\n]|\Z)"
+    rf"|(?P<suffix>[{_HYPHENS}]\s?(?:{_any(LEXICON.denied_suffixes)})\b)"
+    rf"|\s?\((?P<sign>[{_HYPHENS}⁻])\)"
+)
+
+
+def is_inflection(one: str, other: str) -> bool:
+    """Return whether two forms share a stem of four letters or more and end in `suffixes`."""
+    shared = 0
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            break
+        shared += 1
+    for stem in range(shared, max(MIN_STEM, shared - 3) - 1, -1):
+        endings = {one[stem:], other[stem:]}
+        if endings <= _SUFFIXES and not ("" in endings and endings & LEXICON.not_added):
+            return True
+    return False
+
+
+def has_reversed(form: str, vocabulary: str) -> bool:
+    """Return whether a text holds a word that a prefix makes another than `form`: "unresectable" for "resectable".
+
+    Args:
+        form: a word's form.
+        vocabulary: the text's words in lower case, each between line ends.
+    """
+    if len(form) < MIN_STEM or not form.isalpha():
+        return False
+    for prefix, rest in _splits(form):
+        core = rest[: max(len(rest) - 2, MIN_STEM)]
+        at = vocabulary.find(core)
+        for _ in range(_MOST_PLACES):
+            if at < 0:
+                break
+            start, end = vocabulary.rfind("\n", 0, at) + 1, vocabulary.find("\n", at)
+            other = vocabulary[start:at]
+            if other != prefix and (not other or other in _PREFIXES):
+                word = vocabulary[at:end]
+                if word == rest or is_inflection(word, rest):
+                    return True
+            at = vocabulary.find(core, end)
+    return False
+
+
+def _splits(form: str) -> Iterator[tuple[str, str]]:
+    """Yield a word as it is, and without each prefix that it may have."""
+    yield "", form
+    for length in range(1, min(7, len(form) - MIN_STEM + 1)):
+        if form[:length] in _PREFIXES:
+            yield form[:length], form[length:]
+
+
+def is_denied(text: str, start: int, end: int, forms: Callable[[], Collection[str]]) -> bool:
+    """Return whether a text denies what it says at `text[start:end]`, or a prefix makes another word of it.
+
+    Args:
+        text: the text.
+        start: where the words begin.
+        end: where they end.
+        forms: gives the value's. It is called only where there may be a denial. What denies by itself, as "HER2
+            negative" does, is not denied by the words around it; a bare marker has no result that could deny it.
+    """
+    if _has_prefix(text, start):
+        return True
+    if text[start] > "\u1100" and (
+        _UNSPACED_BEFORE.search(text[max(start - 4, 0) : start]) or _UNSPACED_AFTER.match(text, end)
+    ):
+        return True
+    window = text[max(start - _BEFORE_CHARS, 0) : start]
+    if _may_hold_denial(window.lower()) and (
+        LEXICON.negations.isdisjoint(forms())
+        and _denied_before(window, text[start : end + _AFTER_CHARS], end - start, forms())
+    ):
+        return True
+    if text[end : end + 1] not in _BEFORE_DENIED:
+        return False
+    match = _DENIED_AFTER.match(text[end : end + _AFTER_CHARS].lower())
+    return match is not None and LEXICON.negations.isdisjoint(forms()) and _denies(match, forms())
+
+
+def _may_hold_denial(window: str) -> bool:
+    for start in _HINT_STARTS:  # not `any`: this runs for every place of every value
+        if start in window:
+            return _HINT.search(window) is not None
+    return False
+
+
+def _denies(match: re.Match[str], forms: Collection[str]) -> bool:
+    """Return whether what stands behind a finding denies it."""
+    if not (match["alone"] or match["sign"] or match["suffix"]):
+        return True
+    words = (match["alone"] or match["suffix"] or "").replace("-", " ").split()
+    return not LEXICON.markers.issuperset(forms) and set(words).isdisjoint(forms)
+
+
+def _has_prefix(text: str, start: int) -> bool:
+    """Return whether a prefix stands before a word, with a hyphen or a space: "non-small", "non small"."""
+    before = text[start - 1 : start]
+    if not before.isspace() and before not in _HYPHEN_CHARS:
+        return False
+    lead = text[max(start - _PREFIX_CHARS, 0) : start].lower().rstrip()
+    is_hyphened = lead[-1:] in _HYPHEN_CHARS
+    if is_hyphened:
+        lead = lead[:-1]
+    if not lead.endswith(_PREFIX_ENDS):
+        return False
+    word = lead
+    while word and not word.isalpha():
+        word = word[1:]
+    return word in (LEXICON.hyphened_prefixes if is_hyphened else LEXICON.spaced_prefixes)
+
+
+def _denied_before(window: str, behind: str, length: int, forms: Collection[str]) -> bool:
+    """Return whether a denial before words reaches them.
+
+    Args:
+        window: what stands before them.
+        behind: they themselves and what stands behind.
+        length: theirs, in code points.
+        forms: the value's.
+    """
+    surfaces = _TOKEN.findall(window)
+    tokens = [surface.lower() for surface in surfaces]
+    reached = 0
+    for index in range(len(tokens) - 1, -1, -1):
+        token = tokens[index]
+        if _is_trigger(tokens, index, forms):
+            return True
+        if token[0] == "\n":
+            # A line that is wrapped goes on in lower case.
+            following = (surfaces[index + 1 : index + 2] or [behind])[0]
+            goes_on = token.count("\n") == 1 and following[:1].islower()
+            if not goes_on and not (index and _is_trigger(tokens, index - 1, forms)):
+                return False
+        elif token == ",":  # noqa: S105 - a comma
+            if not _GOES_ON.match(" ".join(tokens[index + 1 :]) + behind[length:]):
+                return False
+        elif token == "longer" and index == len(tokens) - 1:  # noqa: S105 - "no longer resectable"
+            continue
+        elif token in _STOPS or token in LEXICON.denial_takes:
+            return False
+        elif token in LEXICON.denial_ends and not (index and _is_plain_denial(tokens[index - 1])):
+            links = LEXICON.denial_links.get(token)
+            if not links or index == 0 or tokens[index - 1] not in links:
+                return False
+        elif token[0].isalnum():
+            reached += 1
+            if reached > _REACH:
+                return False
+    return False
+
+
+def _is_plain_denial(token: str) -> bool:
+    """Return whether a word denies the verb or preposition behind it too: "not given", "never received"."""
+    return token in ("not", "never", "without") or token.endswith(("n't", "n’t"))
+
+
+def _is_trigger(tokens: list[str], index: int, forms: Collection[str]) -> bool:
+    token = tokens[index]
+    if _is_plain_denial(token) and token not in forms:
+        return True
+    phrases = _TRIGGERS.get(token)
+    if not phrases or token in forms:
+        return False
+    return any(tuple(tokens[index + 1 : index + 1 + len(rest)]) == rest for rest in phrases)
