@@ -54,7 +54,8 @@ _ABOUT_THE_REQUEST = frozenset({400, 413, 422})
 _FOR_NOW = frozenset({408, 425, 429})
 _MOST_DEPTH = 200
 _FRESH_SECONDS = 2.0
-_MOST_PATIENCE = 30.0
+# With an engine that works: at least what a probe would get, at most so that one that hangs is noticed.
+_LEAST_PATIENCE, _MOST_PATIENCE = 5.0, 30.0
 _MOST_TOKENS_OF_A_MODEL = 10**9
 
 
@@ -97,14 +98,14 @@ class Engine:
         await self._client.close()
 
     def makes_tokens(self) -> bool:
-        """Return whether the engine made a token in the last seconds, or works on answers no longer than it does.
+        """Return whether the engine made a token in the last seconds, or is at work and not silent for too long.
 
         While it works, twice the longest of its latest pauses between two tokens is no reason for doubt.
         """
         now = time.monotonic()
         if now - self._last_token_at < _FRESH_SECONDS:
             return True
-        patience = min(_MOST_PATIENCE, 2 * self._longest_pause)
+        patience = min(_MOST_PATIENCE, max(_LEAST_PATIENCE, 2 * self._longest_pause))
         is_proven = self._running > 0 and self._last_token_at > float("-inf")
         return is_proven and now - max(self._last_token_at, self._busy_since) < patience
 

@@ -46,8 +46,11 @@ class EventParser:
             part = part.removeprefix(b"\n")
             self._skips_newline = False
         *ends, rest = _LINE_END.split(part)
-        for end in ends:
-            yield from self._take(self._whole_line(end))
+        if ends:
+            ends[0] = self._whole_line(ends[0])
+        for line in ends:
+            if (event := self._take(line)) is not None:
+                yield event
         self._skips_newline = part.endswith(b"\r")
         if rest:
             self._line.append(rest)
@@ -64,13 +67,12 @@ class EventParser:
             end = end.removeprefix(_BOM)
         return end
 
-    def _take(self, line: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def _take(self, line: bytes) -> tuple[bytes, bytes] | None:
+        """Take in a line, and return the event that it completes."""
         if not line:
-            data = b"\n".join(self._data)
-            if data:
-                yield self._type, data
+            event = (self._type, b"\n".join(self._data))
             self._type, self._data, self._data_size = b"", [], 0
-            return
+            return event if event[1] else None
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"event":
@@ -80,8 +82,9 @@ class EventParser:
             self._data_size += len(value) + 1
             self._check()
             if len(self._data) == 1 and value.strip() == DONE:
-                yield b"", DONE
                 self._data, self._data_size = [], 0
+                return b"", DONE
+        return None
 
     def end(self) -> bool:
         """Return whether the stream's last line, which no line end follows, is the end that OpenAI's API sends.

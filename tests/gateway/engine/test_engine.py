@@ -175,7 +175,7 @@ async def test_a_stream_that_is_not_whole_is_an_error(
         events(delta("x" * 1000)).removesuffix(b"data: [DONE]\n\n") * 50,
         events({"choices": [], "padding": "x" * 60_000}).removesuffix(b"data: [DONE]\n\n"),
         events(delta("", logprobs={"content": documents.tokens_of("x" * 4000)})).removesuffix(b"data: [DONE]\n\n"),
-        b": comment\n" * 6000,
+        (b": " + b"x" * 10_000 + b"\n") * 6,
     ],
 )
 async def test_a_stream_without_end_is_refused_where_its_text_is_kept(
@@ -435,6 +435,7 @@ async def test_the_engines_key_is_sent_and_read_again_and_never_logged(
 
 async def test_a_busy_engine_is_not_probed(raw: RawEngine, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "_FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(engine_module, "_LEAST_PATIENCE", 0.0)
     raw.answers(writing(b"", whole(completion("a")), pause=0.3))
     assert not client.engine.makes_tokens()
     await client.call("complete")
