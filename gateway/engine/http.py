@@ -112,6 +112,8 @@ class HttpClient:
         # The connector has a limit too, but its wait would count as time to connect.
         self._free = asyncio.Semaphore(connections)
         self._key = key
+        # Reading the authorities takes a while, so only where they are needed.
+        self._verification = ssl.create_default_context() if url.startswith("https:") else True
         self._session: aiohttp.ClientSession | None = None
         self._path_urls: dict[str, URL] = {}
 
@@ -150,7 +152,7 @@ class HttpClient:
     ) -> aiohttp.ClientResponse:
         """Return an answer whose head has arrived."""
         if self._session is None:
-            self._session = _session(self._timeout, is_secure=self._url.startswith("https:"))
+            self._session = _session(self._timeout, self._verification)
         if path not in self._path_urls:
             # The address as the operator wrote it: yarl would quote it anew.
             self._path_urls[path] = URL(self._url + path, encoded=True)
@@ -169,16 +171,17 @@ class HttpClient:
                 continue
             except (aiohttp.ClientError, OSError) as error:
                 raise _http_error(error) from error
+            except UnicodeError as error:
+                raise HttpError("dns", "the name of the host cannot be one") from error
 
 
-def _session(timeout: aiohttp.ClientTimeout, *, is_secure: bool) -> aiohttp.ClientSession:
+def _session(timeout: aiohttp.ClientTimeout, verification: ssl.SSLContext | bool) -> aiohttp.ClientSession:
     """Make a session that does what it is told alone: no cookies, no proxies of the environment, no decompression."""
     return aiohttp.ClientSession(
         connector=_Connector(
             limit=0,
             keepalive_timeout=_KEEP_SECONDS,
-            # Reading the authorities takes a while, so only where they are needed.
-            ssl=ssl.create_default_context() if is_secure else True,
+            ssl=verification,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=timeout,
@@ -227,13 +230,19 @@ class _Protocol(ResponseHandler):
         """Return whether another request can be sent: nothing has come that no request asked for."""
         if self._requests == 0:
             return True
-        # The parser returns the beginning of another answer, if there is one.
-        if self.should_close or self.transport is None or (self._parser and self._parser.feed_eof() is not None):
+        if self.should_close or self.transport is None or self._has_rest():
             return False
         # What has arrived and was not read yet, the end of the connection included.
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket"), select.POLLIN)
         return not poll.poll(0)
+
+    def _has_rest(self) -> bool:
+        """Return whether the parser holds the beginning of another answer."""
+        try:
+            return self._parser is not None and self._parser.feed_eof() is not None
+        except HttpProcessingError:
+            return True
 
     def set_response_params(self, **parameters: object) -> None:
         """Prepare for the answer to another request."""

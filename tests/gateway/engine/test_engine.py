@@ -231,6 +231,7 @@ NOT_FOUND = {"error": {"message": "The model `m` does not exist.", "type": "NotF
         ("401 Unauthorized", {"error": "Unauthorized"}, (502, "key_refused")),
         ("403 Forbidden", b"", (502, "key_refused")),
         ("302 Found", b"", (502, "unexpected_status")),
+        ("101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c", b"", (502, "unexpected_status")),
         ("204 No Content", b"", (502, "unexpected_status")),
         ("405 Method Not Allowed", b"", (502, "unexpected_status")),
     ],

@@ -26,6 +26,7 @@ from tests.gateway.conftest import free_port, until
 
 LIMIT = 4_000_000
 HELLO = whole(b"hello")
+ODD = b"HTTP/1.1 200 OK\r\nSec-WebSocket-Key1: x\r\nA: "  # aiohttp refuses such an answer
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ async def test_an_interim_answer_is_not_the_answer(
     assert await ask(client) == (200, b"hello")
 
 
-@pytest.mark.parametrize("extra", [HELLO, HELLO[:1], HELLO[:20], HELLO[:-1], b"\r\nx", b"\0", CHUNKED])
+@pytest.mark.parametrize("extra", [HELLO, HELLO[:1], HELLO[:20], HELLO[:-1], b"\r\nx", b"\0", CHUNKED, ODD])
 @pytest.mark.parametrize("pause", [0.0, 0.02])
 async def test_what_comes_after_an_answer_is_no_answer_to_the_next_request(
     server: RawEngine, client: HttpClient, extra: bytes, pause: float
@@ -280,8 +281,9 @@ async def test_a_server_that_does_not_listen_is_named_as_the_cause() -> None:
     await client.close()
 
 
-async def test_a_name_that_is_not_known_is_named_as_the_cause() -> None:
-    client = HttpClient("http://engine.invalid", connect_timeout=10, connections=8)
+@pytest.mark.parametrize("name", ["engine.invalid", "a" * 64 + ".invalid", "a..invalid"])
+async def test_a_name_that_is_not_known_is_named_as_the_cause(name: str) -> None:
+    client = HttpClient(f"http://{name}", connect_timeout=10, connections=8)
     assert await failure(client) == "dns"
     await client.close()
 
