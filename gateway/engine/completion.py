@@ -15,6 +15,8 @@ _BYTES, _LOGPROB = itemgetter("bytes"), itemgetter("logprob")
 # Of a text that fields are read from; the longest answer that a task allows is a fraction of it.
 _MOST_TEXT = 65_536
 _MOST_TOKENS = 65_536
+# What an engine held back may follow the last token.
+_MORE_STEPS = 16
 _MOST_COUNT = 10**9
 
 
@@ -79,9 +81,14 @@ def read_completion(reply: Any) -> Completion:
 class GrowingCompletion:
     """A completion that grows with the events of a stream."""
 
-    def __init__(self) -> None:
-        """Begin with an empty text."""
+    def __init__(self, max_tokens: object = None) -> None:
+        """Begin with an empty text.
+
+        Args:
+            max_tokens: that the answer may have, where the request says so.
+        """
         self.text = ""
+        self._steps_left = (token_count(max_tokens) or _MOST_TOKENS) + _MORE_STEPS
         self._finish_reason: str | None = None
         self._usage: Mapping[str, Any] = {}
         self._tokens: list[tuple[bytes, float]] | None = []
@@ -111,7 +118,13 @@ class GrowingCompletion:
             elif text:
                 self._tokens = None
             self.text = _bounded(self.text + text)
-        return len(self.text) > before
+        if len(self.text) == before:
+            return False
+        # Each token lets the text grow once at most.
+        self._steps_left -= 1
+        if self._steps_left < 0:
+            raise _too_long()
+        return True
 
     def whole(self) -> Completion:
         """Return the completion, once the stream has ended."""
@@ -174,7 +187,9 @@ def _bounded(text: str) -> str:
 
 def _too_long() -> EngineAnswerError:
     return EngineAnswerError(
-        "the engine's answer is too long", reason="too_large", cause=f"the answer has more than {_MOST_TEXT} characters"
+        "the engine's answer is too long",
+        reason="too_large",
+        cause=f"the answer has more than {_MOST_TEXT} characters or than max_tokens",
     )
 
 

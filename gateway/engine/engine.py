@@ -47,6 +47,8 @@ _MOST_REFUSAL = 65_536
 _MOST_STREAM = 16 * 1_048_576
 # A tokenizer's reply to one byte of text: a token's escaped text and its number.
 _TOKENIZED_BYTE = 32
+# After so many that came together other requests get their turn.
+_EVENTS_AT_ONCE = 64
 # Connections beside those that the gate lets through: tokenizing, lists of models, probes.
 _MORE_CONNECTIONS = 32
 # Statuses that are about one request; of the others, those below 500 are about how the gateway is set up.
@@ -134,7 +136,7 @@ class Engine:
     ) -> Completion:
         """Run one chat completion as `complete` does; `on_text` gets the answer so far whenever it has grown."""
         self.circuit.check()
-        growing = GrowingCompletion()
+        growing = GrowingCompletion(body.get("max_tokens"))
         streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
         with self._reported(CHAT, request_id):
             async with self._stream(CHAT, streamed, deadline, request_id, _MOST_STREAM) as events:
@@ -149,9 +151,8 @@ class Engine:
         """Run any request of the engine's OpenAI API for completions and return its answer unchanged."""
         self.circuit.check()
         with self._reported(path, request_id), self._working():
-            reply = await self._json("POST", path, body, deadline, request_id)
-            _check_whole(reply)
-            if not isinstance(reply, dict) or not choices_of(reply):
+            reply: dict[str, Any] = await self._json("POST", path, body, deadline, request_id)
+            if not _check_whole(reply):
                 raise EngineAnswerError("the engine's reply lacks what a completion has")
             _check_depth(reply)
             self._token_made()
@@ -198,9 +199,11 @@ class Engine:
             received += len(part)
             if limit is not None and received > limit:
                 raise _too_large(f"the stream has more than {limit} bytes")
-            for kind, data in _parsed_events(parser, part):
+            for number, (kind, data) in enumerate(_parsed_events(parser, part), start=1):
                 if data == DONE:
                     return
+                if number % _EVENTS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
                 event, choices = _read_event(kind, data)
                 endings.note(choices)
                 if has_token(choices):
@@ -390,22 +393,26 @@ def _read_event(kind: bytes, data: bytes) -> tuple[dict[str, Any], list[dict[str
             "the engine broke off the answer", reason="broken_off", cause="the engine sent an error in its stream"
         )
     event = _parsed(data)
-    _check_whole(event)
-    if not isinstance(event, dict):
-        raise EngineAnswerError("the engine's stream lacks what a completion has")
+    choices = _check_whole(event)
     if data.count(b"[") + data.count(b"{") > _MOST_DEPTH:
         _check_depth(event)
-    return event, choices_of(event)
+    return event, choices
 
 
-def _check_whole(document: Any) -> None:
-    """Raise where a reply or an event says that there will be no answer."""
+def _check_whole(document: Any) -> list[dict[str, Any]]:
+    """Return the choices of a reply or of an event.
+
+    Raises:
+        EngineError: it has not the form of one, or says that there will be no answer.
+    """
     if isinstance(document, dict) and document.get("error"):
         raise EngineUnavailableError(
             "the engine broke off the answer", reason="broken_off", cause="the engine sent an error with status 200"
         )
-    if is_broken_off(choices_of(document)):
+    choices = choices_of(document)
+    if is_broken_off(choices):
         raise EngineUnavailableError("the engine broke off the answer", reason="aborted")
+    return choices
 
 
 def _check_depth(document: dict[str, Any]) -> None:

@@ -185,6 +185,20 @@ async def test_a_stream_without_end_is_refused_where_its_text_is_kept(
     assert await client.failure("parts") == (502, "too_large")
 
 
+@pytest.mark.parametrize(("growths", "is_answer"), [(10, True), (11, True), (100, False)])
+async def test_an_answer_grows_no_more_often_than_it_may_have_tokens(
+    raw: RawEngine, client: Client, growths: int, is_answer: bool
+) -> None:
+    raw.answers(streaming(events(*[delta("a")] * growths, {"choices": [STOP]})))
+    deadline = asyncio.get_running_loop().time() + 20
+    asked = client.engine.complete_in_parts(BODY | {"max_tokens": 10}, lambda _: None, deadline=deadline)
+    if is_answer:
+        assert (await asked).text == "a" * growths
+    else:
+        with pytest.raises(EngineError, match="too long"):
+            await asked
+
+
 @pytest.mark.parametrize("face", WHOLE)
 @pytest.mark.parametrize(
     ("answer", "failure"),
