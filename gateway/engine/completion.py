@@ -189,7 +189,7 @@ def _too_long() -> EngineAnswerError:
     return EngineAnswerError(
         "the engine's answer is too long",
         reason="too_large",
-        cause=f"the answer has more than {_MOST_TEXT} characters or than max_tokens",
+        cause=f"the answer has more than {_MOST_TEXT} characters, or more tokens than it may have",
     )
 
 

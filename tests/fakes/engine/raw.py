@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -62,6 +64,12 @@ def repeating(part: bytes, *, before: bytes = b"") -> Answer:
             await asyncio.sleep(0)
 
     return answer
+
+
+async def resetting(writer: asyncio.StreamWriter) -> None:
+    """Answer nothing and reset the connection."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 async def silent(_: asyncio.StreamWriter) -> None:

@@ -18,6 +18,7 @@ from tests.fakes.engine.raw import (
     head,
     raw_engine,
     repeating,
+    resetting,
     silent,
     whole,
     writing,
@@ -191,10 +192,11 @@ async def test_a_kept_connection_that_the_server_closed_is_no_error(
         assert len(server.requests) == number
 
 
+@pytest.mark.parametrize("ending", [writing(close=True), resetting])
 async def test_a_request_is_asked_again_only_where_a_kept_connection_ended_before_any_answer(
-    server: RawEngine, client: HttpClient
+    server: RawEngine, client: HttpClient, ending: Answer
 ) -> None:
-    server.answers(HELLO, writing(close=True), HELLO)
+    server.answers(HELLO, ending, HELLO)
     assert [await ask(client) for _ in range(2)] == [(200, b"hello")] * 2
     assert len(server.requests) == 3
     # Part of an answer has come: the request has been run.
@@ -202,7 +204,7 @@ async def test_a_request_is_asked_again_only_where_a_kept_connection_ended_befor
     assert await failure(client) == "broken_off"
     assert len(server.requests) == 4
     # A connection of its own: no other reason than the server's is left.
-    server.answers(writing(close=True))
+    server.answers(ending)
     assert await failure(client) == "broken_off"
     assert len(server.requests) == 5
 
