@@ -6,6 +6,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from gateway.files.reading import ReadError, read_text
 from gateway.settings import SettingsError
 
 _KEY = re.compile(r"[\x21-\x7e]+")
@@ -56,10 +57,9 @@ class EngineKey:
 
 def _read(path: Path) -> str:
     try:
-        key = path.read_text("utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"GATEWAY_ENGINE_API_KEY_FILE: {path} cannot be read: {reason}") from None
+        key = read_text(path).strip()
+    except ReadError as error:
+        raise SettingsError(f"GATEWAY_ENGINE_API_KEY_FILE: {error}") from None
     if not key:
         raise SettingsError(
             f"GATEWAY_ENGINE_API_KEY_FILE: {path} is empty; write the engine's key into it, or unset the variable "

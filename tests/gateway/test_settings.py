@@ -82,7 +82,7 @@ def test_the_engines_address_may_end_as_openais_clients_take_it(
         (b"MARK\nMARK", "must hold one key alone"),
         (b"MARK MARK", "must hold one key alone"),
         ("MARK\u00e9".encode(), "must hold one key alone"),
-        (b"MARK\xff", "cannot be read: it is not UTF-8"),
+        (b"MARK\xff", "is not UTF-8: byte 0xff at offset 4"),
     ],
 )
 def test_a_file_without_the_engines_key_stops_the_start_with_a_sentence(
