@@ -34,7 +34,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        services.engine.close()
+        await services.engine.close()
 
     app = FastAPI(
         title="slm-ft-serving gateway",

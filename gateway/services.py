@@ -49,7 +49,7 @@ def build_services(settings: Settings) -> Services:
     """Build the services. Only files are opened yet.
 
     Raises:
-        TaskFileError, KeysFileError, DefaultTaskError: with what to put right.
+        TaskFileError, KeysFileError, SettingsError, DefaultTaskError: with what to put right.
     """
     tasks = load_tasks(settings.tasks_dir)
     default = tasks.get(settings.default_task)
@@ -61,7 +61,7 @@ def build_services(settings: Settings) -> Services:
     if settings.auth == "required" and settings.api_keys_file is not None:
         keyring = Keyring(settings.api_keys_file)
     metrics = Metrics()
-    engine = Engine(settings)
+    engine = Engine(settings, metrics.engine_failed)
     gate = Gate(
         concurrency=settings.max_concurrency,
         queue=settings.max_queue,

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AnyHttpUrl, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "GATEWAY_"
@@ -21,6 +21,27 @@ def _split(value: object) -> object:
     return value
 
 
+def _engine_base(url: AnyHttpUrl) -> AnyHttpUrl:
+    """Return the address that the engine's paths, such as /v1/models, are put after.
+
+    Raises:
+        ValueError: it holds what does not belong into it; the text does not repeat it.
+    """
+    if url.username is not None or url.password is not None:
+        raise ValueError(
+            "credentials do not belong into the address; for an engine that asks for a key, write the key into a file "
+            "and set GATEWAY_ENGINE_API_KEY_FILE to its path"
+        )
+    if url.query is not None or url.fragment is not None:
+        raise ValueError("write the base address alone, such as http://127.0.0.1:8000, without `?` and `#`")
+    path = (url.path or "").rstrip("/")
+    if path.endswith(("/completions", "/models", "/tokenize")):
+        raise ValueError("write the base address alone, such as http://127.0.0.1:8000, without an endpoint's path")
+    base = str(url).rstrip("/")
+    # OpenAI's clients are set up with an address that ends so.
+    return AnyHttpUrl(base.removesuffix("/v1").rstrip("/"))
+
+
 class Settings(BaseSettings):
     """The operator's choices. Every field is the variable GATEWAY_<NAME>; a test keeps README.md's table equal."""
 
@@ -28,8 +49,13 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; the image sets 0.0.0.0.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on.")
-    engine_url: AnyHttpUrl = Field(
-        default=AnyHttpUrl("http://127.0.0.1:8000"), description="Base address of the OpenAI-compatible engine."
+    engine_url: Annotated[AnyHttpUrl, AfterValidator(_engine_base)] = Field(
+        default=AnyHttpUrl("http://127.0.0.1:8000"),
+        description="Base address of the OpenAI-compatible engine; `/v1` at its end is taken off.",
+    )
+    engine_api_key_file: Path | None = Field(
+        default=None,
+        description="File with the key that the engine asks for (`vllm serve --api-key`). Read again when it changes.",
     )
     auth: Literal["required", "off"] = Field(
         default="required", description="`required`: every path under /api and /v1 needs a key. `off`: none does."
@@ -49,7 +75,9 @@ class Settings(BaseSettings):
         description="Seconds that one request may take in all, with its wait in the queue; in a batch, each text.",
     )
     connect_timeout: float = Field(default=2.0, gt=0, le=60, description="Seconds to reach the engine.")
-    first_token_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds to a stream's first token.")
+    first_token_timeout: float = Field(
+        default=30.0, gt=0, le=3600, description="Seconds from asking the engine to a stream's first token."
+    )
     max_concurrency: int = Field(default=32, ge=1, le=10_000, description="Requests at the engine at once.")
     max_queue: int = Field(
         default=128, ge=0, le=100_000, description="Requests that may wait for a slot; more get 503."
@@ -115,5 +143,6 @@ def load() -> Settings:
         lines = []
         for problem in error.errors(include_url=False, include_input=False):
             name = "".join(f"{PREFIX}{part}".upper() for part in problem["loc"][:1])
-            lines.append(f"{name}: {problem['msg']}" if name else problem["msg"].removeprefix("Value error, "))
+            text = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}: {text}" if name else text)
         raise SettingsError("\n".join(lines)) from None

@@ -39,7 +39,12 @@ class Circuit:
     @property
     def is_open(self) -> bool:
         """Whether requests are refused now."""
-        return self._failures >= self._threshold and time.monotonic() < self._open_until
+        return self.is_tripped and time.monotonic() < self._open_until
+
+    @property
+    def is_tripped(self) -> bool:
+        """Whether it has opened and no trial has succeeded since."""
+        return self._failures >= self._threshold
 
     def check(self) -> None:
         """Let a request pass.
@@ -47,7 +52,7 @@ class Circuit:
         Raises:
             CircuitOpenError: while it is open; of the requests after the pause one passes, as the trial.
         """
-        if self._failures < self._threshold:
+        if not self.is_tripped:
             return
         now = time.monotonic()
         if now < self._open_until:
@@ -61,5 +66,5 @@ class Circuit:
     def failed(self) -> None:
         """Note that the engine could not be reached."""
         self._failures += 1
-        if self._failures >= self._threshold:
+        if self.is_tripped:
             self._open_until = time.monotonic() + self._pause

@@ -21,6 +21,9 @@ _MOST_CHARS_A_TOKEN = 16
 # of it.
 _MARGIN = 1.5
 _LEARN_FROM_BYTES = 400
+# Tokens a byte: one dense text, or a wrong count of the engine, must not have all others counted for long.
+_MOST_DENSITY = 0.5
+_FORGET = 0.99
 
 
 class TokenBudget:
@@ -68,11 +71,11 @@ class TokenBudget:
 
     def learn(self, model: str, text: str, prompt_tokens: int) -> None:
         """Take a prompt's true number of tokens into account; the densest of the latest texts counts."""
-        size = len(text)
+        size = len(text.encode("utf-8", "surrogatepass"))
         if size < _LEARN_FROM_BYTES or prompt_tokens <= 0:
             return
-        density = prompt_tokens / size
-        self._density[model] = max(density, self._density.get(model, density) * 0.999)
+        density = min(_MOST_DENSITY, prompt_tokens / size)
+        self._density[model] = max(density, self._density.get(model, density) * _FORGET)
 
     async def counter(self, model: str, text: str, *, deadline: float) -> Callable[[str], int]:
         """Return a function that counts the tokens of any part of `text`, from one call of the engine's tokenizer.

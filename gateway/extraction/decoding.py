@@ -27,6 +27,9 @@ _SPACE = " \t\n\r"
 # A key, its value, and where the value starts and ends in the answer.
 type Member = tuple[str, object, int, int]
 _MAX_OBJECTS = 16
+# How models that think before they answer mark it; the beginning may stand in the prompt.
+_REASONING_BEGIN = re.compile(r"<(?:think|thinking|thought|reasoning)>")
+_REASONING_END = re.compile(r"</(?:think|thinking|thought|reasoning)>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def finished_fields(task: Task, answer: str) -> dict[str, str | None]:
         The values that are text or null; empty where the answer is no JSON so far. Nothing is raised.
     """
     try:
-        members = from_json(answer[answer.index("{") :], allow_partial=True)
+        members = from_json(answer[answer.index("{", _reasoning_end(answer)) :], allow_partial=True)
     except ValueError:
         return {}
     fields: dict[str, str | None] = {}
@@ -159,17 +162,24 @@ def confidence(decoded: Decoded, answer: str, tokens: Sequence[tuple[bytes, floa
         touched = logs[bisect_right(ends, start) : bisect_left(ends, end) + 1]
         mean = sum(touched) / len(touched)
         if math.isfinite(mean):
-            result[name] = round(min(1.0, math.exp(mean)), 4)
+            # A logarithm above 0 is no probability's; that of a large number could not even be undone.
+            result[name] = round(math.exp(min(0.0, mean)), 4)
     return result
 
 
 def _find_object(task: Task, answer: str) -> tuple[list[Member], list[Repair]]:
-    """Return the members of the first object that has one of the task's keys, and warnings of the text around it."""
-    warnings: list[Repair] = []
-    first: tuple[list[Member], int, int] | None = None
-    others = 0
+    """Return the members of the object that has the task's keys, and warnings of the text around it.
+
+    Of several the fullest stands, if the others agree with it; drafts before the end of the model's reasoning do not
+    count.
+
+    Raises:
+        DecodingError: there is none, or it is unclear which one is meant.
+    """
+    found: list[tuple[list[Member], int, int]] = []
     tried = 0
-    at = answer.find("{")
+    begin = past = _reasoning_end(answer)
+    at = answer.find("{", begin)
     while at != -1 and tried < _MAX_OBJECTS:
         tried += 1
         try:
@@ -178,20 +188,55 @@ def _find_object(task: Task, answer: str) -> tuple[list[Member], list[Repair]]:
             # Not an object of JSON that starts here; one may start later.
             at = answer.find("{", at + 1)
             continue
+        if _REASONING_END.search(answer, past, at):
+            found.clear()
+        past = end
         if any(key in task.by_name for key, *_ in members):
-            if first is None:
-                first = (members, at, end)
-            else:
-                others += 1
+            found.append((members, at, end))
         at = answer.find("{", end)
-    if first is None:
+    if _REASONING_END.search(answer, past):
+        found.clear()
+    if not found:
         raise DecodingError("not_json", "the engine's answer holds no JSON object that can be read")
-    members, start, end = first
-    if others:
-        warnings.append(Repair("several_objects", "the answer held several objects; the first stands"))
-    if answer[:start].strip() or (not others and answer[end:].strip()):
+    members = _fullest(task, [members for members, *_ in found])
+    if at != -1:
+        raise _unclear()
+    warnings: list[Repair] = []
+    if len(found) > 1:
+        warnings.append(Repair("several_objects", "the answer held several objects that agree; the fullest stands"))
+    _, start, end = found[0]
+    if answer[:start].strip() or (len(found) == 1 and answer[end:].strip()):
         warnings.append(Repair("text_around", "the answer had text around its JSON; it was dropped"))
     return members, warnings
+
+
+def _reasoning_end(answer: str) -> int:
+    """Return where the answer begins after the model's reasoning, where it wrote that first."""
+    begun = answer.lstrip()
+    if begun.startswith("{"):
+        return 0
+    if match := _REASONING_END.search(answer):
+        return match.end()
+    return len(answer) if _REASONING_BEGIN.match(begun) else 0
+
+
+def _fullest(task: Task, objects: Sequence[list[Member]]) -> list[Member]:
+    """Return the object with the most of the task's keys.
+
+    Raises:
+        DecodingError: another one says something else.
+    """
+    # Reversed, as the first of a key's values stands.
+    known = [{key: value for key, value, *_ in reversed(members) if key in task.by_name} for members in objects]
+    fullest = max(range(len(known)), key=lambda number: len(known[number]))
+    missing = object()
+    if any(known[fullest].get(key, missing) != value for values in known for key, value in values.items()):
+        raise _unclear()
+    return objects[fullest]
+
+
+def _unclear() -> DecodingError:
+    return DecodingError("several_objects", "the engine's answer holds several objects that differ")
 
 
 class _Number(str):

@@ -209,8 +209,6 @@ class Extractor:
         self._budget.learn(call.model, text, completion.prompt_tokens)
         if completion.finish_reason == "length":
             raise CutAnswerError(call.max_tokens)
-        if completion.finish_reason == "abort":
-            raise EngineUnavailableError("the engine broke off the answer")
         decoded = decode(call.task, completion.text)
         return ChunkAnswer(decoded, confidence(decoded, completion.text, completion.tokens), completion)
 

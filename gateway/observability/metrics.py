@@ -46,6 +46,7 @@ class Metrics:
             "llm_time_to_first_token_seconds", "From asking the engine to a stream's first token.", "task"
         )
         self._engine_calls = histogram("gateway_engine_seconds", "One call of the engine.", "task")
+        self._engine_failures = counter("gateway_engine_failures", "Calls of the engine that failed.", "reason")
         self._queue_waits = histogram("gateway_queue_wait_seconds", "Waiting for a slot at the engine.")
         self._refusals = counter("gateway_refusals", "Requests refused before the engine.", "reason")
         self._extractions = counter("gateway_extractions", "Extractions by how they ended.", "task", "outcome")
@@ -80,6 +81,10 @@ class Metrics:
         self._child(self._engine_calls, task).observe(seconds)
         self._child(self._tokens, task, "prompt").inc(prompt_tokens)
         self._child(self._tokens, task, "completion").inc(completion_tokens)
+
+    def engine_failed(self, reason: str) -> None:
+        """Count a call of the engine that failed."""
+        self._child(self._engine_failures, reason).inc()
 
     def first_token(self, task: str, seconds: float) -> None:
         """Observe the time to a stream's first token."""

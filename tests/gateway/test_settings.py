@@ -33,6 +33,11 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("PORT", "http", "GATEWAY_PORT: Input should be a valid integer"),
         ("ENGINE_URL", "engine:8000", "GATEWAY_ENGINE_URL: URL scheme should be 'http' or 'https'"),
+        ("ENGINE_URL", "http://e:8000?x=MARK", "GATEWAY_ENGINE_URL: write the base address alone"),
+        ("ENGINE_URL", "http://e:8000/#MARK", "GATEWAY_ENGINE_URL: write the base address alone"),
+        ("ENGINE_URL", "http://e/v1/chat/completions", "GATEWAY_ENGINE_URL: write the base address alone"),
+        ("ENGINE_URL", "http://MARK:MARK@e:8000", "set GATEWAY_ENGINE_API_KEY_FILE to its path"),
+        ("ENGINE_URL", "https://MARK@e/v1", "set GATEWAY_ENGINE_API_KEY_FILE to its path"),
         ("AUTH", "maybe", "GATEWAY_AUTH: Input should be 'required' or 'off'"),
         ("RATE_LIMIT", "10", "GATEWAY_RATE_LIMIT: String should match"),
         ("CORS_ORIGINS", "example.org", "GATEWAY_CORS_ORIGINS: 'example.org' is not an origin"),
@@ -45,6 +50,57 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
     with pytest.raises(SettingsError) as caught:
         load()
     assert message in str(caught.value)
+    assert "MARK" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "base"),
+    [
+        ("http://engine:8000", "http://engine:8000/"),
+        ("http://engine:8000/v1", "http://engine:8000/"),
+        (" http://engine:8000/v1/\n", "http://engine:8000/"),
+        ("https://host/openai/v1", "https://host/openai"),
+        ("http://host/a%20b/%7Ec/v1//", "http://host/a%20b/%7Ec"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/"),
+        ("http://host/v10", "http://host/v10"),
+    ],
+)
+def test_the_engines_address_may_end_as_openais_clients_take_it(
+    monkeypatch: pytest.MonkeyPatch, written: str, base: str
+) -> None:
+    monkeypatch.setenv("GATEWAY_AUTH", "off")
+    monkeypatch.setenv("GATEWAY_ENGINE_URL", written)
+    assert str(load().engine_url) == base
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"", "is empty; write the engine's key into it"),
+        (b" \n\n", "is empty; write the engine's key into it"),
+        (b"MARK\nMARK", "must hold one key alone"),
+        (b"MARK MARK", "must hold one key alone"),
+        ("MARK\u00e9".encode(), "must hold one key alone"),
+        (b"MARK\xff", "is not UTF-8: byte 0xff at offset 4"),
+    ],
+)
+def test_a_file_without_the_engines_key_stops_the_start_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: bytes | None,
+    message: str,
+) -> None:
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    monkeypatch.setenv("GATEWAY_AUTH", "off")
+    monkeypatch.setenv("GATEWAY_ENGINE_API_KEY_FILE", str(tmp_path / "key"))
+    assert main(["serve"]) == 2
+    error = capsys.readouterr().err
+    assert "GATEWAY_ENGINE_API_KEY_FILE: " in error
+    assert message in error
+    assert "MARK" not in error
 
 
 def test_keys_are_required_unless_they_are_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from gateway.api.http.problems import ProblemError, problem
 from gateway.api.http.scope import request_id
 from gateway.api.http.streaming import EVENTS, PartsResponse
 from gateway.api.schemas import Few, MaxTokens
+from gateway.engine.completion import token_count, usage_of
 from gateway.engine.errors import EngineRejectedError
 from gateway.errors import GatewayError
 from gateway.observability.metrics import OPENAI
@@ -215,11 +216,8 @@ async def _events(request: Request, services: Services, path: str, body: dict[st
 
 
 def _count(services: Services, began: float, reply: Mapping[str, Any]) -> None:
-    usage = reply.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    prompt, completion = (
-        count if isinstance(count := usage.get(name), int) else 0 for name in ("prompt_tokens", "completion_tokens")
-    )
+    usage = usage_of(reply)
+    prompt, completion = token_count(usage.get("prompt_tokens")), token_count(usage.get("completion_tokens"))
     services.metrics.engine_answered(OPENAI, time.monotonic() - began, prompt, completion)
 
 

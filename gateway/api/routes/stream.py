@@ -1,7 +1,7 @@
 """POST /api/v1/extract/stream: the default task's fields as server-sent events, each as soon as it is complete."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from fastapi import APIRouter, Request
 from pydantic import TypeAdapter
@@ -46,25 +46,49 @@ def router(task: Task) -> APIRouter:
     return routes
 
 
+class _Latest:
+    """The answer so far: of several texts that come while nobody looks the last is kept, as it holds the others."""
+
+    def __init__(self) -> None:
+        """Begin without a text."""
+        self._changed = asyncio.Event()
+        self._text: str | None = None
+        self._ended = False
+
+    def put(self, text: str) -> None:
+        """Replace the text."""
+        self._text = text
+        self._changed.set()
+
+    def end(self) -> None:
+        """Let no more texts follow."""
+        self._ended = True
+        self._changed.set()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """Yield the text whenever it has changed."""
+        while self._text is not None or not self._ended:
+            await self._changed.wait()
+            self._changed.clear()
+            text, self._text = self._text, None
+            if text is not None:
+                yield text
+
+
 async def _events(
     request: Request, services: Services, task: Task, request_body: ExtractRequest
 ) -> AsyncGenerator[bytes]:
     identity = request_id(request.scope)
-    texts: asyncio.Queue[str | None] = asyncio.Queue()
-    extraction = asyncio.create_task(answers.run(services, task, request_body, identity, on_text=texts.put_nowait))
-    extraction.add_done_callback(lambda _: texts.put_nowait(None))
+    latest = _Latest()
+    extraction = asyncio.create_task(answers.run(services, task, request_body, identity, on_text=latest.put))
+    extraction.add_done_callback(lambda _: latest.end())
     sent: dict[str, str | None] = {}
     try:
-        while (text := await texts.get()) is not None:
-            # Several may have come meanwhile; the last holds them all.
-            while not texts.empty() and (later := texts.get_nowait()) is not None:
-                text = later
+        async for text in latest:
             for name, value in finished_fields(task, text).items():
                 if name not in sent or sent[name] != value:
                     sent[name] = value
                     yield event("field", {"field": name, "value": value})
-            if extraction.done():
-                break
         result = await extraction
         for name, value in result.fields.items():
             if name not in sent:

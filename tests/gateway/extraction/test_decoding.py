@@ -185,7 +185,15 @@ def test_a_repaired_value_has_a_warning(answer: str, field: str, value: str | No
         ("Sure! " + changed(), "text_around"),
         ("```json\n" + changed() + "\n```", "text_around"),
         ("A set {a, b}. " + changed(), "text_around"),
-        (changed() + "\n" + changed(stage="I"), "several_objects"),
+        ("<think>\nStage {IV}? Yes.\n</think>\n" + changed(), "text_around"),
+        ("No opening mark. </think>" + changed(), "text_around"),
+        ("<think>" + changed(stage="II", cancer_type="glioma") + "</think>" + changed(), "text_around"),
+        ("<think>" + "{" * 100 + "</think>" + changed(), "text_around"),
+        ("<reasoning>" + changed(stage="II") + "</reasoning> " + changed(), "text_around"),
+        (changed(stage="II") + "</think>" + changed(), "text_around"),
+        (changed() + "\n" + changed(), "several_objects"),
+        ('{"stage": "IV"}\n' + changed(), "several_objects"),
+        (changed() + '\n{"stage": "IV", "stage": "I"}', "several_objects"),
     ],
 )
 def test_a_repair_of_the_whole_answer_has_a_warning(answer: str, code: str) -> None:
@@ -194,7 +202,16 @@ def test_a_repair_of_the_whole_answer_has_a_warning(answer: str, code: str) -> N
     assert codes(decoded) == [(code, None)]
 
 
-@pytest.mark.parametrize("value", ["a {brace", "a } brace", '{"stage": "I"}', 'a "quote"', "back\\slash"])
+def test_a_growing_answer_shows_no_draft_of_the_models_reasoning() -> None:
+    draft, final = "<think>" + changed(stage="II"), "</think>" + changed()
+    assert finished_fields(TASK, draft) == {}
+    assert finished_fields(TASK, draft + final) == GOLD
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["</think>", "<think>a</think>b", "a {brace", "a } brace", '{"stage": "I"}', 'a "quote"', "back\\slash"],
+)
 def test_braces_and_quotes_in_strings_are_text(value: str) -> None:
     decoded = decode(TASK, changed(stage=value))
     assert decoded.fields["stage"] == value
@@ -216,6 +233,14 @@ def test_braces_and_quotes_in_strings_are_text(value: str) -> None:
         ("[" * 100_000, "not_json"),
         ('{"stage": ' + "[" * 100_000, "not_json"),
         ("{" * 100_000, "not_json"),
+        ("<think>" + changed() + "</think>", "not_json"),
+        ("<think>" + changed(), "not_json"),
+        (changed() + "</think> I am not sure.", "not_json"),
+        (changed() + "\n" + changed(stage="I"), "several_objects"),
+        ('{"stage": "I"}\n' + changed(), "several_objects"),
+        (changed() + "\n" + changed(stage=None), "several_objects"),
+        ("<think></think>" + changed() + "Or:" + changed(stage="I"), "several_objects"),
+        (changed() + "{" * 100, "several_objects"),
         ('{"stage": ' * 5_000, "not_json"),
     ],
 )
@@ -252,6 +277,15 @@ def test_confidence_is_of_the_values_own_tokens() -> None:
     result = confidence(decoded, text, tokens)
     assert result["stage"] == 1.0
     assert result["response"] == 0.0001
+
+
+@pytest.mark.parametrize(("log", "expected"), [(float("nan"), None), (0.5, 1.0), (1e9, 1.0), (-1e9, 0.0)])
+def test_a_probability_that_is_none_or_missing_counts_for_its_own_value_alone(log: float, expected: float) -> None:
+    text = json.dumps(GOLD)
+    decoded = decode(TASK, text)
+    start, end = decoded.spans["stage"]
+    tokens = [(text[:start].encode(), -0.5), (text[start:end].encode(), log), (text[end:].encode(), -0.5)]
+    assert confidence(decoded, text, tokens) == dict.fromkeys(GOLD, 0.6065) | {"stage": expected}
 
 
 def test_confidence_is_null_for_tokens_that_are_not_the_answers() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from gateway.api.routes.stream import _Latest
 from tests.fakes.engine.scripted import GOLD, FakeEngine
 from tests.gateway.conftest import NOTE, Gateway, Reply, StartGateway, until
 
@@ -116,3 +117,17 @@ async def test_a_long_text_sends_its_fields_at_the_end(gateway: Gateway, engine:
     seen = events(await stream(gateway, (NOTE + " ") * 20))
     assert [name for name, _ in seen] == ["field"] * 7 + ["result"]
     assert len(seen[-1][1]["chunks"]) > 1
+
+
+async def test_of_texts_that_nobody_has_looked_at_the_last_is_kept() -> None:
+    latest = _Latest()
+    seen = []
+    for number in range(1000):
+        latest.put(str(number))
+    async for text in latest:
+        seen.append(text)
+        if len(seen) == 1:
+            latest.put("more")
+            latest.put("most")
+            latest.end()
+    assert seen == ["999", "most"]
