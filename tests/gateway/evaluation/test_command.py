@@ -260,7 +260,7 @@ async def test_serving_does_not_load_the_evaluation() -> None:
     code = (
         "import sys, contextlib, io\n"
         "from gateway.cli.main import main\n"
-        "import gateway.app, gateway.server\n"
+        "import gateway.app, gateway.server.run\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main(['serve', '--help'])\n"
         "print(*sys.modules)"
     )
