@@ -6,7 +6,7 @@ Where this differs from uvicorn's own class, a test of this package says how.
 import asyncio
 import enum
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 import httptools
@@ -23,7 +23,15 @@ from gateway.api.http.problems import MEDIA_TYPE, ProblemError, problem
 from gateway.api.http.scope import OVERLOADED, REQUEST_ID
 from gateway.server.exchange import Exchange
 from gateway.server.heads import Head, RefusedError, without_offer
-from gateway.server.limits import DISCARD_SECONDS, DISCARDED_BYTES, HEAD_BYTES, PIPELINED, SLICE_BYTES, Limits
+from gateway.server.limits import (
+    DISCARD_SECONDS,
+    DISCARDED_BYTES,
+    HEAD_BYTES,
+    LAST_SECONDS,
+    PIPELINED,
+    SLICE_BYTES,
+    Limits,
+)
 from gateway.server.pool import Pool
 from gateway.server.wire import Wire
 
@@ -43,6 +51,7 @@ class Connection(HttpToolsProtocol):
     """One client's connection."""
 
     limits: ClassVar[Limits]
+    seconds: ClassVar[Mapping[Phase, float]]
     pool: ClassVar[Pool]
     refused: ClassVar[Callable[[int], None]]
 
@@ -54,8 +63,14 @@ class Connection(HttpToolsProtocol):
             limits: the operator's choices.
             refused: is called with the status of each request that never reached the application.
         """
-        members = {"limits": limits, "pool": Pool(limits.connections), "refused": staticmethod(refused)}
-        return type(cls.__name__, (cls,), members)
+        seconds = {
+            Phase.HEAD: limits.head_seconds,
+            Phase.BODY: limits.body_seconds,
+            Phase.REST: DISCARD_SECONDS,
+            Phase.IDLE: limits.keep_alive_seconds,
+        }
+        members = {"limits": limits, "seconds": seconds, "pool": Pool(limits.connections)}
+        return type(cls.__name__, (cls,), {**members, "refused": staticmethod(refused)})
 
     def __init__(
         self,
@@ -145,6 +160,7 @@ class Connection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """End the connection: the time to drain is over."""
         self.pipeline.clear()
+        self.wire.end_within(LAST_SECONDS)
         if self.has_unsent:
             self.wire.abort()  # its client had all that time to read the answer
         elif self._exchange is not None:
@@ -352,13 +368,7 @@ class Connection(HttpToolsProtocol):
         self._phase = phase
         self._rest_bytes = 0
         self._stop_timer()
-        seconds = {
-            Phase.HEAD: self.limits.head_seconds,
-            Phase.BODY: self.limits.body_seconds,
-            Phase.REST: DISCARD_SECONDS,
-            Phase.IDLE: self.limits.keep_alive_seconds,
-        }.get(phase)
-        if seconds is not None:
+        if (seconds := self.seconds.get(phase)) is not None:
             self._start_timer(seconds)
         self.pool.mark(self, idle=self._exchange is None)
 

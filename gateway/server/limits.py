@@ -18,6 +18,8 @@ SLICE_BYTES = 16_384
 DISCARDED_BYTES = 67_108_864
 DISCARD_SECONDS = 30.0
 SILENCE_SECONDS = 5.0
+# For all that when the gateway ends; less than uvicorn waits for.
+LAST_SECONDS = 2.0
 # Connections above the limit, which are answered on the open paths alone, so that a full gateway is not a dead one.
 RESERVE = 64
 

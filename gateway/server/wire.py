@@ -150,7 +150,11 @@ class Wire(asyncio.Transport):
         self.closing = True
         if self._may_still_send() and not self._below.is_closing():
             if self._below.can_write_eof():  # not with TLS
-                self._below.write_eof()
+                try:
+                    self._below.write_eof()
+                except OSError:  # the client reset the connection, which has not been noticed yet
+                    self._below.abort()
+                    return
             self.held = self._paused = False
             self._apply()
             self._start("silence", SILENCE_SECONDS, self._end_silence)
@@ -179,6 +183,10 @@ class Wire(asyncio.Transport):
             self._below.close()
         if self.get_write_buffer_size():
             self.watch()
+
+    def end_within(self, seconds: float) -> None:
+        """Close at once after some seconds, whatever the client does until then."""
+        self._start("end", seconds, self._below.abort)
 
     def abort(self) -> None:
         """Close at once, whatever has not gone out."""

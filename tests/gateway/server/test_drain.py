@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -44,16 +45,19 @@ def test_clients_that_send_nothing_or_half_a_request_do_not_hold_up_the_end(engi
     assert "ERROR" not in served.log()
 
 
-def test_a_request_that_outlasts_the_drain_is_told_so(
+def test_what_outlasts_the_drain_is_told_so_or_cut(
     engine_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Engine, "seconds", 4.0)
-    served = start(tmp_path, ENGINE_URL=engine_url, DRAIN_TIMEOUT="0.5")
-    with served.connect() as client:
-        client.send(HEAD + b"X-Request-ID: running\r\n\r\n" + BODY)
+    served = start(tmp_path, ENGINE_URL=engine_url, DRAIN_TIMEOUT="0.5", SEND_TIMEOUT="60")
+    with served.connect() as running, served.connect() as stalled:
+        stalled.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        # The answers are more than the kernel takes for a client that reads none of them.
+        stalled.send(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 15)
+        running.send(HEAD + b"X-Request-ID: running\r\n\r\n" + BODY)
         time.sleep(0.5)
         served.process.send_signal(signal.SIGTERM)
-        assert client.answer().status == 503
+        assert running.answer().status == 503
         assert ended(served) < SOON
     lines = [json.loads(line) for line in served.log().splitlines()]
     assert [line["status"] for line in lines if line.get("request_id") == "running"] == [503]

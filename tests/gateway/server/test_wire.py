@@ -20,6 +20,7 @@ class Below(asyncio.Transport):
         self.calls: list[str] = []
         self.written = b""
         self.buffered = 0
+        self.reset = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return a socket without a file, as none is needed."""
@@ -51,6 +52,8 @@ class Below(asyncio.Transport):
 
     def __getattribute__(self, name: str) -> Any:
         """Note the calls that end something."""
+        if name == "write_eof" and self.reset:
+            return self.fileno  # fails as the system's call does
         if name in ("close", "abort", "write_eof", "pause_reading", "resume_reading"):
             return lambda: self.calls.append(name)
         return super().__getattribute__(name)
@@ -115,6 +118,13 @@ async def test_a_client_that_still_sends_is_read_on_and_then_cut(monkeypatch: py
     connection.discard(b"x")
     assert below.calls[-1] == "abort"
     connection.lost()
+
+
+async def test_a_client_that_has_reset_its_connection_meanwhile_is_cut() -> None:
+    connection, below = wired(may_still_send=True)
+    below.reset = True
+    connection.close()
+    assert below.calls == ["abort"]
 
 
 @pytest.mark.parametrize(("time", "sends"), [("SILENCE_SECONDS", False), ("DISCARD_SECONDS", True)])
