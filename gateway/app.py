@@ -11,6 +11,7 @@ from gateway import __version__
 from gateway.api.http import problems
 from gateway.api.middleware.direct import Direct
 from gateway.api.middleware.guard import KEYS, Guard
+from gateway.api.middleware.head import Head
 from gateway.api.middleware.request_log import RequestLog
 from gateway.api.routes import batch, convert, extract, health, metrics, openai, stream, tasks
 from gateway.api.schemas import RESERVED
@@ -60,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Direct, routes=extraction.routes)
     app.add_middleware(Guard, services=services)
     _allow_origins(app, services)
+    app.add_middleware(Head)
     app.add_middleware(RequestLog, metrics=services.metrics)
     return app
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
+from gateway.access.bodies import Bodies
 from gateway.access.keys import Keyring
 from gateway.access.rate_limit import RateLimiter
 from gateway.engine.engine import Engine
@@ -33,6 +34,7 @@ class Services:
     default_task: Task
     keyring: Keyring | None
     limiter: RateLimiter | None
+    bodies: Bodies
     gate: Gate
     engine: Engine
     extractor: Extractor
@@ -68,6 +70,8 @@ def build_services(settings: Settings) -> Services:
         queue_timeout=settings.queue_timeout,
         on_wait=metrics.waited,
     )
+    bodies = Bodies(settings.max_bodies_bytes)
+    metrics.watch("gateway_body_bytes", "Bytes of requests' bodies that are held now.", lambda: bodies.bytes)
     metrics.watch("gateway_running", "Calls at the engine now.", lambda: gate.running)
     metrics.watch("gateway_queue_waiting", "Requests that wait for a slot.", lambda: gate.waiting)
     metrics.watch(
@@ -79,6 +83,7 @@ def build_services(settings: Settings) -> Services:
         default_task=default,
         keyring=keyring,
         limiter=RateLimiter(*settings.rate) if settings.rate else None,
+        bodies=bodies,
         gate=gate,
         engine=engine,
         extractor=Extractor(engine, gate, tasks, metrics),

@@ -64,6 +64,28 @@ class Settings(BaseSettings):
         default=None,
         description="File of `name:sha256-hex` lines; needed unless auth is off. Read again when it changes.",
     )
+    max_connections: int = Field(
+        default=1024,
+        ge=1,
+        le=1_000_000,
+        description="Open connections; at the limit the one idle for longest is closed, and if all are busy, more get "
+        "503.",
+    )
+    keep_alive_timeout: float = Field(
+        default=75.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a connection may stay open between two requests; let a proxy's time be shorter.",
+    )
+    head_timeout: float = Field(
+        default=10.0, gt=0, le=3600, description="Seconds for a request's head, also of a connection's first one."
+    )
+    send_timeout: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a client may take nothing of an answer that is sent; then the connection is cut.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(),
         description="Browser origins that may call, comma-separated; `*` stands for one label of a host name.",
@@ -72,7 +94,8 @@ class Settings(BaseSettings):
         default=60.0,
         gt=0,
         le=3600,
-        description="Seconds that one request may take in all, with its wait in the queue; in a batch, each text.",
+        description="Seconds that one request may take in all, with its wait in the queue; in a batch, each text. Its "
+        "body has as long to arrive.",
     )
     connect_timeout: float = Field(default=2.0, gt=0, le=60, description="Seconds to reach the engine.")
     first_token_timeout: float = Field(
@@ -90,6 +113,9 @@ class Settings(BaseSettings):
     )
     max_text_chars: int = Field(default=100_000, ge=1, description="Characters of one text; longer gets 413.")
     max_body_bytes: int = Field(default=4_194_304, ge=1024, description="Bytes of one request's body; longer gets 413.")
+    max_bodies_bytes: int = Field(
+        default=67_108_864, ge=1024, description="Bytes of the bodies of all requests at once; more get 503."
+    )
     max_batch_items: int = Field(default=100, ge=1, description="Texts in one batch.")
     tasks_dir: Path = Field(
         default=Path(__file__).parent / "tasks", description="Folder of task files; the package's own unless set."
@@ -103,7 +129,7 @@ class Settings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def _keys_file_is_there(self) -> Self:
+    def _settings_fit_together(self) -> Self:
         if self.auth == "required" and self.api_keys_file is None:
             raise ValueError(
                 "GATEWAY_API_KEYS_FILE is not set. Name the keys file (`python -m gateway keys create NAME` makes its "
@@ -112,6 +138,10 @@ class Settings(BaseSettings):
         for origin in self.cors_origins:
             if not re.fullmatch(r"https?://[A-Za-z0-9.*-]+(:[0-9]{1,5})?", origin):
                 raise ValueError(f"GATEWAY_CORS_ORIGINS: {origin!r} is not an origin such as https://*.example.org")
+        if self.max_bodies_bytes < self.max_body_bytes:
+            raise ValueError(
+                "GATEWAY_MAX_BODIES_BYTES: must be at least GATEWAY_MAX_BODY_BYTES, or no body of that size could come"
+            )
         return self
 
     @property

@@ -265,7 +265,7 @@ def _serve(_: argparse.Namespace) -> int:
     # Imported here so that the other commands start quickly.
     from gateway.app import create_app
     from gateway.observability.logs import configure_logging
-    from gateway.server import serve
+    from gateway.server.run import serve
     from gateway.services import DefaultTaskError
     from gateway.tasks import TaskFileError
 

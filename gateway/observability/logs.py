@@ -14,8 +14,9 @@ from loguru import logger
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-# Libraries whose messages hold no data of a request.
-_TRUSTED = ("uvicorn.error", "gateway")
+# Modules whose messages are about the process and not about a request, by logger: uvicorn's protocols log what clients
+# send under the same name as its server.
+_TRUSTED = {"uvicorn.error": ("server", "on", "off", "config")}
 _LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
 
 
@@ -50,7 +51,7 @@ class _Bridge(logging.Handler):
     """Hands the standard library's log records to loguru, without what they may quote."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        trusted = record.name in _TRUSTED
+        trusted = record.module in _TRUSTED.get(record.name, ())
         message = record.getMessage() if trusted and not record.exc_info else f"{record.name} has something to report"
         extra: dict[str, object] = {"logger": record.name}
         if record.exc_info and record.exc_info[1] is not None:

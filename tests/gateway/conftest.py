@@ -14,6 +14,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.observability.logs import configure_logging
+from gateway.server.run import configuration
 from gateway.services import Services
 from gateway.settings import Settings
 from tests.fakes.engine.scripted import FakeEngine, fake_engine
@@ -84,7 +85,7 @@ def free_port() -> int:
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
     """Yield a gateway with these settings."""
     app = create_app(settings)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
+    config = configuration(app, settings.model_copy(update={"port": 0}))
     config.load()
     server = uvicorn.Server(config)
     # The parts of `Server.serve` without its signal handlers and its loop, whose ticks would make each test slower.

@@ -42,6 +42,9 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         ("RATE_LIMIT", "10", "GATEWAY_RATE_LIMIT: String should match"),
         ("CORS_ORIGINS", "example.org", "GATEWAY_CORS_ORIGINS: 'example.org' is not an origin"),
         ("MAX_CONCURRENCY", "0", "GATEWAY_MAX_CONCURRENCY: Input should be greater than or equal to 1"),
+        ("MAX_CONNECTIONS", "0", "GATEWAY_MAX_CONNECTIONS: Input should be greater than or equal to 1"),
+        ("KEEP_ALIVE_TIMEOUT", "0", "GATEWAY_KEEP_ALIVE_TIMEOUT: Input should be greater than 0"),
+        ("MAX_BODIES_BYTES", "100000", "GATEWAY_MAX_BODIES_BYTES: must be at least GATEWAY_MAX_BODY_BYTES"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:

@@ -9,6 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
 from gateway.api.http.problems import ClientGoneError, ProblemError, not_valid
+from gateway.api.http.scope import BODY_BYTES, interruption
+from gateway.services import services_of
 
 
 async def read[Model](request: Request, adapter: TypeAdapter[Model], limit: int) -> Model:
@@ -20,23 +22,30 @@ async def read[Model](request: Request, adapter: TypeAdapter[Model], limit: int)
         limit: bytes that the body may have.
 
     Raises:
-        ProblemError: 413 when it is longer, 422 when it is not valid.
+        ProblemError: 413 when it is longer, 415 when it is compressed, 422 when it is not valid.
+        BodiesFullError: there is no room for it beside those of other requests.
+        GatewayError: the server stopped reading it, and why.
         ClientGoneError: it did not come whole.
     """
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+        raise ProblemError(415, "send the body without a `Content-Encoding`", headers={"Accept-Encoding": "identity"})
     too_long = ProblemError(413, f"the body may have {limit} bytes at most", headers={"Connection": "close"})
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise too_long
-    body = b""
+    bodies, scope = services_of(request).bodies, request.scope
+    body = bytearray()
     try:
         async for part in request.stream():
-            body = body + part if body else part
-            if len(body) > limit:
+            if len(body) + len(part) > limit:
                 raise too_long
+            bodies.take(len(part))
+            scope[BODY_BYTES] = scope.get(BODY_BYTES, 0) + len(part)  # the guard gives them back
+            body += part
     except ClientDisconnect:
-        raise ClientGoneError from None
+        raise interruption(scope) or ClientGoneError() from None
     try:
-        return adapter.validate_json(body)
+        return adapter.validate_json(bytes(body))
     except ValidationError as error:
         raise not_valid(error.errors(include_url=False, include_input=False, include_context=False)) from None
 
@@ -47,6 +56,7 @@ async def while_connected(request: Request) -> AsyncIterator[None]:
 
     Raises:
         ClientGoneError: the client went away.
+        GatewayError: the server ended the request, and why.
     """
     work = asyncio.current_task()
     if work is None:
@@ -67,6 +77,6 @@ async def while_connected(request: Request) -> AsyncIterator[None]:
         if not gone:
             raise
         work.uncancel()
-        raise ClientGoneError from None
+        raise interruption(request.scope) or ClientGoneError() from None
     finally:
         watcher.cancel()

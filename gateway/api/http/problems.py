@@ -24,13 +24,19 @@ _TITLES = {
     401: ("unauthorized", "No valid key"),
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "Method not allowed"),
+    408: ("request-timeout", "The request came too slowly"),
     413: ("too-long", "Too long"),
+    414: ("uri-too-long", "URL too long"),
+    415: ("unsupported-coding", "Coding not supported"),
     422: ("not-valid", "Not valid"),
     429: ("rate-limit", "Over the rate limit"),
+    431: ("head-too-large", "Head too large"),
     500: ("internal", "Internal error"),
+    501: ("not-implemented", "Not implemented"),
     502: ("unusable-answer", "The engine's answer could not be used"),
     503: ("unavailable", "Not available now"),
     504: ("too-late", "Too late"),
+    505: ("http-version", "Version of HTTP not supported"),
 }
 
 
@@ -147,7 +153,9 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     detail = {404: "there is nothing at this path", 405: "this path does not take this method"}.get(
         status, "not possible"
     )
-    headers = error.headers if isinstance(error, HTTPException) else None
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if "GET" in (allowed := headers.get("Allow", "").split(", ")):
+        headers["Allow"] = ", ".join(sorted({*allowed, "HEAD"}))
     return as_response(request.scope, ProblemError(status, detail, headers=headers))
 
 

@@ -1,5 +1,6 @@
 """Responses that are sent in parts; their source stops as soon as the client goes away."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -11,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.api.http.body import while_connected
 from gateway.api.http.problems import CLIENT_CLOSED_REQUEST, ClientGoneError
 from gateway.api.http.scope import log_status
+from gateway.errors import GatewayError
 
 EVENTS = "text/event-stream"
 LINES = "application/x-ndjson"
@@ -46,10 +48,12 @@ class PartsResponse(Response):
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response."""
+        """Send the response; one that ends early is not completed, at which the server cuts the connection."""
+        begun = False
         try:
             async with while_connected(self._request), aclosing(self._parts) as parts:
                 first = await anext(parts, b"")
+                begun = True
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await send({"type": "http.response.body", "body": first, "more_body": True})
                 async for part in parts:
@@ -57,3 +61,13 @@ class PartsResponse(Response):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except ClientGoneError:
             log_status(scope, CLIENT_CLOSED_REQUEST)
+        except GatewayError as error:
+            if not begun:
+                raise
+            log_status(scope, error.status)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # The time of the parts' own source was over while the client took nothing of the last one.
+            log_status(scope, 504)

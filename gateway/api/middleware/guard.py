@@ -1,4 +1,4 @@
-"""The checks before every request under /api and /v1: draining, API key, rate limit."""
+"""The checks before every request under /api and /v1: draining, too many connections, API key, rate limit."""
 
 from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access.rate_limit import RateLimitedError
 from gateway.api.http.problems import ProblemError, as_response
-from gateway.api.http.scope import CLIENT
+from gateway.api.http.scope import BODY_BYTES, CLIENT, OVERLOADED
 from gateway.errors import GatewayError
 from gateway.services import Services
 
@@ -19,6 +19,7 @@ KEYS = [
     Security(APIKeyHeader(scheme_name="key", name="X-API-Key", auto_error=False)),
 ]
 _DRAIN_RETRY_AFTER = 10
+_OVERLOAD_RETRY_AFTER = 2
 
 
 class Guard:
@@ -50,6 +51,7 @@ class Guard:
             await self._app(scope, receive, send)
         finally:
             drain.active -= 1
+            self._services.bodies.give_back(scope.get(BODY_BYTES, 0))
 
     def _admit(self, scope: Scope) -> None:
         """Admit a request, and note its client in `scope`, also of one that is over its rate.
@@ -62,14 +64,18 @@ class Guard:
             metrics.refused("draining")
             headers = {"Retry-After": str(_DRAIN_RETRY_AFTER), "Connection": "close"}
             raise ProblemError(503, "the gateway is going down", headers=headers)
+        if OVERLOADED in scope:
+            metrics.refused("connections")
+            headers = {"Retry-After": str(_OVERLOAD_RETRY_AFTER), "Connection": "close"}
+            raise ProblemError(503, "the gateway has as many connections as it may have", headers=headers)
         scope[CLIENT] = ANONYMOUS
         if services.keyring is not None:
-            key = _presented_key(scope)
-            name = services.keyring.identify(key) if key else None
+            keys = _presented_keys(scope)
+            name = next(filter(None, map(services.keyring.identify, keys)), None)
             if name is None:
                 metrics.refused("unauthorized")
                 missing = "send a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
-                detail = "the key is not valid" if key else missing
+                detail = "the key is not valid" if keys else missing
                 raise ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
             scope[CLIENT] = name
         if services.limiter is not None:
@@ -86,9 +92,12 @@ def charge(scope: Scope, services: Services, requests: int) -> None:
         services.limiter.charge(scope[CLIENT], requests)
 
 
-def _presented_key(scope: Scope) -> str | None:
+def _presented_keys(scope: Scope) -> list[str]:
+    """Return the keys that a request shows, either of which may be the right one.
+
+    A proxy or an SDK may put a token of its own into `Authorization`, and then the key is in `X-API-Key`.
+    """
     headers = Headers(scope=scope)
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and credentials.strip():
-        return credentials.strip()
-    return headers.get("x-api-key")
+    scheme, _, credentials = headers.get("authorization", "").strip().partition(" ")
+    bearer = credentials if scheme.lower() == "bearer" else ""
+    return [key for key in (bearer.strip(), headers.get("x-api-key", "").strip()) if key]

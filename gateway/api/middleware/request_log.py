@@ -1,5 +1,6 @@
-"""The outermost middleware: an id for each request, its log line and its metrics."""
+"""The outermost middleware: an id for each request, its log line, its metrics and the headers of every answer."""
 
+import asyncio
 import re
 import secrets
 import time
@@ -7,11 +8,13 @@ import time
 from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.api.http.headers import ALWAYS
 from gateway.api.http.problems import UnexpectedError, as_response
-from gateway.api.http.scope import CLIENT, REQUEST_ID, STATUS
+from gateway.api.http.scope import CLIENT, REQUEST_ID, STATUS, log_status
 from gateway.observability.logs import describe
 from gateway.observability.metrics import Metrics
 
+_SET_HERE = frozenset(name for name, _ in ALWAYS)
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -45,11 +48,15 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity.encode())]
+                own = [pair for pair in message.get("headers", ()) if pair[0].lower() not in _SET_HERE]
+                message["headers"] = [*own, *ALWAYS, (b"x-request-id", identity.encode())]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # the server is going down and waits no longer
+            log_status(scope, 503)
+            raise
         except Exception as error:
             logger.bind(request_id=identity, **describe(error)).error("a request failed unexpectedly")
             if status:

@@ -83,6 +83,16 @@ def test_create_refuses_a_name_that_cannot_stand_in_the_file(capsys: pytest.Capt
         ({"Authorization": "Bearer right"}, 200),
         ({"authorization": "bearer right"}, 200),
         ({"X-API-Key": "right"}, 200),
+        ({"X-API-Key": "right "}, 200),
+        ({"X-API-Key": " \tright"}, 200),
+        ({"Authorization": "  Bearer   right  "}, 200),
+        ({"X-API-Key": "right right"}, 401),
+        ({"X-API-Key": " "}, 401),
+        # Two keys: an SDK must send some Bearer token, a proxy sends its own.
+        ({"Authorization": "Bearer wrong", "X-API-Key": "right"}, 200),
+        ({"Authorization": "Bearer right", "X-API-Key": "wrong"}, 200),
+        ({"Authorization": "Basic wrong", "X-API-Key": "right"}, 200),
+        ({"Authorization": "Bearer wrong", "X-API-Key": "wrong too"}, 401),
     ],
 )
 async def test_a_key_is_needed(

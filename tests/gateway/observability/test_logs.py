@@ -1,5 +1,6 @@
 """No text and no key gets into the log, and the engine's address into no answer and no metric."""
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -12,7 +13,7 @@ from aiohttp import web
 
 from gateway.observability.logs import describe
 from tests.fakes.engine.scripted import FakeEngine, completion
-from tests.gateway.conftest import StartGateway
+from tests.gateway.conftest import Gateway, StartGateway
 
 MARKER = "MARKERJaneDoe"
 KEY = "key-that-must-not-show"
@@ -122,11 +123,86 @@ def test_a_librarys_log_line_says_where_but_not_what(log: Callable[[], str]) -> 
     except RuntimeError:
         logging.getLogger("asyncio").exception("Task exception was never retrieved %s", MARKER)
     logging.getLogger("aiohttp.client").warning(MARKER)
-    logging.getLogger("uvicorn.error").warning("Shutting down")
     lines = [json.loads(line) for line in log().splitlines()]
     assert MARKER not in log()
     assert lines[0]["error"] == "RuntimeError"
-    assert lines[2]["message"] == "Shutting down"
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("uvicorn/server.py", True),
+        ("uvicorn/lifespan/on.py", True),
+        ("uvicorn/protocols/http/httptools_impl.py", False),
+        ("uvicorn/protocols/http/h11_impl.py", False),
+        ("uvicorn/protocols/websockets/websockets_sansio_impl.py", False),
+        ("uvicorn/middleware/message_logger.py", False),
+    ],
+)
+def test_of_uvicorns_lines_those_about_the_process_are_shown(log: Callable[[], str], path: str, shown: bool) -> None:
+    record = logging.LogRecord("uvicorn.error", logging.WARNING, path, 7, "on %s", ("port 8080",), None)
+    logging.getLogger("uvicorn.error").handle(record)
+    (line,) = [json.loads(line) for line in log().splitlines()]
+    assert ("8080" in line["message"]) is shown
+    assert (line.get("at") is None) is shown
+
+
+async def test_no_malformed_request_and_no_handshake_gets_into_the_log(
+    gateway: Gateway, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asyncio.get_running_loop(), "slow_callback_duration", 0.0)
+    asyncio.get_running_loop().set_debug(True)
+    port = int(gateway.url.rpartition(":")[2])
+    for request in _malformed():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        writer.write_eof()
+        assert MARKER.encode() not in await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+    asyncio.get_running_loop().set_debug(False)
+    written = log()
+    assert '"status":400' in written
+    assert MARKER not in written
+    assert "127.0.0.1" not in written.replace(gateway.url, "")
+    assert '"level":"ERROR"' not in written
+
+
+def _malformed() -> list[bytes]:
+    """Return requests that are no requests, or too much, or for another protocol, with the marker in each part."""
+    marker = MARKER.encode()
+    host = b"Host: x\r\n"
+    handshake = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AA==\r\n"
+    post = b"POST /api/v1/extract HTTP/1.1\r\n" + host
+    return [
+        marker,
+        marker + b" / HTTP/1.1\r\n\r\n",
+        b"GET /" + marker + b"\r\n\r\n",
+        b"GET /" + marker + b" HTTP/1.1\r\n\r\n",
+        b"GET /" + marker + b" HTTP/9.9\r\n" + host + b"\r\n",
+        b"GET /" + marker + b"\xff HTTP/1.1\r\n" + host + b"\r\n",
+        b"GET http://" + marker + b"[ HTTP/1.1\r\n" + host + b"\r\n",
+        b"GET /" + marker * 1000 + b" HTTP/1.1\r\n" + host + b"\r\n",
+        b"CONNECT " + marker + b":80 HTTP/1.1\r\n" + host + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: " + marker + b"/x\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + host + marker + b" : x\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + host + (b"a: " + marker + b"\r\n") * 1000 + b"\r\n",
+        b"GET /" + marker + b"?" + marker + b" HTTP/1.1\r\n" + host + handshake + b"Origin: " + marker + b"\r\n\r\n",
+        b"GET /api/"
+        + marker
+        + b" HTTP/1.1\r\n"
+        + host
+        + handshake
+        + b"Sec-WebSocket-Protocol: "
+        + marker
+        + b"\r\n\r\n",
+        b"GET /" + marker + b" HTTP/1.1\r\n" + host + b"Connection: Upgrade\r\nUpgrade: " + marker + b"\r\n\r\n",
+        post + b"Transfer-Encoding: " + marker + b"\r\n\r\n",
+        post + b"Transfer-Encoding: chunked\r\n\r\n" + marker,
+        post + b"Transfer-Encoding: chunked\r\n\r\n1;" + marker + b"\r\nx\r\n0\r\n" + marker + b": x\r\n\r\n",
+        post + b"Content-Length: 5\r\n\r\nabcde" + marker,
+        post + b"Content-Encoding: " + marker + b"\r\nContent-Length: 0\r\n\r\n",
+        post + b"Content-Length: 999\r\n\r\n" + marker,
+    ]
 
 
 def test_an_exception_is_described_without_its_message() -> None:

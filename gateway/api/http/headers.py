@@ -1,0 +1,4 @@
+"""The headers that every answer has."""
+
+# An answer may hold what a note says: no cache keeps it, and no browser takes it for something else than it is.
+ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))

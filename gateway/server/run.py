@@ -1,0 +1,116 @@
+"""Runs the application under uvicorn, and drains it at SIGTERM: running requests finish, new ones get 503."""
+
+import gc
+import resource
+import signal
+import time
+from types import FrameType
+from typing import cast
+
+import uvicorn
+from fastapi import FastAPI
+from loguru import logger
+
+from gateway.server.connection import Connection
+from gateway.server.limits import RESERVE, Limits
+from gateway.services import Services
+from gateway.settings import Settings
+
+# Files of the process itself: its listener, loop, log and libraries, and the keys file while it is read.
+_OWN_FILES = 64
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that keeps listening while it drains, so that new requests get an answer."""
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        """Make a server.
+
+        Args:
+            config: uvicorn's configuration.
+            services: hold the state of draining.
+        """
+        super().__init__(config)
+        self._services = services
+        self._give_up_at = float("inf")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain at the first SIGTERM; stop at once at a second signal."""
+        drain = self._services.drain
+        if drain.draining or sig != signal.SIGTERM:
+            super().handle_exit(sig, frame)
+            return
+        drain.draining = True
+        self._give_up_at = time.monotonic() + self._services.settings.drain_timeout
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether the server ends now; uvicorn asks ten times a second."""
+        drain = self._services.drain
+        if drain.draining:
+            connections = cast("set[Connection]", self.server_state.connections)
+            for connection in list(connections):
+                connection.refuse_unfinished()
+            running = drain.active + sum(connection.has_unsent for connection in connections)
+            if running == 0 or time.monotonic() >= self._give_up_at:
+                logger.info("drained", left=drain.active)
+                return True
+        return await super().on_tick(counter)
+
+
+def configuration(app: FastAPI, settings: Settings, connections: int | None = None) -> uvicorn.Config:
+    """Return uvicorn's configuration.
+
+    Args:
+        app: what is served.
+        settings: the operator's choices.
+        connections: fewer than the settings say, where the system has no files for more.
+    """
+    services: Services = app.state.services
+    limits = Limits.of(settings, connections)
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=Connection.bound(limits, lambda status: services.metrics.answered("none", status, 0.0)),
+        ws="none",  # a handshake is a request like any other
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # the address of a client plays no part
+        # Requests that still run after the drain's time have been told so; this is for those that do not listen.
+        timeout_graceful_shutdown=5,
+    )
+
+
+def possible_connections(settings: Settings) -> int:
+    """Return how many connections the system has files for, after asking it for as many as the settings want."""
+    others = RESERVE + _OWN_FILES + 2 * settings.max_concurrency  # those at the engine, some of which close just now
+    wanted = settings.max_connections + others
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return settings.max_connections
+    possible = max(1, soft - others)
+    message = "fewer connections than GATEWAY_MAX_CONNECTIONS: raise the limit of open files"
+    logger.warning(message, connections=possible, files=soft)
+    return possible
+
+
+def serve(app: FastAPI, settings: Settings) -> bool:
+    """Serve until a signal comes.
+
+    Returns:
+        Whether the server could start: False when, say, the port is in use; the log has the reason.
+    """
+    config = configuration(app, settings, possible_connections(settings))
+    # All objects so far live as long as the process; the garbage collector need not scan them again.
+    gc.collect()
+    gc.freeze()
+    server = Server(config, app.state.services)
+    try:
+        server.run()
+    except SystemExit:  # how uvicorn ends a start that failed
+        return False
+    return server.started
