@@ -48,11 +48,12 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    extraction = extract.router(services.default_task)
-    guarded = [extraction, batch.router(services.default_task), stream.router(services.default_task), tasks.router]
+    extraction = extract.router(services.default_task, settings)
+    default = services.default_task
+    guarded = [extraction, batch.router(default, settings), stream.router(default, settings), tasks.router(settings)]
     if convert.TASK in services.tasks:
-        guarded.append(convert.router(services.tasks[convert.TASK]))
-    for router in (*guarded, openai.router):
+        guarded.append(convert.router(services.tasks[convert.TASK], settings))
+    for router in (*guarded, openai.router(settings)):
         app.include_router(router, dependencies=KEYS if services.keyring is not None else None)
     app.include_router(health.router)
     app.include_router(metrics.router)

@@ -31,7 +31,9 @@ KEY, LINE = create_key("schemathesis")
 
 def _app(folder: Path, **settings: Any) -> FastAPI:
     (folder / "keys").write_text(LINE)
-    return create_app(Settings(api_keys_file=folder / "keys", **settings))
+    # Slots for all that the document allows: it cannot say that `n` times the prompts have a limit together.
+    limits: dict[str, Any] = {"max_concurrency": 10_000, "max_batch_items": 10}
+    return create_app(Settings(api_keys_file=folder / "keys", **limits, **settings))
 
 
 with TemporaryDirectory() as _folder:

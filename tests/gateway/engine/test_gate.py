@@ -58,6 +58,27 @@ async def test_a_client_that_leaves_the_queue_frees_its_slot(start_gateway: Star
     assert len(engine.bodies) == 1
 
 
+async def test_texts_are_tokenised_within_the_bound_and_only_if_the_queue_has_room(
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await start_gateway(max_concurrency=2, max_queue=2)
+    assert (await gateway.extract()).status == 200
+    counted, at_once, most = 0, 0, 0
+
+    async def token_strings(*_: object, **__: object) -> None:
+        nonlocal counted, at_once, most
+        counted, at_once = counted + 1, at_once + 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.3)
+        at_once -= 1
+
+    monkeypatch.setattr(gateway.services.engine.__class__, "token_strings", token_strings)
+    replies = await asyncio.gather(*(gateway.extract("word " * 4_000) for _ in range(10)))
+    assert most == 2
+    assert counted <= 4
+    assert Counter(reply.status for reply in replies)[503] >= 6
+
+
 async def test_slots_are_given_in_the_order_of_arrival() -> None:
     gate = Gate(concurrency=1, queue=10, queue_timeout=5)
     order: list[int] = []
