@@ -85,8 +85,10 @@ def _allow_origins(app: FastAPI, services: Services) -> None:
             CORSMiddleware,
             allow_origin_regex="|".join(map(origin_pattern, services.settings.cors_origins)),
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            # What a preflight asks for is allowed: SDKs send headers of their own, and the origin is what is checked.
+            allow_headers=["*"],
             expose_headers=["X-Request-ID", "Retry-After"],
+            max_age=3600,
         )
 
 
