@@ -12,7 +12,7 @@ from gateway.api.http import problems
 from gateway.api.middleware.direct import Direct
 from gateway.api.middleware.guard import KEYS, Guard
 from gateway.api.middleware.request_log import RequestLog
-from gateway.api.routes import batch, convert, extract, health, metrics, openai, stream, tasks
+from gateway.api.routes import batch, convert, docs, extract, health, metrics, openai, stream, tasks
 from gateway.api.schemas import RESERVED
 from gateway.services import DefaultTaskError, Services, build_services
 from gateway.settings import Settings
@@ -43,11 +43,15 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         # A redirect would carry a text to another address.
         redirect_slashes=False,
+        # FastAPI's own pages load their scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
         # FastAPI's own tracing could carry a request's data to wherever the environment says.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services = services
     problems.install(app)
+    docs.install(app)
     extraction = extract.router(services.default_task, settings)
     default = services.default_task
     guarded = [extraction, batch.router(default, settings), stream.router(default, settings), tasks.router(settings)]
