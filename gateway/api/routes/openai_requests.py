@@ -35,7 +35,6 @@ _MOST_PARTS = 1_000
 _MOST_TOOLS = 128
 _MOST_STOPS = 16
 _MOST_BIASES = 1_024
-_MOST_TOKEN_IDS = 1_024
 _MOST_ANSWERS = 128
 # The longest context of today's models; the engine's own limit is the model's.
 _MOST_TOKENS = 131_072
