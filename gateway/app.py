@@ -13,7 +13,7 @@ from gateway.api.middleware.direct import Direct
 from gateway.api.middleware.guard import KEYS, Guard
 from gateway.api.middleware.head import Head
 from gateway.api.middleware.request_log import RequestLog
-from gateway.api.routes import batch, convert, extract, health, metrics, openai, stream, tasks
+from gateway.api.routes import batch, convert, docs, extract, health, metrics, openai, stream, tasks
 from gateway.api.schemas import RESERVED
 from gateway.services import DefaultTaskError, Services, build_services
 from gateway.settings import Settings
@@ -44,16 +44,21 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         # A redirect would carry a text to another address.
         redirect_slashes=False,
+        # FastAPI's own pages load their scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
         # FastAPI's own tracing could carry a request's data to wherever the environment says.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services = services
     problems.install(app)
-    extraction = extract.router(services.default_task)
-    guarded = [extraction, batch.router(services.default_task), stream.router(services.default_task), tasks.router]
+    docs.install(app)
+    extraction = extract.router(services.default_task, settings)
+    default = services.default_task
+    guarded = [extraction, batch.router(default, settings), stream.router(default, settings), tasks.router(settings)]
     if convert.TASK in services.tasks:
-        guarded.append(convert.router(services.tasks[convert.TASK]))
-    for router in (*guarded, openai.router):
+        guarded.append(convert.router(services.tasks[convert.TASK], settings))
+    for router in (*guarded, openai.router(settings)):
         app.include_router(router, dependencies=KEYS if services.keyring is not None else None)
     app.include_router(health.router)
     app.include_router(metrics.router)
@@ -86,8 +91,10 @@ def _allow_origins(app: FastAPI, services: Services) -> None:
             CORSMiddleware,
             allow_origin_regex="|".join(map(origin_pattern, services.settings.cors_origins)),
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            # What a preflight asks for is allowed: SDKs send headers of their own, and the origin is what is checked.
+            allow_headers=["*"],
             expose_headers=["X-Request-ID", "Retry-After"],
+            max_age=3600,
         )
 
 

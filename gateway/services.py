@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from fastapi import Request
 
 from gateway.access.bodies import Bodies
+from gateway.access.cache_salt import CacheSalts
 from gateway.access.keys import Keyring
 from gateway.access.rate_limit import RateLimiter
 from gateway.engine.engine import Engine
@@ -35,6 +37,7 @@ class Services:
     keyring: Keyring | None
     limiter: RateLimiter | None
     bodies: Bodies
+    salts: CacheSalts | None
     gate: Gate
     engine: Engine
     extractor: Extractor
@@ -68,14 +71,21 @@ def build_services(settings: Settings) -> Services:
         concurrency=settings.max_concurrency,
         queue=settings.max_queue,
         queue_timeout=settings.queue_timeout,
+        # With one client there is nobody to keep slots for.
+        share=lambda: settings.key_share if keyring is not None and keyring.clients > 1 else 1.0,
         on_wait=metrics.waited,
     )
     bodies = Bodies(settings.max_bodies_bytes)
     metrics.watch("gateway_body_bytes", "Bytes of requests' bodies that are held now.", lambda: bodies.bytes)
-    metrics.watch("gateway_running", "Calls at the engine now.", lambda: gate.running)
+    metrics.watch("gateway_running", "Slots at the engine that are taken now.", lambda: gate.running)
     metrics.watch("gateway_queue_waiting", "Requests that wait for a slot.", lambda: gate.waiting)
     metrics.watch(
         "gateway_circuit_open", "1 while requests fail at once as the engine is down.", lambda: engine.circuit.is_open
+    )
+    metrics.watch(
+        "gateway_keys_file_stale_seconds",
+        "Seconds since the keys file was lost or became unusable, or 0; the keys that were read before it stay valid.",
+        lambda: _stale_seconds(keyring),
     )
     return Services(
         settings=settings,
@@ -84,12 +94,18 @@ def build_services(settings: Settings) -> Services:
         keyring=keyring,
         limiter=RateLimiter(*settings.rate) if settings.rate else None,
         bodies=bodies,
+        salts=CacheSalts() if settings.cache_salt == "on" else None,
         gate=gate,
         engine=engine,
         extractor=Extractor(engine, gate, tasks, metrics),
         readiness=Readiness(engine, default.adapter),
         metrics=metrics,
     )
+
+
+def _stale_seconds(keyring: Keyring | None) -> float:
+    since = keyring.stale_since if keyring is not None else None
+    return (datetime.now(UTC) - since).total_seconds() if since is not None else 0.0
 
 
 def services_of(request: Request) -> Services:

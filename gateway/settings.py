@@ -106,17 +106,30 @@ class Settings(BaseSettings):
         default=128, ge=0, le=100_000, description="Requests that may wait for a slot; more get 503."
     )
     queue_timeout: float = Field(default=10.0, gt=0, le=3600, description="Seconds that a request may wait for a slot.")
+    key_share: float = Field(
+        default=0.75,
+        gt=0,
+        le=1,
+        description="Part of the slots and of the queue that one key may take, where there are several keys.",
+    )
     rate_limit: str = Field(
         default="off",
         pattern=r"^(off|[1-9][0-9]*/(second|minute|hour))$",
-        description="Requests per key, such as `120/minute`; `off` sets no limit.",
+        description="Requests per key, such as `120/minute`; each text or completion of one counts. `off`: no limit.",
     )
     max_text_chars: int = Field(default=100_000, ge=1, description="Characters of one text; longer gets 413.")
     max_body_bytes: int = Field(default=4_194_304, ge=1024, description="Bytes of one request's body; longer gets 413.")
     max_bodies_bytes: int = Field(
         default=67_108_864, ge=1024, description="Bytes of the bodies of all requests at once; more get 503."
     )
-    max_batch_items: int = Field(default=100, ge=1, description="Texts in one batch.")
+    max_batch_items: int = Field(default=100, ge=1, description="Texts in one batch, or prompts in one request.")
+    engine_extras: Literal["off", "on"] = Field(
+        default="off", description="`on`: the OpenAI endpoints also take some of vLLM's own sampling members."
+    )
+    cache_salt: Literal["on", "off"] = Field(
+        default="on",
+        description="`on`: each key has its own prefix cache. `off`: for an engine that does not take `cache_salt`.",
+    )
     tasks_dir: Path = Field(
         default=Path(__file__).parent / "tasks", description="Folder of task files; the package's own unless set."
     )

@@ -5,6 +5,7 @@ import hmac
 import re
 import secrets
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from loguru import logger
@@ -62,7 +63,11 @@ def _parse(path: Path) -> tuple[tuple[str, bytes], ...]:
 
 
 class Keyring:
-    """The API keys that are accepted."""
+    """The API keys that are accepted.
+
+    Attributes:
+        clients: the number of clients that have a key.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read the file.
@@ -72,10 +77,21 @@ class Keyring:
         """
         self._path = path
         self._last_stamp = self._stamp()
-        self._entries = _parse(path)
+        self._accept(_parse(path))
         self._checked_at = time.monotonic()
+        self._stale_since: datetime | None = None
         if not self._entries:
             logger.warning("the keys file holds no key: every request will be refused", file=str(path))
+
+    def _accept(self, entries: tuple[tuple[str, bytes], ...]) -> None:
+        self._entries = entries
+        self.clients = len({name for name, _ in entries})
+
+    @property
+    def stale_since(self) -> datetime | None:
+        """Since when the file has been gone or unusable, so that keys stay valid which it may no longer hold."""
+        self._reload()
+        return self._stale_since
 
     def identify(self, key: str) -> str | None:
         """Return the name of the client that holds `key`, or None.
@@ -98,18 +114,24 @@ class Keyring:
         return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
     def _reload(self) -> None:
-        """Read a changed file again, checking once a second at most; a bad file leaves the keys as they are."""
+        """Read a changed file again, checking once a second at most; a bad file leaves the keys as they are.
+
+        An unusable file is tried again at each check: what made it so, such as its mode, need not show in its stamp.
+        """
         now = time.monotonic()
         if now - self._checked_at < _CHECK_SECONDS:
             return
         self._checked_at = now
         stamp = self._stamp()
-        if stamp == self._last_stamp:
+        if stamp == self._last_stamp and self._stale_since is None:
             return
         self._last_stamp = stamp
         try:
-            self._entries = _parse(self._path)
+            self._accept(_parse(self._path))
         except KeysFileError as error:
-            logger.error("the changed keys file cannot be used; the previous keys stay valid", reason=str(error))
+            if self._stale_since is None:
+                self._stale_since = datetime.now(UTC)
+                logger.error("the changed keys file cannot be used; the previous keys stay valid", reason=str(error))
         else:
+            self._stale_since = None
             logger.info("the keys file was read again", keys=len(self._entries))

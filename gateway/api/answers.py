@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import orjson
+from fastapi import Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from gateway.api.http.problems import Problem, ProblemError
+from gateway.api.http.scope import client, request_id
 from gateway.api.schemas import ExtractRequest
 from gateway.extraction.answer import Extraction, Options
 from gateway.extraction.errors import UnknownModelError
-from gateway.services import Services
+from gateway.services import services_of
 from gateway.tasks import Task
 
 _DESCRIPTIONS = {
@@ -25,60 +28,64 @@ _DESCRIPTIONS = {
     503: "Engine down, draining or queue full",
     504: "Too late",
 }
-_PROBLEM = Problem.model_json_schema()
 
 
-def refusals(*more: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of the errors that every guarded path has, and of `more`."""
-    return {
-        status: {"description": _DESCRIPTIONS[status], "content": {"application/problem+json": {"schema": _PROBLEM}}}
-        for status in (401, 429, 503, *more)
-    }
+def refusals(*more: int, problem: type[Problem] = Problem) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of the errors that every guarded path has, and of `more`.
+
+    Args:
+        more: statuses of further errors.
+        problem: the model of their document.
+    """
+    content = {"application/problem+json": {"schema": _schema(problem)}}
+    return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in (401, 429, 503, *more)}
 
 
-def errors() -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of the errors that every extraction endpoint has."""
-    return refusals(404, 413, 422, 502, 504)
+def errors(problem: type[Problem] = Problem) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of the errors that every endpoint with a text has."""
+    return refusals(404, 413, 422, 502, 504, problem=problem)
 
 
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Return the OpenAPI description of a body that the endpoint reads itself, which keeps it fast."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema(model)}}}}
+
+
+@lru_cache(maxsize=32)
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's JSON Schema as the document takes it: without definitions, each put where it is referred to."""
     schema = model.model_json_schema()
-    # The document takes no definitions here, so each is put where it is referred to.
-    for name, definition in schema.pop("$defs", {}).items():
-        schema = _replaced(schema, f"#/$defs/{name}", definition)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    definitions = schema.pop("$defs", {})
 
+    def inlined(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                return inlined(definitions[node["$ref"].removeprefix("#/$defs/")])
+            return {key: inlined(value) for key, value in node.items()}
+        return [inlined(value) for value in node] if isinstance(node, list) else node
 
-def _replaced(node: Any, reference: str, definition: Any) -> Any:
-    if isinstance(node, dict):
-        if node.get("$ref") == reference:
-            return definition
-        return {key: _replaced(value, reference, definition) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_replaced(value, reference, definition) for value in node]
-    return node
+    whole: dict[str, Any] = inlined(schema)
+    return whole
 
 
 async def run(
-    services: Services,
+    request: Request,
     task: Task,
     request_body: ExtractRequest,
-    identity: str,
     on_text: Callable[[str], None] | None = None,
 ) -> Extraction:
     """Run one extraction with a client's choices, within the request's time.
 
     Args:
-        services: the application's.
+        request: the request, for its services, its client and its id.
         task: what to extract.
         request_body: the text and the choices.
-        identity: the request's id.
         on_text: as for `Extractor.extract`.
 
     Raises:
         ProblemError: the text is too long, or the model is not served; and what `Extractor.extract` raises.
     """
+    services, asker = services_of(request), client(request.scope)
     longest = services.settings.max_text_chars
     if len(request_body.text) > longest:
         raise ProblemError(413, f"the text may have {longest} characters at most")
@@ -86,7 +93,14 @@ async def run(
     deadline = asyncio.get_running_loop().time() + services.settings.request_timeout
     try:
         return await services.extractor.extract(
-            task, request_body.text, options, deadline=deadline, request_id=identity, on_text=on_text
+            task,
+            request_body.text,
+            options,
+            deadline=deadline,
+            request_id=request_id(request.scope),
+            client=asker,
+            cache_salt=services.salts.of(asker) if services.salts is not None else None,
+            on_text=on_text,
         )
     except UnknownModelError as error:
         raise ProblemError(404, f"{error}; /v1/models lists all") from None

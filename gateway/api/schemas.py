@@ -20,11 +20,10 @@ def _only_number(value: object) -> object:
 
 
 # 16.0 is an integer in JSON Schema, so pydantic's strictness alone would refuse too much.
-_AsJson = BeforeValidator(_only_number)
+AsJson = BeforeValidator(_only_number)
 # Beyond these, JavaScript and many others lose digits.
-NumberId = Annotated[int, Field(strict=False, ge=-(2**53), le=2**53), _AsJson]
-Few = Annotated[int, Field(strict=False, ge=1, le=8), _AsJson]
-MaxTokens = Annotated[int, Field(strict=False, ge=1, le=8192), _AsJson]
+NumberId = Annotated[int, Field(strict=False, ge=-(2**53), le=2**53), AsJson]
+MaxTokens = Annotated[int, Field(strict=False, ge=1, le=8192), AsJson]
 Text = Annotated[
     str, Field(min_length=1, pattern=r"\S", description="The text, such as a clinical note.", examples=[NOTE])
 ]

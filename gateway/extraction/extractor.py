@@ -39,6 +39,8 @@ class _Call:
     max_tokens: int
     deadline: float
     request_id: str | None
+    client: str
+    cache_salt: str | None
     on_text: Callable[[str], None] | None
 
 
@@ -69,6 +71,8 @@ class Extractor:
         *,
         deadline: float,
         request_id: str | None = None,
+        client: str = "",
+        cache_salt: str | None = None,
         on_text: Callable[[str], None] | None = None,
     ) -> Extraction:
         """Extract one text.
@@ -79,6 +83,8 @@ class Extractor:
             options: the client's choices.
             deadline: when to give up, by the event loop's clock, in seconds.
             request_id: passed on to the engine.
+            client: who asks, for its share of the gate.
+            cache_salt: of the client, for the engine's prefix cache.
             on_text: called with the engine's answer so far whenever it has grown; not for a text of several chunks.
 
         Raises:
@@ -93,6 +99,8 @@ class Extractor:
             options.max_tokens or task.max_tokens,
             deadline,
             request_id,
+            client,
+            cache_salt,
             on_text,
         )
         try:
@@ -139,7 +147,9 @@ class Extractor:
         call = replace(call, max_tokens=max_tokens) if max_tokens != call.max_tokens else call
         if self._budget.surely_fits(call.model, text, limit):
             return [Chunk(index=0, start=0, end=len(text), text=text)], call
-        count = await self._budget.counter(call.model, text, deadline=call.deadline)
+        # Counting is work for the engine too, and none is done for a text that the queue has no room for.
+        async with self._gate.slot(call.client):
+            count = await self._budget.counter(call.model, text, deadline=call.deadline)
         overlap = min(call.task.overlap_tokens, limit // 4)
         until = time.monotonic() + _left(call.deadline)
 
@@ -181,6 +191,8 @@ class Extractor:
             "logprobs": True,
             "top_logprobs": 0,
         }
+        if call.cache_salt is not None:
+            body["cache_salt"] = call.cache_salt
         try:
             return await self._attempt(call, text, body)
         except EngineUnavailableError:
@@ -194,7 +206,7 @@ class Extractor:
         return await self._attempt(call, text, body)
 
     async def _attempt(self, call: _Call, text: str, body: Mapping[str, Any]) -> ChunkAnswer:
-        async with self._gate.slot():
+        async with self._gate.slot(call.client):
             began = time.monotonic()
             if call.on_text is None:
                 completion = await self._engine.complete(body, deadline=call.deadline, request_id=call.request_id)

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from fastapi import Request
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from gateway.api.http.problems import ClientGoneError, ProblemError, not_valid
@@ -13,7 +14,15 @@ from gateway.api.http.scope import BODY_BYTES, interruption
 from gateway.services import services_of
 
 
-async def read[Model](request: Request, adapter: TypeAdapter[Model], limit: int) -> Model:
+class Adapter[Model](Protocol):
+    """Reads a model from JSON; a pydantic `TypeAdapter` is one."""
+
+    def validate_json(self, data: bytes, /) -> Model:
+        """Return the model, or raise a ValidationError or a ProblemError."""
+        ...
+
+
+async def read[Model](request: Request, adapter: Adapter[Model], limit: int) -> Model:
     """Read the body of `request` as a model.
 
     Args:

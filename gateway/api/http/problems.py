@@ -1,4 +1,7 @@
-"""Errors as RFC 9457 problem documents. None of them quotes what the client or the engine sent."""
+"""Errors as RFC 9457 problem documents. None of them quotes what the client or the engine sent.
+
+On OpenAI's paths a document also has the member `error`, the only one that OpenAI's clients read.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +20,7 @@ from gateway.errors import GatewayError
 from gateway.observability.logs import describe
 
 MEDIA_TYPE = "application/problem+json"
+OPENAI_PATHS = "/v1/"
 CLIENT_CLOSED_REQUEST = 499  # nginx's number; only the log sees it
 
 _TITLES = {
@@ -40,6 +44,10 @@ _TITLES = {
 }
 
 
+_MOST_ERRORS = 20
+_MOST_CHARS = 300
+
+
 class Problem(BaseModel):
     """The body of every error."""
 
@@ -48,7 +56,25 @@ class Problem(BaseModel):
     status: int
     detail: str
     request_id: str
-    errors: list[dict[str, Any]] | None = Field(default=None, description="With 422: what is not valid, and where.")
+    errors: list[dict[str, Any]] | None = Field(
+        default=None, description=f"With 422: what is not valid, and where; the first {_MOST_ERRORS}."
+    )
+    error_count: int | None = Field(default=None, description="With 422: the number of all errors.")
+
+
+class OpenAIError(BaseModel):
+    """An error as OpenAI's clients read it."""
+
+    message: str
+    type: str
+    code: int = Field(description="The HTTP status, as vLLM has it; also of an error within a stream.")
+    param: str | None = Field(description="The member that is not valid, where it is one.")
+
+
+class OpenAIProblem(Problem):
+    """The body of every error of the OpenAI endpoints."""
+
+    error: OpenAIError
 
 
 class ProblemError(GatewayError):
@@ -61,6 +87,7 @@ class ProblemError(GatewayError):
         *,
         headers: Mapping[str, str] | None = None,
         errors: Sequence[Mapping[str, Any]] | None = None,
+        error_count: int | None = None,
     ) -> None:
         """Make the error.
 
@@ -69,11 +96,13 @@ class ProblemError(GatewayError):
             detail: a sentence for a person.
             headers: more headers of the answer.
             errors: the document's member `errors`.
+            error_count: the number of all errors, where `errors` does not hold them all.
         """
         super().__init__(detail)
         self.status = status
         self.headers = headers or {}
         self.errors = errors
+        self.error_count = len(errors) if errors is not None and error_count is None else error_count
 
 
 class UnexpectedError(GatewayError):
@@ -114,7 +143,24 @@ def problem(scope: Scope, error: GatewayError) -> dict[str, Any]:
     }
     if isinstance(error, ProblemError) and error.errors is not None:
         document["errors"] = list(error.errors)
+        document["error_count"] = error.error_count
+    if scope.get("path", "").startswith(OPENAI_PATHS):
+        document["error"] = _openai_error(document)
     return document
+
+
+def _openai_error(document: Mapping[str, Any]) -> dict[str, Any]:
+    status, message, param = document["status"], document["detail"], None
+    if errors := document.get("errors"):
+        # OpenAI's clients show the message alone.
+        param = ".".join(map(str, errors[0]["loc"])) or None
+        message = f"the request is not valid: {f'{param}: ' if param else ''}{errors[0]['msg']}"
+    return {
+        "message": message,
+        "type": "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error",
+        "code": status,
+        "param": param,
+    }
 
 
 def as_response(scope: Scope, error: GatewayError) -> Response:
@@ -130,10 +176,19 @@ def client_gone() -> Response:
     return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-def not_valid(errors: Sequence[Mapping[str, Any]]) -> ProblemError:
-    """Return a 422 for pydantic's list of errors, without the values that were sent."""
-    shown = [{"loc": list(entry["loc"]), "msg": entry["msg"], "type": entry["type"]} for entry in errors]
-    return ProblemError(422, "the request is not valid; `errors` says where", errors=shown)
+def not_valid(errors: Sequence[Mapping[str, Any]], *, count: int | None = None) -> ProblemError:
+    """Return a 422 for errors as pydantic lists them.
+
+    Args:
+        errors: the errors; the first ones are shown, without the values that were sent.
+        count: of all errors, where `errors` does not hold them all.
+    """
+    shown = [
+        {"loc": list(entry["loc"]), "msg": entry["msg"][:_MOST_CHARS], "type": entry["type"]}
+        for entry in errors[:_MOST_ERRORS]
+    ]
+    total = len(errors) if count is None else count
+    return ProblemError(422, "the request is not valid; `errors` says where", errors=shown, error_count=total)
 
 
 def install(app: FastAPI) -> None:

@@ -19,6 +19,11 @@ def request_id(scope: Scope) -> str:
     return str(scope[REQUEST_ID])
 
 
+def client(scope: Scope) -> str:
+    """Return the name of the client that sent the request."""
+    return str(scope[CLIENT])
+
+
 def log_status(scope: Scope, status: int) -> None:
     """Have another status logged than the one that was sent, such as 499 for a client that went away."""
     scope[STATUS] = status

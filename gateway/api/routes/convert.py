@@ -3,14 +3,14 @@
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.http.body import read, while_connected
-from gateway.api.http.scope import request_id
+from gateway.api.http.readers import TextReader
 from gateway.api.schemas import ExtractRequest, Text
-from gateway.services import services_of
+from gateway.settings import Settings
 from gateway.tasks import Task
 
 TASK = "assistant_intent"
@@ -34,12 +34,10 @@ class Conversion(BaseModel):
     raw_output: str
 
 
-_REQUEST: TypeAdapter[ConvertRequest] = TypeAdapter(ConvertRequest)
-
-
-def router(task: Task) -> APIRouter:
-    """Return the router for the assistant-intent task."""
+def router(task: Task, settings: Settings) -> APIRouter:
+    """Return the router for the assistant-intent task and these settings."""
     routes = APIRouter(tags=["extraction"])
+    reader = TextReader(ConvertRequest, settings.max_text_chars)
 
     @routes.post(
         "/api/convert",
@@ -49,11 +47,10 @@ def router(task: Task) -> APIRouter:
         openapi_extra=answers.body_schema(ConvertRequest),
     )
     async def convert(request: Request) -> Response:
-        services = services_of(request)
-        request_body = await read(request, _REQUEST, services.settings.max_body_bytes)
+        request_body = await read(request, reader, settings.max_body_bytes)
         plain = ExtractRequest(text=request_body.text, grounding="off")
         async with while_connected(request):
-            extraction = await answers.run(services, task, plain, request_id(request.scope))
+            extraction = await answers.run(request, task, plain)
         return answers.json_response(
             {"success": True, "structured_data": extraction.fields, "raw_output": extraction.raw_output}
         )

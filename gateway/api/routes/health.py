@@ -1,9 +1,10 @@
 """Liveness, health, and what the service is."""
 
+from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from gateway import __version__
@@ -25,6 +26,10 @@ class Health(BaseModel):
     status: Literal["healthy", "unhealthy"]
     vllm_available: bool
     version: str = __version__
+    keys_file_stale_since: datetime | None = Field(
+        default=None,
+        description="Since when the keys file has been gone or unusable; the keys that were read before it stay valid.",
+    )
 
 
 @router.get("/live")
@@ -35,9 +40,10 @@ async def live() -> Live:
 
 @router.get(
     "/health",
+    response_model_exclude_none=True,
     responses={503: {"model": Health, "description": "The engine makes no tokens, or the gateway is going down"}},
 )
-@router.get("/healthz", include_in_schema=False)
+@router.get("/healthz", include_in_schema=False, response_model_exclude_none=True)
 async def health(request: Request, response: Response) -> Health:
     """Return 200 only when the engine produces tokens and the gateway takes requests; otherwise 503."""
     services = services_of(request)
@@ -45,7 +51,11 @@ async def health(request: Request, response: Response) -> Health:
     healthy = available and not services.drain.draining
     if not healthy:
         response.status_code = 503
-    return Health(status="healthy" if healthy else "unhealthy", vllm_available=available)
+    return Health(
+        status="healthy" if healthy else "unhealthy",
+        vllm_available=available,
+        keys_file_stale_since=services.keyring.stale_since if services.keyring is not None else None,
+    )
 
 
 @router.get("/", include_in_schema=False)

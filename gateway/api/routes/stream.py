@@ -4,20 +4,19 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from fastapi import APIRouter, Request
-from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.http.body import read
 from gateway.api.http.problems import as_gateway_error, problem
+from gateway.api.http.readers import TextReader
 from gateway.api.http.scope import request_id
 from gateway.api.http.streaming import EVENTS, PartsResponse, event
 from gateway.api.schemas import ExtractRequest
 from gateway.extraction.decoding import finished_fields
-from gateway.services import Services, services_of
+from gateway.settings import Settings
 from gateway.tasks import Task
 
-_REQUEST: TypeAdapter[ExtractRequest] = TypeAdapter(ExtractRequest)
 _DESCRIPTION = """\
 `event: field` with `{"field", "value"}` as each field is complete, then `event: result` with what /api/v1/extract
 answers. Where a value differs from an earlier event's, the result is right. An error before the first event has its own
@@ -26,9 +25,10 @@ chunks sends all its fields at the end.
 """
 
 
-def router(task: Task) -> APIRouter:
-    """Return the router for the default task."""
+def router(task: Task, settings: Settings) -> APIRouter:
+    """Return the router for the default task and these settings."""
     routes = APIRouter(tags=["extraction"])
+    reader = TextReader(ExtractRequest, settings.max_text_chars)
 
     @routes.post(
         "/api/v1/extract/stream",
@@ -39,9 +39,8 @@ def router(task: Task) -> APIRouter:
         openapi_extra=answers.body_schema(ExtractRequest),
     )
     async def stream(request: Request) -> Response:
-        services = services_of(request)
-        request_body = await read(request, _REQUEST, services.settings.max_body_bytes)
-        return PartsResponse(request, _events(request, services, task, request_body), EVENTS)
+        request_body = await read(request, reader, settings.max_body_bytes)
+        return PartsResponse(request, _events(request, task, request_body), EVENTS)
 
     return routes
 
@@ -75,12 +74,9 @@ class _Latest:
                 yield text
 
 
-async def _events(
-    request: Request, services: Services, task: Task, request_body: ExtractRequest
-) -> AsyncGenerator[bytes]:
-    identity = request_id(request.scope)
+async def _events(request: Request, task: Task, request_body: ExtractRequest) -> AsyncGenerator[bytes]:
     latest = _Latest()
-    extraction = asyncio.create_task(answers.run(services, task, request_body, identity, on_text=latest.put))
+    extraction = asyncio.create_task(answers.run(request, task, request_body, on_text=latest.put))
     extraction.add_done_callback(lambda _: latest.end())
     sent: dict[str, str | None] = {}
     try:
@@ -93,7 +89,7 @@ async def _events(
         for name, value in result.fields.items():
             if name not in sent:
                 yield event("field", {"field": name, "value": value})
-        yield event("result", answers.flat(result, task, identity))
+        yield event("result", answers.flat(result, task, request_id(request.scope)))
     except Exception as error:
         if not sent:
             raise

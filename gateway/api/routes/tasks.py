@@ -3,19 +3,18 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from gateway.api import answers
 from gateway.api.http.body import read, while_connected
 from gateway.api.http.problems import ProblemError
+from gateway.api.http.readers import TextReader
 from gateway.api.http.scope import request_id
 from gateway.api.schemas import Extracted, ExtractRequest
 from gateway.services import Services, services_of
+from gateway.settings import Settings
 from gateway.tasks import Task
-
-router = APIRouter(tags=["tasks"])
-_REQUEST: TypeAdapter[ExtractRequest] = TypeAdapter(ExtractRequest)
 
 
 class TaskModel(BaseModel):
@@ -62,32 +61,35 @@ def _find(services: Services, name: str) -> Task:
     return task
 
 
-@router.get("/api/v1/tasks", summary="The tasks", responses=answers.refusals())
-async def list_tasks(request: Request) -> TaskList:
-    """Return all tasks with their JSON Schemas."""
-    services = services_of(request)
-    return TaskList(default=services.default_task.name, tasks=[_shown(task) for task in services.tasks.values()])
+def router(settings: Settings) -> APIRouter:
+    """Return the router for these settings."""
+    routes = APIRouter(tags=["tasks"])
+    reader = TextReader(ExtractRequest, settings.max_text_chars)
 
+    @routes.get("/api/v1/tasks", summary="The tasks", responses=answers.refusals())
+    async def list_tasks(request: Request) -> TaskList:
+        """Return all tasks with their JSON Schemas."""
+        services = services_of(request)
+        return TaskList(default=services.default_task.name, tasks=[_shown(task) for task in services.tasks.values()])
 
-@router.get("/api/v1/tasks/{task}", summary="One task", responses=answers.refusals(404))
-async def get_task(request: Request, task: str) -> TaskModel:
-    """Return one task with its JSON Schema."""
-    return _shown(_find(services_of(request), task))
+    @routes.get("/api/v1/tasks/{task}", summary="One task", responses=answers.refusals(404))
+    async def get_task(request: Request, task: str) -> TaskModel:
+        """Return one task with its JSON Schema."""
+        return _shown(_find(services_of(request), task))
 
+    @routes.post(
+        "/api/v1/tasks/{task}/extract",
+        summary="Extract with a task",
+        response_model=TaskExtraction,
+        responses=answers.errors(),
+        openapi_extra=answers.body_schema(ExtractRequest),
+    )
+    async def extract(request: Request, task: str) -> Response:
+        """Extract the task's fields from one text; they are in `fields`."""
+        definition = _find(services_of(request), task)
+        request_body = await read(request, reader, settings.max_body_bytes)
+        async with while_connected(request):
+            extraction = await answers.run(request, definition, request_body)
+        return answers.json_response(answers.nested(extraction, definition, request_id(request.scope)))
 
-@router.post(
-    "/api/v1/tasks/{task}/extract",
-    summary="Extract with a task",
-    response_model=TaskExtraction,
-    responses=answers.errors(),
-    openapi_extra=answers.body_schema(ExtractRequest),
-)
-async def extract(request: Request, task: str) -> Response:
-    """Extract the task's fields from one text; they are in `fields`."""
-    services = services_of(request)
-    definition = _find(services, task)
-    identity = request_id(request.scope)
-    request_body = await read(request, _REQUEST, services.settings.max_body_bytes)
-    async with while_connected(request):
-        extraction = await answers.run(services, definition, request_body, identity)
-    return answers.json_response(answers.nested(extraction, definition, identity))
+    return routes

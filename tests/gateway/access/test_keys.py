@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,66 @@ def test_a_changed_file_is_read_again_and_a_broken_one_keeps_the_keys(
     os.replace(replacement, path)  # noqa: PTH105 - renamed over, as the instance's unit does
     assert ring.identify("one") is None
     assert ring.identify("new") == "ward"
+    assert ring.stale_since is None
     path.write_text("broken")
     assert ring.identify("new") == "ward"
     path.unlink()
     assert ring.identify("new") == "ward"
+
+
+def test_an_unusable_file_is_known_since_when_until_it_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "_CHECK_SECONDS", 0.0)
+    path = tmp_path / "keys"
+    path.write_text(line("ward", "one"))
+    ring = Keyring(path)
+    began = datetime.now(UTC)
+    path.rename(tmp_path / "away")
+    since = ring.stale_since
+    assert since is not None
+    assert began <= since <= datetime.now(UTC)
+    path.write_text("broken")
+    assert ring.stale_since == since  # still the same keys
+    path.unlink()
+    (tmp_path / "away").rename(path)
+    assert ring.stale_since is None
+    assert ring.identify("one") == "ward"
+
+
+def test_a_file_that_becomes_readable_without_a_change_of_its_own_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "_CHECK_SECONDS", 0.0)
+    path = tmp_path / "keys"
+    path.write_text(line("ward", "one"))
+    ring = Keyring(path)
+    path.write_text(line("ward", "one") + "\n" + line("lab", "two"))
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(keys, "_parse", _refuse)
+        assert ring.stale_since is not None
+    assert ring.identify("two") == "lab"
+    assert ring.clients == 2
+
+
+def _refuse(path: Path) -> None:
+    raise KeysFileError(f"{path}: cannot be read: Permission denied")
+
+
+async def test_health_and_metrics_say_since_when_old_keys_are_in_use(
+    start_gateway: StartGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "_CHECK_SECONDS", 0.0)
+    path = tmp_path / "keys"
+    path.write_text(line("ward", "one"))
+    gateway = await start_gateway(auth="required", api_keys_file=path)
+    assert set((await gateway.call("GET", "/health")).json) == {"status", "vllm_available", "version"}
+    assert b"gateway_keys_file_stale_seconds 0.0" in (await gateway.call("GET", "/metrics")).body
+    path.unlink()
+    reply = await gateway.call("GET", "/health")
+    assert reply.status == 200
+    assert datetime.fromisoformat(reply.json["keys_file_stale_since"]) <= datetime.now(UTC)
+    assert b"gateway_keys_file_stale_seconds 0.0\n" not in (await gateway.call("GET", "/metrics")).body
 
 
 def test_create_makes_a_line_that_lets_its_key_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

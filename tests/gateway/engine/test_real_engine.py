@@ -108,7 +108,7 @@ def _wait_for(engine: RealEngine) -> None:
 @pytest.fixture
 async def gateway(real: RealEngine, start_gateway: StartGateway) -> Gateway:
     """Return a gateway before the real engine."""
-    return await start_gateway(engine_url=real.url)
+    return await start_gateway(engine_url=real.url, engine_extras="on")
 
 
 async def test_the_golden_notes_are_extracted_right(gateway: Gateway) -> None:

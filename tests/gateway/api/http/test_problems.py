@@ -84,6 +84,46 @@ async def test_cors_star_is_one_label(start_gateway: StartGateway, origin: str, 
     assert preflight.status == (200 if allowed else 400)
 
 
+# What OpenAI's npm package (6.49.0) sets; then what an application, a tracer or nobody known adds.
+PREFLIGHTS = [
+    "authorization,content-type,openai-organization,openai-project,user-agent,x-stainless-arch,"
+    "x-stainless-helper-method,x-stainless-lang,x-stainless-os,x-stainless-package-version,x-stainless-retry-count,"
+    "x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout",
+    "idempotency-key,x-api-key,x-request-id",
+    "baggage, sentry-trace, traceparent",
+    "x-nobody-knows",
+]
+
+
+async def test_a_browser_may_send_what_an_sdk_adds(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(cors_origins="http://localhost:3000")
+    for headers in PREFLIGHTS:
+        asked = {
+            "Origin": "http://localhost:3000",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": headers,
+        }
+        preflight = await gateway.call("OPTIONS", "/v1/chat/completions", headers=asked)
+        assert preflight.status == 200
+        allowed = {name.strip().lower() for name in preflight.headers["Access-Control-Allow-Headers"].split(",")}
+        assert {name.strip() for name in headers.split(",")} <= allowed
+        assert int(preflight.headers["Access-Control-Max-Age"]) >= 600
+        assert "Access-Control-Allow-Credentials" not in preflight.headers
+        refused = await gateway.call("OPTIONS", "/v1/chat/completions", headers=asked | {"Origin": "http://evil.org"})
+        assert refused.status == 400
+        assert "Access-Control-Allow-Origin" not in refused.headers
+
+
+async def test_a_browser_reads_when_to_come_again_and_the_requests_id(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(cors_origins="http://localhost:3000", rate_limit="1/hour")
+    headers = {"Origin": "http://localhost:3000"}
+    replies = [await gateway.call("GET", "/v1/models", headers=headers) for _ in range(2)]
+    assert [reply.status for reply in replies] == [200, 429]
+    for reply in replies:
+        exposed = {name.strip() for name in reply.headers["Access-Control-Expose-Headers"].split(",")}
+        assert exposed >= {"X-Request-ID", "Retry-After"}
+
+
 async def test_a_refused_key_can_be_read_by_a_browser(start_gateway: StartGateway, tmp_path: Any) -> None:
     (tmp_path / "keys").write_text("")
     gateway = await start_gateway(

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from pydantic import ValidationError
 
+from gateway.api.http.problems import ProblemError
+from gateway.api.routes.batch import BatchReader
 from tests.fakes.engine.scripted import GOLD, FakeEngine, completion
 from tests.gateway.conftest import NOTE, Gateway, StartGateway, until
 
@@ -71,8 +74,8 @@ async def test_a_batchs_choices_hold_for_all_its_texts(gateway: Gateway, engine:
     [
         ({"items": []}, 422),
         ({}, 422),
-        ({"items": [{"text": ""}]}, 422),
-        ({"items": [{"id": "a"}]}, 422),
+        ({"items": {}}, 422),
+        ({"items": [{"text": "x"}], "temperature": 9}, 422),
         (items(*["x"] * 101), 413),
     ],
 )
@@ -113,3 +116,81 @@ async def test_a_client_that_goes_away_ends_the_work(gateway: Gateway, engine: F
     waiting.cancel()
     await until(lambda: engine.running == 0)
     assert len(engine.bodies) == 8
+
+
+GOOD = '{"id": "good", "text": "Stage IV melanoma."}'
+# Each with the id that comes back.
+NOT_VALID = [
+    ('{"id": "bad", "text": ""}', "bad"),
+    ('{"id": "bad", "text": " \\n\\u00a0"}', "bad"),
+    ('{"id": "bad", "text": null}', "bad"),
+    ('{"id": "bad", "text": 7}', "bad"),
+    ('{"id": "bad", "text": ["a"]}', "bad"),
+    ('{"id": "bad"}', "bad"),
+    ('{"id": 7, "text": {}}', 7),
+    ('{"id": "bad", "text": "MARKER melanoma \\ud83d"}', "bad"),
+    ('{"id": "bad", "text": "\\ude00 MARKER"}', "bad"),
+    ('{"id": "MARKER \\ud83d", "text": "melanoma"}', None),
+    ('{"id": {"MARKER": 1}, "text": "melanoma"}', None),
+    ('{"id": 1e400, "text": "melanoma"}', None),
+    ("null", None),
+    ("NaN", None),
+    ('"MARKER"', None),
+    ("[]", None),
+]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
+async def test_items_that_are_not_valid_fail_alone(gateway: Gateway, engine: FakeEngine, accept: str) -> None:
+    listed = ", ".join([GOOD, *(item for item, _ in NOT_VALID), GOOD])
+    reply = await gateway.call("POST", PATH, data=f'{{"items": [{listed}]}}'.encode(), headers={"Accept": accept})
+    assert reply.status == 200
+    lines = reply.json["results"] if reply.json else [json.loads(line) for line in reply.body.splitlines()]
+    first, *bad, last = sorted(lines, key=lambda result: int(result["index"]))
+    assert first["status"] == last["status"] == 200
+    assert [result["id"] for result in bad] == [name for _, name in NOT_VALID]
+    for result in bad:
+        assert result["status"] == result["error"]["status"] == 422
+        assert result["error"]["errors"][0]["loc"][:2] == ["items", result["index"]]
+    assert b"MARKER" not in reply.body
+    assert len(engine.bodies) == 2
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00", "\\ud83d\\ud83d", "\\udfff\\ud800"])
+async def test_half_an_emoji_in_one_item_leaves_whole_ones_in_the_others(
+    gateway: Gateway, engine: FakeEngine, half: str
+) -> None:
+    body = f'{{"items": [{{"text": "x{half}"}}, {{"text": "whole \\ud83d\\ude00"}}]}}'.encode()
+    reply = await gateway.call("POST", PATH, data=body)
+    assert [result["status"] for result in reply.json["results"]] == [422, 200]
+    assert engine.bodies[0]["messages"][1]["content"].endswith("whole \N{GRINNING FACE}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"items": [{"text": "melanoma"}',
+        b'{"items": [{"text": "\\ud83d"}',
+        b'{"items": "\\ud83d"}',
+        b'["\\ud83d"]',
+        b'{"items": [{"text": "melanoma \\ud83d"}], "model": "\\ud83d"}',
+        b'{"items": [{"text": "melanoma"}], "temperature": NaN}',
+        b'{"items": [{"text": "melanoma \\ud83d"}], "temperature": NaN}',
+        b"[" * 100_000,
+        b'{"items": [{"text": "\xff melanoma"}]}',
+        b"\xff\xfe",
+        b"",
+    ],
+)
+def test_a_batch_that_is_malformed_as_a_whole_is_one_error(body: bytes) -> None:
+    with pytest.raises((ValidationError, ProblemError)):
+        BatchReader(100).validate_json(body)
+
+
+@pytest.mark.parametrize("item", ["0", '{"text": "x"}', '"\\ud83d"'])
+def test_a_batch_has_as_many_items_as_the_setting_allows(item: str) -> None:
+    reader = BatchReader(3)
+    assert len(reader.validate_json(f'{{"items": [{",".join([item] * 3)}]}}'.encode()).items) == 3
+    with pytest.raises(ProblemError, match="3 items") as caught:
+        reader.validate_json(f'{{"items": [{",".join([item] * 4)}]}}'.encode())
+    assert caught.value.status == 413
