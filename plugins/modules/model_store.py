@@ -70,6 +70,7 @@ missing:
 
 import fcntl
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -90,21 +91,45 @@ from ansible_collections.slm.serving.plugins.module_utils.model_sources.base imp
     Source,
     checksum_of,
 )
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.names import name_problem, shown
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.shards import indexes, shard_problem
+
+# As sha256sum writes a line, for text and binary, and as `find .` names the files.
+SUM = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?(.*)")
+
+
+def read_sums(path: Path) -> dict[str, str]:
+    """Return the checksums of a SHA256SUMS by file, as sha256sum writes them.
+
+    Raises:
+        ModelError: a line is none of sha256sum's, or names no file of the model.
+    """
+    sums: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="surrogateescape").split("\n"), start=1):
+        if not line.strip():
+            continue
+        entry = SUM.fullmatch(line.removesuffix("\r"))
+        if not entry:
+            raise ModelError(f"line {number} of SHA256SUMS is no checksum and name: have `sha256sum` write the file")
+        problem = name_problem(entry[2])
+        if problem:
+            raise ModelError(f"the name {shown(entry[2])} in line {number} of SHA256SUMS {problem}")
+        sums[entry[2]] = entry[1].lower()
+    return sums
 
 
 def verify_sums(staging: Path) -> None:
     """Check the files against SHA256SUMS where the model brings one. Raises ModelError."""
-    sums = staging / "SHA256SUMS"
-    if not sums.is_file():
+    listed = staging / "SHA256SUMS"
+    if not listed.is_file():
         return
-    for line in sums.read_text(encoding="utf-8").splitlines():
-        expected, _, name = line.partition(" ")
-        path = staging / name.strip().lstrip("*")
-        if name and not path.is_file():
-            raise ModelError(f"{path.name} is named in SHA256SUMS and is missing")
-        if name and checksum_of(path, "sha256") != expected:
+    for name, expected in read_sums(listed).items():
+        path = staging / name
+        if not path.is_file():
+            raise ModelError(f"{name} is named in SHA256SUMS and is missing")
+        if checksum_of(path, "sha256") != expected:
             path.unlink()  # Else it would be taken for whole the next time.
-            raise ModelError(f"{path.name} does not have the checksum that SHA256SUMS gives")
+            raise ModelError(f"{name} does not have the checksum that SHA256SUMS gives")
 
 
 def check_disk(name: str, staging: Path, files: dict[str, ModelFile], reserve: int) -> None:
@@ -126,6 +151,10 @@ def verify(name: str, source: Source, staging: Path, files: dict[str, ModelFile]
         problem = source.problem(path, file, expected)
         if problem:
             raise ModelError(f"the {name} model from {source.source} is broken: {problem}")
+    for index in indexes(files):
+        missing = shard_problem(index, (staging / index).read_bytes(), files)
+        if missing:
+            raise ModelError(f"the {name} model from {source.source} {missing}")
     verify_sums(staging)
 
 

@@ -1,8 +1,9 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -I -S
 """Fake of the commands docker and aws, as far as finetune_job.py uses them; put on PATH under both names.
 
-`docker run` stands for the trainer: it writes what a stage leaves behind, or ends as FAKE_TRAINER_END tells for the
-stage of FAKE_TRAINER_STAGE. Every call is a line of JSON in FAKE_TRAINER_CALLS.
+Started without the site packages, which take long to find. `docker run` stands for the trainer: it writes what a stage
+leaves behind, or ends as FAKE_TRAINER_END tells for the stage of FAKE_TRAINER_STAGE. Every call is a line of JSON in
+FAKE_TRAINER_CALLS.
 """
 
 import json

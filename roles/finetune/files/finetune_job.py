@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,8 @@ EXIT_RESUMABLE = 75  # The trainer's: stopped with a checkpoint saved.
 # What of a run is not for S3: it is large, or of this instance only.
 KEPT_HERE = ("checkpoints/*", "base/*", "hub/*", "job.json", "state.json", "progress.json")
 HUB_FILES = ("README.md", "evaluation.json")
+# Nothing that the aws command could take for an option of its own.
+DESTINATION = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00-\x1f\x7f]+")
 LOG_LINES_SHOWN = 5
 
 
@@ -107,6 +110,8 @@ class Job:
     def _check_destination(self) -> None:
         """Copy the configuration: a missing permission has to show before hours of training, not after them."""
         destination = self.job["destination"]
+        if not DESTINATION.fullmatch(destination):
+            raise StageError(f"{destination!r} is no s3://bucket/prefix: correct the parameter training/destination")
         command = ["aws", "s3", "cp", str(self.out / "config.yaml"), f"{destination}/config.yaml", "--no-progress"]
         try:
             self._run([*command, "--region", self.job["region"]])
