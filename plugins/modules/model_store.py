@@ -37,6 +37,12 @@ options:
     description: Bytes that must stay free on the disk.
     type: int
     default: 2147483648
+  owners:
+    description:
+      - Uid of the only user, besides root, who may read a model, by the model's name; such as clinical notes.
+      - They are here for a while only, and so are no change.
+    type: dict
+    default: {}
   hub:
     description: Address of the Hugging Face Hub.
     type: str
@@ -70,6 +76,7 @@ missing:
 
 import fcntl
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -158,13 +165,32 @@ def verify(name: str, source: Source, staging: Path, files: dict[str, ModelFile]
     verify_sums(staging)
 
 
-def fetch(name: str, source: Source, directory: Path, reserve: int) -> None:
-    """Fetch a model into its staging directory, verify it and rename it. Raises ModelError."""
+def give_to(directory: Path, owner: int) -> None:
+    """Let nobody but root and this user into a directory."""
+    directory.chmod(0o750)
+    os.chown(directory, owner, owner)
+
+
+def fetch(name: str, source: Source, directory: Path, reserve: int, owner: int | None = None) -> None:
+    """Fetch a model into its staging directory, verify it and rename it.
+
+    Args:
+        name: the model's.
+        source: where it comes from.
+        directory: where it goes to.
+        reserve: bytes that must stay free.
+        owner: uid of the only user who may read it; None for all.
+
+    Raises:
+        ModelError: it cannot be fetched, or is not as its source says.
+    """
     files = source.listing()
     if not files:
         raise ModelError(f"there is nothing at {source.source} (the {name} model)")
     staging = staging_of(directory)
-    staging.mkdir(parents=True, exist_ok=True, mode=0o755)
+    staging.mkdir(parents=True, exist_ok=True, mode=0o755 if owner is None else 0o700)
+    if owner is not None:
+        staging.chmod(0o700)
     check_disk(name, staging, files, reserve)
     try:
         source.fetch(staging, files)
@@ -184,6 +210,8 @@ def fetch(name: str, source: Source, directory: Path, reserve: int) -> None:
         shutil.rmtree(broken, ignore_errors=True)
         directory.rename(broken)
         shutil.rmtree(broken, ignore_errors=True)
+    if owner is not None:
+        give_to(staging, owner)
     staging.rename(directory)
 
 
@@ -196,6 +224,7 @@ def main() -> None:
             "region": {"type": "str", "required": True},
             "fetch": {"type": "bool", "default": True},
             "reserve": {"type": "int", "default": 2 * 1024**3},
+            "owners": {"type": "dict", "default": {}},
             "hub": {"type": "str", "default": "https://huggingface.co"},
             "hub_token_file": {"type": "path", "default": ""},
         },
@@ -210,14 +239,16 @@ def main() -> None:
         for name, address in options["models"].items():
             source = open_source(name, address, options)
             directory = locate(root, name, source)
+            owner = int(options["owners"][name]) if name in options["owners"] else None
             present = is_whole(directory)
             if not present and may_fetch:
                 root.mkdir(parents=True, exist_ok=True, mode=0o755)
                 with (root / ".lock").open("w") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX)  # A task that was sent twice waits for its first copy.
                     if not is_whole(directory):
-                        fetch(name, source, directory, options["reserve"])
-                fetched.append(name)
+                        fetch(name, source, directory, options["reserve"], owner)
+                if owner is None:
+                    fetched.append(name)
                 present = True
             if not present:
                 missing.append(name)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,15 @@ def test_changed_content_is_a_new_directory(tmp_path: Path, source: Path) -> Non
     assert second["changed"] is True
     assert first["models"]["base"]["path"] != second["models"]["base"]["path"]
     assert Path(first["models"]["base"]["path"]).is_dir()
+
+
+def test_notes_are_for_one_user_only_and_no_change(tmp_path: Path, source: Path) -> None:
+    """They are removed when the training ends."""
+    answer = run(tmp_path / "models", source.as_uri(), owners={"base": os.getuid()})
+    path = Path(answer["models"]["base"]["path"])
+    assert answer["changed"] is False
+    assert stat.S_IMODE(path.stat().st_mode) == 0o750
+    assert (path / "config.json").is_file()
 
 
 def test_damaged_model_is_fetched_again(tmp_path: Path, source: Path) -> None:
