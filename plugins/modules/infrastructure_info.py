@@ -144,6 +144,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_list_to_ansible_dict
+from ansible_collections.slm.serving.plugins.module_utils.aws_errors import fail
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
@@ -347,7 +348,7 @@ def main() -> None:
     try:
         caller = account.clients["sts"].get_caller_identity(aws_retry=True)
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-        module.fail_json_aws(error, msg="AWS does not say whose credentials these are")
+        fail(module, error, "AWS does not say whose credentials these are")
     things, problems = answers(account.questions())
     module.exit_json(
         changed=False,
