@@ -283,6 +283,7 @@ class Account:
             profile=instance.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
             key_pair=instance.get("KeyName", ""),
             metadata_tokens=instance.get("MetadataOptions", {}).get("HttpTokens", "unknown"),
+            metadata_hops=instance.get("MetadataOptions", {}).get("HttpPutResponseHopLimit", 0),
             security_groups=[each["GroupName"] for each in instance.get("SecurityGroups", [])],
             public_address=instance.get("PublicIpAddress", ""),
             private_address=instance.get("PrivateIpAddress", ""),
