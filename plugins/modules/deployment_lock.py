@@ -201,7 +201,7 @@ def believed(body: bytes, lifetime: int, limit: int) -> Holder:
     }
     pid = said.get("pid")
     holder["pid"] = pid if type(pid) is int and 0 < pid <= PID_LIMIT else 0
-    given = said.get("lifetime")
+    given: Any = said.get("lifetime")
     # NaN is not 0 or more, and infinity is more than the limit.
     holder["lifetime"] = int(min(given, limit)) if type(given) in (int, float) and given >= 0 else lifetime
     return holder

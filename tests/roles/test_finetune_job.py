@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -254,6 +255,11 @@ def test_copy_of_the_notes_is_removed_however_the_job_ends(run: Run, tmp_path: P
     run.write_job(data=str(notes))
     assert run.go(stage, "1") == status
     assert not notes.exists()
+
+
+def test_log_is_for_root_only(run: Run) -> None:
+    assert run.go() == 0
+    assert stat.S_IMODE((run.folder / "logs").stat().st_mode) == 0o700
 
 
 def test_original_of_the_notes_is_left_alone(run: Run, tmp_path: Path) -> None:

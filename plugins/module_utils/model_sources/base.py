@@ -154,6 +154,8 @@ class RemoteSource(Source):
 
     def try_out(self, files: dict[str, ModelFile]) -> None:
         """Raise ModelError when the largest file, the one that is archived before others, may not be read."""
+        if not files:
+            return
         name = max(files, key=lambda each: files[each]["size"])
         try:
             self.open(name, 0).close()

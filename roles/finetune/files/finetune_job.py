@@ -87,7 +87,9 @@ class Job:
 
     def run(self) -> int:
         """Run the stages that are not finished; return the exit status."""
+        # Root's own, since it may quote a note.
         self.log.parent.mkdir(exist_ok=True)
+        self.log.parent.chmod(0o700)
         for name, stage in self.stages():
             if name in self.state["done"]:
                 continue

@@ -25,7 +25,7 @@ def test_task_of_a_playbook_gets_the_process_that_was_started(program: list[str]
         "- hosts: localhost\n  gather_facts: false\n  tasks:\n"
         "    - ansible.builtin.debug: {msg: \"process={{ lookup('slm.serving.playbook_process') }}=\"}\n"
     )
-    command = [sys.executable, *program, "-i", "localhost,", playbook]
+    command = [sys.executable, *program, "-i", "localhost,", str(playbook)]
     with subprocess.Popen(command, cwd=REPOSITORY_ROOT, stdout=subprocess.PIPE, text=True) as process:
         printed, _ = process.communicate(timeout=120)
     assert f"process={process.pid}=" in printed

@@ -124,6 +124,11 @@ def test_refusal_that_may_pass_is_tried_again_and_told(
     assert storage.asked == base.ATTEMPTS
 
 
+def test_model_without_files_is_not_tried_out(storage: Refusing) -> None:
+    s3.S3Source("s3://bucket/base", {"region": "us-east-1"}).try_out({})
+    assert storage.asked == 0
+
+
 def test_model_that_is_listed_and_may_not_be_read_is_found_before_it_is_fetched(storage: Refusing) -> None:
     storage.status, storage.body = 403, document("InvalidObjectState", "archived")
     source = s3.S3Source("s3://bucket/base", {"region": "us-east-1"})
