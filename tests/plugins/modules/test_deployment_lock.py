@@ -29,9 +29,9 @@ def endpoint() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
-def s3(endpoint: str) -> Iterator[Any]:
-    """Return a client of that S3, with the empty transfer bucket."""
+@pytest.fixture(scope="module")
+def client(endpoint: str) -> Any:
+    """Return a client of that S3, with the transfer bucket."""
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -40,9 +40,14 @@ def s3(endpoint: str) -> Iterator[Any]:
         aws_secret_access_key="test",
     )
     client.create_bucket(Bucket=BUCKET)
+    return client
+
+
+@pytest.fixture
+def s3(client: Any) -> Iterator[Any]:
+    """Return the client; the bucket is empty."""
     yield client
     client.delete_object(Bucket=BUCKET, Key=KEY)
-    client.delete_bucket(Bucket=BUCKET)
 
 
 @pytest.fixture
