@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 
 def setting_problems(required: list[dict[str, str]], values: list[Any], path: str) -> list[str]:
@@ -46,9 +52,55 @@ def tagged_instance_problems(instances: list[str], tag: str, settings: Mapping[s
     return []
 
 
+def collection_problems(required: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each collection that is missing or of a version that will not do.
+
+    The one that Ansible loads counts: an older one in a folder of the user's wins over that of the environment.
+
+    Args:
+        required: versions by name, as galaxy.yml has them.
+    """
+    problems = []
+    for name, versions in required.items():
+        folder = collection_folder(name)
+        if folder is None:
+            problems.append(f"The collection {name} is not installed. Run `make setup` and use .venv/bin.")
+            continue
+        version = collection_version(folder)
+        if version and not SpecifierSet(versions).contains(version, prereleases=True):
+            problems.append(
+                f"The collection {name} is {version}, at {folder}, and {versions} is needed. Remove that folder if"
+                f" .venv has a newer one, or run `ansible-galaxy collection install --upgrade '{name}:{versions}'`."
+            )
+    return problems
+
+
+def collection_folder(name: str) -> Path | None:
+    """Return the folder that Ansible loads a collection from; None where it finds none."""
+    try:
+        found = importlib.util.find_spec(f"ansible_collections.{name}")
+    except ImportError:
+        return None
+    folders = list(found.submodule_search_locations or []) if found else []
+    return Path(folders[0]) if folders else None
+
+
+def collection_version(folder: Path) -> str:
+    """Return a collection's version as it says itself; empty where it does not."""
+    try:
+        about = json.loads((folder / "MANIFEST.json").read_text(encoding="utf-8"))
+        return str(Version(about["collection_info"]["version"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 class FilterModule:
     """The filters, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"setting_problems": setting_problems, "tagged_instance_problems": tagged_instance_problems}
+        return {
+            "collection_problems": collection_problems,
+            "setting_problems": setting_problems,
+            "tagged_instance_problems": tagged_instance_problems,
+        }

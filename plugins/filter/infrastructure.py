@@ -146,6 +146,13 @@ def instance_differences(instance: dict[str, Any], expected: dict[str, Any]) -> 
         differences.append(f"It is a {instance['type']}, not a {expected['type']}.")
     if instance["metadata_tokens"] != "required":
         differences.append("Its metadata service answers without a token (IMDSv1): require tokens.")
+    hops = instance["metadata_hops"]
+    if hops > 1:
+        differences.append(
+            f"Its metadata service answers over {hops} hops, so a container gets the instance's credentials: run"
+            " `aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 1 --instance-id"
+            f" {instance['id']}`."
+        )
     if instance["key_pair"]:
         differences.append(f"It has the key pair {instance['key_pair']}: somebody may be able to log in by SSH.")
     if expected["security_group"] not in instance["security_groups"]:

@@ -17,6 +17,12 @@ SETTINGS = "[default]\ns3 =\n  signature_version = s3v4\n"
 DENIED = ("AccessDenied", "UnauthorizedOperation", "(403)", "not authorized to perform")
 CLOCK = ("SignatureDoesNotMatch", "InvalidSignature", "RequestExpired", "RequestTimeTooSkewed", "Signature expired")
 SILENT = ("Could not connect", "Connect timeout", "Read timeout", "EndpointConnectionError")
+# The command reads what such a value names, as root, and sends the content on in its place.
+EXPANDED = re.compile(r"(?:.*=)?(?:fileb?|https?)://.*", re.DOTALL | re.IGNORECASE)
+# Source: Secrets Manager, CreateSecret; six characters more in an ARN. None begins as an option does.
+SECRET_NAME = re.compile(
+    r"(?!-)[A-Za-z0-9/_+=.@-]{1,512}|arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,519}"
+)
 CLOCK_HELP = (
     "the instance's clock is wrong (AWS refuses what is signed at another time than its own): run"
     " `timedatectl set-ntp true` on it, or restart chronyd"
@@ -46,8 +52,11 @@ def aws(*arguments: str, region: str, timeout: float = 120) -> str:
         timeout: seconds for the whole command.
 
     Raises:
-        AwsError: it failed, is not installed, or did not end in time.
+        AwsError: it failed, is not installed, did not end in time, or would not take an argument as it is.
     """
+    for argument in arguments:
+        if EXPANDED.fullmatch(argument):
+            raise AwsError(f"{argument!r} was not given to the aws command, which would read what it names")
     command = ["aws", *arguments, "--region", region]
     command += ["--cli-connect-timeout", str(CONNECT_SECONDS), "--cli-read-timeout", str(READ_SECONDS)]
     with tempfile.NamedTemporaryFile("w", suffix=".aws-config") as settings:
@@ -65,6 +74,13 @@ def aws(*arguments: str, region: str, timeout: float = 120) -> str:
     if result.returncode == 0:
         return result.stdout
     raise refusal(result.stderr.strip() or f"exit code {result.returncode}")
+
+
+def secret_name_problem(name: str) -> str | None:
+    """Return why Secrets Manager has no secret of this name, in words that follow it; None where it may have one."""
+    if SECRET_NAME.fullmatch(name):
+        return None
+    return "is no name of a secret: it has letters, digits and /_+=.@- only, or is the secret's ARN"
 
 
 def refusal(output: str) -> AwsError:

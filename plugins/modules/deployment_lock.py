@@ -12,7 +12,9 @@ short_description: Take or release the lock that keeps two deployments apart
 description:
   - The lock is an object in S3. It is written on the condition that there is none (If-None-Match) or that it is still
     the one that was read (If-Match), so that of two concurrent deployments one gets it.
-  - A lock that has expired, or whose process no longer runs on this same machine, is taken over with a note.
+  - A lock that has expired, or whose process no longer runs on this same machine, is taken over with a note. A process
+    is recognised by its number, its start and the boot, never by its name.
+  - What the lock says is another's word. What of it cannot be right, such as a lifetime of ten years, is not believed.
   - The holder of the lock gets it again, and its lifetime starts again.
   - Never reports a change, since nothing of it is left when the playbook ends. In check mode it only reads the lock.
 options:
@@ -41,12 +43,18 @@ options:
     description: Seconds after which others may take it over; longer than the longest playbook takes.
     type: int
     default: 21600
+  lifetime_limit:
+    description: Longest lifetime, in seconds, of another's lock that is believed.
+    type: int
+    default: 604800
   force:
-    description: Whether to take it from another holder.
+    description: Whether to take it from another holder, whatever it says.
     type: bool
     default: false
   pid:
-    description: The process that holds the lock; 0 means the ansible-playbook that runs this module.
+    description:
+      - The process that holds the lock, as the lookup plugin C(playbook_process) finds it; 0 means the one that started
+        this module.
     type: int
     default: 0
 author:
@@ -63,18 +71,22 @@ EXAMPLES = r"""
     region: eu-central-1
     bucket: slm-ft-serving-transfer-123456789012-eu-central-1
     playbook: deploy.yml
+    pid: "{{ lookup('slm.serving.playbook_process') }}"
     caller: arn:aws:iam::123456789012:user/operator
 
 - name: Release the deployment lock
   slm.serving.deployment_lock:
     region: eu-central-1
     bucket: slm-ft-serving-transfer-123456789012-eu-central-1
+    pid: "{{ lookup('slm.serving.playbook_process') }}"
     state: released
 """
 
 RETURN = r"""
 note:
-  description: From whom and why the lock was taken over, or that it had been lost; else empty.
+  description:
+    - From whom and why the lock was taken over, or that it had been lost; else empty.
+    - In check mode, who holds it, whether that one still lives, and what the next playbook will do.
   returned: success
   type: str
 holder:
@@ -96,6 +108,7 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.slm.serving.plugins.module_utils.aws_errors import code_of, fail
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
@@ -104,6 +117,10 @@ ATTEMPTS = 5
 # S3's answers to a failed condition or two concurrent writes, and to an object that does not exist.
 CONFLICT = ["PreconditionFailed", "ConditionalRequestConflict", "412", "409"]
 GONE = ["NoSuchKey", "404"]
+PID_LIMIT = 1 << 22  # Linux's own
+LOCK_BYTES = 1 << 16
+TEXTS = ("playbook", "caller", "host", "machine", "processes", "boot", "started")
+TEXT_CHARACTERS = 2048  # as long as an ARN may be
 Holder = dict[str, Any]
 
 
@@ -121,9 +138,10 @@ def text_of(path: str) -> str:
 
 def ps(pid: int, field: str) -> str:
     """Return a field of a process from ps; empty when there is no such process."""
-    listed = subprocess.run(
-        ["ps", "-o", f"{field}=", "-p", str(pid)], capture_output=True, text=True, check=False, timeout=10
-    )
+    # Of one form, whatever the terminal's language and time zone are.
+    environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+    command = ["ps", "-o", f"{field}=", "-p", str(pid)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10, env=environment)
     return listed.stdout.strip()
 
 
@@ -148,28 +166,6 @@ class Process:
         gone = not self._stat or self._stat[0] in {"Z", "X"}
         return "" if gone else self._stat[19]
 
-    def parent(self) -> Process:
-        """Return its parent; process 0 when it is gone."""
-        pid = (self._stat[1] if self._stat else "0") if self._linux else ps(self.pid, "ppid")
-        return Process(int(pid) if pid.isdigit() else 0)
-
-    def is_playbook(self) -> bool:
-        """Return whether it is an ansible-playbook, or a worker that one forked."""
-        command = text_of(f"/proc/{self.pid}/cmdline") if self._linux else ps(self.pid, "args")
-        return "ansible-playbook" in command
-
-
-def playbook_process() -> int:
-    """Return the ansible-playbook that this module runs in; its own parent when there is none, as in a test."""
-    process = Process(os.getppid())
-    while process.pid > 1 and not process.is_playbook():
-        process = process.parent()
-    if process.pid <= 1:
-        return os.getppid()
-    while process.parent().is_playbook():  # The nearest is a worker, which ends with its task.
-        process = process.parent()
-    return process.pid
-
 
 def this_machine() -> dict[str, str]:
     """Return what identifies the machine and the namespace of its process numbers."""
@@ -179,6 +175,36 @@ def this_machine() -> dict[str, str]:
         "machine": text_of("/etc/machine-id") or f"{uuid.getnode():x}",
         "processes": str(namespace.readlink()) if namespace.is_symlink() else "",
     }
+
+
+def believed(body: bytes, lifetime: int, limit: int) -> Holder:
+    """Return what of a lock's text can be right.
+
+    Args:
+        body: the text, which anybody may have written.
+        lifetime: in seconds, where it gives none.
+        limit: longest lifetime that is believed.
+
+    Returns:
+        A holder whose texts are printable, with 0 for a process that is none; empty where the text is no lock.
+    """
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    holder: Holder = {
+        name: "".join(character for character in said[name][:TEXT_CHARACTERS] if character.isprintable())
+        for name in TEXTS
+        if isinstance(said.get(name), str)
+    }
+    pid = said.get("pid")
+    holder["pid"] = pid if type(pid) is int and 0 < pid <= PID_LIMIT else 0
+    given: Any = said.get("lifetime")
+    # NaN is not 0 or more, and infinity is more than the limit.
+    holder["lifetime"] = int(min(given, limit)) if type(given) in (int, float) and given >= 0 else lifetime
+    return holder
 
 
 def utc(moment: dt.datetime) -> str:
@@ -198,7 +224,7 @@ class Lock:
         """
         self._client, self._options = client, options
         self._object = {"Bucket": options["bucket"], "Key": options["key"]}
-        pid = options["pid"] or playbook_process()
+        pid = options["pid"] or os.getppid()
         self._me = {
             "playbook": options["playbook"],
             "caller": options["caller"],
@@ -215,18 +241,18 @@ class Lock:
             answer = self._client.get_object(**self._object)
         except is_boto3_error_code(GONE):
             return None
-        try:
-            holder = json.loads(answer["Body"].read())
-            lifetime = int(holder["lifetime"])
-        except (ValueError, KeyError, TypeError):
-            holder, lifetime = {}, self._options["lifetime"]
+        lifetime, limit = self._options["lifetime"], max(self._options["lifetime_limit"], self._options["lifetime"])
+        holder = believed(answer["Body"].read(LOCK_BYTES), lifetime, limit)
         since = answer["LastModified"]
-        return holder, answer["ETag"], since, since + dt.timedelta(seconds=lifetime)
+        return holder, answer["ETag"], since, since + dt.timedelta(seconds=holder.get("lifetime", lifetime))
 
     def now(self) -> dt.datetime:
         """Return S3's time, so that the controllers' clocks do not matter."""
         answer = self._client.head_bucket(Bucket=self._options["bucket"])
-        return email.utils.parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        try:
+            return email.utils.parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        except (KeyError, ValueError):
+            return dt.datetime.now(dt.UTC)
 
     def is_mine(self, holder: Holder) -> bool:
         """Return whether this playbook holds it."""
@@ -240,9 +266,16 @@ class Lock:
             return ""
         if holder.get("boot") != self._me["boot"]:
             return "this machine was rebooted since"
-        if Process(int(holder["pid"])).started() != holder.get("started"):
+        if not holder["pid"]:
+            return ""
+        started = Process(holder["pid"]).started()
+        if not started or started != holder.get("started"):
             return f"its process {holder['pid']} no longer runs on this machine"
         return ""
+
+    def end(self, holder: Holder, until: dt.datetime) -> str:
+        """Return why the lock may be taken over from another; empty while that one has it."""
+        return f"it had expired at {utc(until)}" if self.now() >= until else self.death(holder)
 
     def take(self) -> tuple[str, Holder | None]:
         """Take the lock; return a note and the previous holder.
@@ -261,10 +294,8 @@ class Lock:
                 note = ""
             elif self._options["force"]:
                 note = "it was broken by deployment_lock_break"
-            elif self.now() >= until:
-                note = f"it had expired at {utc(until)}"
             else:
-                note = self.death(holder)
+                note = self.end(holder, until)
                 if not note:
                     raise LockError(refusal(holder, since, until))
             if self._write(IfMatch=etag):
@@ -295,11 +326,23 @@ class Lock:
         return True
 
     def check(self) -> tuple[str, Holder | None]:
-        """Return who else holds the lock, for check mode."""
+        """Return who else holds the lock, for check mode, and what the next playbook will do about it."""
         lock = self.read()
         if lock is None or self.is_mine(lock[0]):
             return "", None
-        return f"The deployment lock is held by {described(lock[0], lock[2])}.", lock[0]
+        holder, _, since, until = lock
+        ended = self.end(holder, until)
+        if ended:
+            return (
+                f"The deployment lock is left over from {described(holder, since)}: {ended}. The next playbook takes it"
+                " over by itself.",
+                holder,
+            )
+        return (
+            f"The deployment lock is held by {described(holder, since)}, until {utc(until)} at the latest; other"
+            " playbooks that change something are refused meanwhile.",
+            holder,
+        )
 
 
 def described(holder: Holder, since: dt.datetime) -> str:
@@ -308,7 +351,7 @@ def described(holder: Holder, since: dt.datetime) -> str:
         return f"an unknown holder (the lock cannot be read) since {utc(since)}"
     return (
         f"{holder.get('playbook') or 'a playbook'}, run by {holder.get('caller') or 'an unknown caller'} on"
-        f" {holder.get('host')} (process {holder.get('pid')}) since {utc(since)}"
+        f" {holder.get('host') or 'an unknown machine'} (process {holder['pid'] or 'unknown'}) since {utc(since)}"
     )
 
 
@@ -318,6 +361,16 @@ def refusal(holder: Holder, since: dt.datetime, until: dt.datetime) -> str:
         f"Another deployment is under way: {described(holder, since)}. Wait until it has ended."
         f" Its lock expires at {utc(until)}; if you know that it is dead, run again with"
         " -e deployment_lock_break=true."
+    )
+
+
+def unreachable(error: Exception, bucket: str, key: str) -> str:
+    """Return why S3 did not answer about the lock, in words for the operator."""
+    if code_of(error) == "NoSuchBucket":
+        return f"The transfer bucket {bucket} does not exist: correct the parameter s3/transfer-bucket"
+    return (
+        f"The deployment lock s3://{bucket}/{key} could not be reached. Your credentials need s3:GetObject,"
+        " s3:PutObject and s3:DeleteObject on it and s3:ListBucket on the bucket"
     )
 
 
@@ -331,6 +384,7 @@ def main() -> None:
             "playbook": {"type": "str", "default": ""},
             "caller": {"type": "str", "default": ""},
             "lifetime": {"type": "int", "default": 21600},
+            "lifetime_limit": {"type": "int", "default": 604800},
             "force": {"type": "bool", "default": False},
             "pid": {"type": "int", "default": 0},
         },
@@ -345,14 +399,7 @@ def main() -> None:
     except LockError as error:
         module.fail_json(msg=str(error))
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-        where = f"s3://{module.params['bucket']}/{module.params['key']}"
-        module.fail_json_aws(
-            error,
-            msg=(
-                f"The deployment lock {where} could not be reached. Your credentials need s3:GetObject, s3:PutObject"
-                " and s3:DeleteObject on it and s3:ListBucket on the bucket"
-            ),
-        )
+        fail(module, error, unreachable(error, module.params["bucket"], module.params["key"]))
     module.exit_json(changed=False, note=note, holder=holder)
 
 

@@ -69,6 +69,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     ansible_dict_to_boto3_tag_list,
     boto3_tag_list_to_ansible_dict,
 )
+from ansible_collections.slm.serving.plugins.module_utils.aws_errors import fail
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
@@ -198,7 +199,7 @@ def main() -> None:
     except is_boto3_error_code("RepositoryNotEmptyException"):
         module.fail_json(msg=f"The repository {module.params['name']} holds images; it is removed only with force.")
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-        module.fail_json_aws(error, msg=f"ECR did not change the repository {module.params['name']}")
+        fail(module, error, f"ECR did not change the repository {module.params['name']}")
     module.exit_json(changed=bool(differences), differences=differences)
 
 

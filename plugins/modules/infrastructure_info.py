@@ -144,6 +144,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_list_to_ansible_dict
+from ansible_collections.slm.serving.plugins.module_utils.aws_errors import fail
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
@@ -282,6 +283,7 @@ class Account:
             profile=instance.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
             key_pair=instance.get("KeyName", ""),
             metadata_tokens=instance.get("MetadataOptions", {}).get("HttpTokens", "unknown"),
+            metadata_hops=instance.get("MetadataOptions", {}).get("HttpPutResponseHopLimit", 0),
             security_groups=[each["GroupName"] for each in instance.get("SecurityGroups", [])],
             public_address=instance.get("PublicIpAddress", ""),
             private_address=instance.get("PrivateIpAddress", ""),
@@ -347,7 +349,7 @@ def main() -> None:
     try:
         caller = account.clients["sts"].get_caller_identity(aws_retry=True)
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-        module.fail_json_aws(error, msg="AWS does not say whose credentials these are")
+        fail(module, error, "AWS does not say whose credentials these are")
     things, problems = answers(account.questions())
     module.exit_json(
         changed=False,

@@ -52,6 +52,7 @@ import contextlib
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.slm.serving.plugins.module_utils.aws_errors import fail
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
@@ -90,7 +91,7 @@ def main() -> None:
             else:
                 client.disassociate_iam_instance_profile(AssociationId=association["AssociationId"], aws_retry=True)
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-        module.fail_json_aws(error, msg=f"The instance profile of {instance} could not be changed")
+        fail(module, error, f"The instance profile of {instance} could not be changed")
     module.exit_json(changed=changed, before=before)
 
 

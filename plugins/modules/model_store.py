@@ -37,6 +37,12 @@ options:
     description: Bytes that must stay free on the disk.
     type: int
     default: 2147483648
+  owners:
+    description:
+      - Uid of the only user, besides root, who may read a model, by the model's name; such as clinical notes.
+      - They are here for a while only, and so are no change.
+    type: dict
+    default: {}
   hub:
     description: Address of the Hugging Face Hub.
     type: str
@@ -70,6 +76,8 @@ missing:
 
 import fcntl
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -90,21 +98,45 @@ from ansible_collections.slm.serving.plugins.module_utils.model_sources.base imp
     Source,
     checksum_of,
 )
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.names import name_problem, shown
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.shards import indexes, shard_problem
+
+# As sha256sum writes a line, for text and binary, and as `find .` names the files.
+SUM = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?(.*)")
+
+
+def read_sums(path: Path) -> dict[str, str]:
+    """Return the checksums of a SHA256SUMS by file, as sha256sum writes them.
+
+    Raises:
+        ModelError: a line is none of sha256sum's, or names no file of the model.
+    """
+    sums: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="surrogateescape").split("\n"), start=1):
+        if not line.strip():
+            continue
+        entry = SUM.fullmatch(line.removesuffix("\r"))
+        if not entry:
+            raise ModelError(f"line {number} of SHA256SUMS is no checksum and name: have `sha256sum` write the file")
+        problem = name_problem(entry[2])
+        if problem:
+            raise ModelError(f"the name {shown(entry[2])} in line {number} of SHA256SUMS {problem}")
+        sums[entry[2]] = entry[1].lower()
+    return sums
 
 
 def verify_sums(staging: Path) -> None:
     """Check the files against SHA256SUMS where the model brings one. Raises ModelError."""
-    sums = staging / "SHA256SUMS"
-    if not sums.is_file():
+    listed = staging / "SHA256SUMS"
+    if not listed.is_file():
         return
-    for line in sums.read_text(encoding="utf-8").splitlines():
-        expected, _, name = line.partition(" ")
-        path = staging / name.strip().lstrip("*")
-        if name and not path.is_file():
-            raise ModelError(f"{path.name} is named in SHA256SUMS and is missing")
-        if name and checksum_of(path, "sha256") != expected:
+    for name, expected in read_sums(listed).items():
+        path = staging / name
+        if not path.is_file():
+            raise ModelError(f"{name} is named in SHA256SUMS and is missing")
+        if checksum_of(path, "sha256") != expected:
             path.unlink()  # Else it would be taken for whole the next time.
-            raise ModelError(f"{path.name} does not have the checksum that SHA256SUMS gives")
+            raise ModelError(f"{name} does not have the checksum that SHA256SUMS gives")
 
 
 def check_disk(name: str, staging: Path, files: dict[str, ModelFile], reserve: int) -> None:
@@ -126,16 +158,39 @@ def verify(name: str, source: Source, staging: Path, files: dict[str, ModelFile]
         problem = source.problem(path, file, expected)
         if problem:
             raise ModelError(f"the {name} model from {source.source} is broken: {problem}")
+    for index in indexes(files):
+        missing = shard_problem(index, (staging / index).read_bytes(), files)
+        if missing:
+            raise ModelError(f"the {name} model from {source.source} {missing}")
     verify_sums(staging)
 
 
-def fetch(name: str, source: Source, directory: Path, reserve: int) -> None:
-    """Fetch a model into its staging directory, verify it and rename it. Raises ModelError."""
+def give_to(directory: Path, owner: int) -> None:
+    """Let nobody but root and this user into a directory."""
+    directory.chmod(0o750)
+    os.chown(directory, owner, owner)
+
+
+def fetch(name: str, source: Source, directory: Path, reserve: int, owner: int | None = None) -> None:
+    """Fetch a model into its staging directory, verify it and rename it.
+
+    Args:
+        name: the model's.
+        source: where it comes from.
+        directory: where it goes to.
+        reserve: bytes that must stay free.
+        owner: uid of the only user who may read it; None for all.
+
+    Raises:
+        ModelError: it cannot be fetched, or is not as its source says.
+    """
     files = source.listing()
     if not files:
         raise ModelError(f"there is nothing at {source.source} (the {name} model)")
     staging = staging_of(directory)
-    staging.mkdir(parents=True, exist_ok=True, mode=0o755)
+    staging.mkdir(parents=True, exist_ok=True, mode=0o755 if owner is None else 0o700)
+    if owner is not None:
+        staging.chmod(0o700)
     check_disk(name, staging, files, reserve)
     try:
         source.fetch(staging, files)
@@ -155,6 +210,8 @@ def fetch(name: str, source: Source, directory: Path, reserve: int) -> None:
         shutil.rmtree(broken, ignore_errors=True)
         directory.rename(broken)
         shutil.rmtree(broken, ignore_errors=True)
+    if owner is not None:
+        give_to(staging, owner)
     staging.rename(directory)
 
 
@@ -167,6 +224,7 @@ def main() -> None:
             "region": {"type": "str", "required": True},
             "fetch": {"type": "bool", "default": True},
             "reserve": {"type": "int", "default": 2 * 1024**3},
+            "owners": {"type": "dict", "default": {}},
             "hub": {"type": "str", "default": "https://huggingface.co"},
             "hub_token_file": {"type": "path", "default": ""},
         },
@@ -181,14 +239,16 @@ def main() -> None:
         for name, address in options["models"].items():
             source = open_source(name, address, options)
             directory = locate(root, name, source)
+            owner = int(options["owners"][name]) if name in options["owners"] else None
             present = is_whole(directory)
             if not present and may_fetch:
                 root.mkdir(parents=True, exist_ok=True, mode=0o755)
                 with (root / ".lock").open("w") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX)  # A task that was sent twice waits for its first copy.
                     if not is_whole(directory):
-                        fetch(name, source, directory, options["reserve"])
-                fetched.append(name)
+                        fetch(name, source, directory, options["reserve"], owner)
+                if owner is None:
+                    fetched.append(name)
                 present = True
             if not present:
                 missing.append(name)

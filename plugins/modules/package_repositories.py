@@ -11,7 +11,7 @@ module: package_repositories
 short_description: Set up signed package repositories, or remove them
 description:
   - A key is accepted only when GnuPG reads this one key and no other in its file; all else of a repository is then
-    vouched for by its signature.
+    vouched for by its signature. What is kept is GnuPG's own export of that key, never the file.
   - Nothing is installed, and no other repository is touched. One for dnf is not enabled; a task that installs from it
     says so with C(enablerepo).
 author:
@@ -100,6 +100,8 @@ changed_paths:
   returned: success
 """
 
+import re
+import tempfile
 from pathlib import Path
 from typing import TypedDict
 from urllib.error import URLError
@@ -114,7 +116,7 @@ APT_PREFERENCES = Path("/etc/apt/preferences.d")
 APT_KEYS = Path("/etc/apt/keyrings")
 DNF_REPOSITORIES = Path("/etc/yum.repos.d")
 DNF_KEYS = Path("/etc/pki/rpm-gpg")
-ARMOUR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
+FINGERPRINT = re.compile(r"[0-9A-F]{40}")
 # Above 1000 a version is taken even where that is a downgrade, and no later one replaces it.
 PIN_PRIORITY = 1001
 
@@ -137,28 +139,55 @@ class RepositoryError(Exception):
     """Why a repository was not set up, in words for the operator."""
 
 
+def gnupg(module: AnsibleModule, home: str, *arguments: str, data: bytes = b"") -> bytes:
+    """Return what gpg writes, in a home of its own: nothing that root has set up or trusts is read.
+
+    Raises:
+        RepositoryError: it fails, or is not installed.
+    """
+    gpg = module.get_bin_path("gpg")
+    if gpg is None:
+        raise RepositoryError("gpg, which checks a key's fingerprint, is not installed on the instance: install gnupg")
+    command = [gpg, "--batch", "--no-options", "--homedir", home, "--trust-model", "always"]
+    command += ["--no-default-keyring", "--keyring", str(Path(home) / "repository.kbx"), *arguments]
+    code, output, errors = module.run_command(command, data=data, binary_data=True, encoding=None)
+    if code != 0:
+        raise RepositoryError(f"gpg finds no whole key in it: {last_line(errors.decode(errors='replace'))}")
+    written: bytes = output
+    return written
+
+
+def primary_keys(listing: bytes) -> list[str]:
+    """Return the fingerprints of all primary keys in gpg's listing with colons. Raises RepositoryError for secret ones.
+
+    Each primary key is a record `pub`, and its fingerprint the record after it (doc/DETAILS of GnuPG).
+    """
+    records = [line.split(":") for line in listing.decode(errors="replace").splitlines()]
+    if any(record[0] in {"sec", "ssb"} for record in records):
+        raise RepositoryError("it holds a secret key")
+    return [records[at + 1][9] for at, record in enumerate(records) if record[0] == "pub"]
+
+
 def fingerprints(module: AnsibleModule, data: bytes) -> list[str]:
     """Return the fingerprints of all primary keys in a key file, armoured or not, as GnuPG reads them.
 
     Raises:
         RepositoryError: it is no key file, or gpg is not installed.
     """
-    gpg = module.get_bin_path("gpg")
-    if gpg is None:
-        raise RepositoryError("gpg, which checks a key's fingerprint, is not installed on the instance: install gnupg")
-    # A home of its own: nothing that root has set up or trusts is read, and nothing is left behind.
-    command = [gpg, "--batch", "--no-options", "--homedir", module.tmpdir, "--with-colons", "--show-keys"]
-    code, listing, errors = module.run_command(command, data=data, binary_data=True)
-    if code != 0:
-        raise RepositoryError(f"gpg finds no whole key in it: {last_line(errors)}")
-    # Each primary key is a record `pub`, and its fingerprint the record after it (doc/DETAILS of GnuPG).
-    records = [line.split(":") for line in listing.splitlines()]
-    return [records[at + 1][9] for at, record in enumerate(records) if record[0] == "pub"]
+    return primary_keys(gnupg(module, module.tmpdir, "--with-colons", "--show-keys", data=data))
+
+
+def normalised(fingerprint: str) -> str:
+    """Return a fingerprint as gpg writes it. Raises RepositoryError where it is none."""
+    text = fingerprint.replace(" ", "").upper()
+    if not FINGERPRINT.fullmatch(text):
+        raise RepositoryError(f"the fingerprint {fingerprint!r} has not 40 hexadecimal digits")
+    return text
 
 
 def check_key(module: AnsibleModule, data: bytes, fingerprint: str, source: str) -> None:
     """Raise RepositoryError unless a key file holds the key of that fingerprint and no other."""
-    expected = fingerprint.replace(" ", "").upper()
+    expected = normalised(fingerprint)
     try:
         present = fingerprints(module, data)
     except RepositoryError as error:
@@ -168,6 +197,29 @@ def check_key(module: AnsibleModule, data: bytes, fingerprint: str, source: str)
             f"the signing key at {source} is {' and '.join(present) or 'none'}, not {expected}. Nothing was installed"
             " from this repository. If its owner changed the key and says so, change the fingerprint"
         )
+
+
+def exported(module: AnsibleModule, data: bytes, fingerprint: str, *, armoured: bool) -> bytes:
+    """Return GnuPG's own export of the one key in a checked file.
+
+    The file itself is never kept: apt and rpm do not read one as GnuPG does, and would take what it passes over, such
+    as a block with another label. What gpg does not import, as a subkey that the key did not sign, is not exported.
+
+    Args:
+        module: the module that runs.
+        data: the file.
+        fingerprint: the key's.
+        armoured: whether as text.
+
+    Raises:
+        RepositoryError: what would be kept is not this one key.
+    """
+    expected = normalised(fingerprint)
+    with tempfile.TemporaryDirectory(dir=module.tmpdir) as home:
+        gnupg(module, home, "--import", data=data)
+        key = gnupg(module, home, *(["--armor"] if armoured else []), "--export", expected)
+    check_key(module, key, expected, "GnuPG's own export")
+    return key
 
 
 def apt_source(repository: Repository, key: Path) -> str:
@@ -218,16 +270,20 @@ def text_files(installer: str, repository: Repository, key: Path) -> dict[Path, 
     return texts
 
 
-def key_path(installer: str, name: str, armoured: bool) -> Path:
-    """Return where a repository's key lies; apt tells the two forms apart by the suffix."""
-    if installer == "dnf":
-        return DNF_KEYS / f"RPM-GPG-KEY-{name}"
-    return APT_KEYS / f"{name}.{'asc' if armoured else 'gpg'}"
+def key_path(installer: str, name: str) -> Path:
+    """Return where a repository's key lies: as text for dnf, binary for apt, which goes by the suffix."""
+    return DNF_KEYS / f"RPM-GPG-KEY-{name}" if installer == "dnf" else APT_KEYS / f"{name}.gpg"
+
+
+def key_paths(installer: str, name: str) -> list[Path]:
+    """Return where a key may lie that this module wrote; for apt earlier versions kept the vendor's file as text."""
+    path = key_path(installer, name)
+    return [path] if installer == "dnf" else [path, path.with_suffix(".asc")]
 
 
 def own_paths(installer: str, name: str) -> list[Path]:
     """Return every path at which this module may have written a file of a repository, the key last."""
-    keys = sorted({key_path(installer, name, armoured) for armoured in (True, False)})
+    keys = key_paths(installer, name)
     if installer == "dnf":
         return [DNF_REPOSITORIES / f"{name}.repo", *keys]
     return [APT_SOURCES / f"{name}.sources", APT_PREFERENCES / name, *keys]
@@ -245,8 +301,7 @@ def configured_elsewhere(uri: str, own: Path) -> Path | None:
 
 def kept_key(module: AnsibleModule, installer: str, repository: Repository) -> bytes | None:
     """Return a key that an earlier run left; None when there is none, or another one."""
-    for armoured in (True, False):
-        path = key_path(installer, repository["name"], armoured)
+    for path in key_paths(installer, repository["name"]):
         if path.is_file():
             data = path.read_bytes()
             try:
@@ -279,8 +334,9 @@ def all_files(module: AnsibleModule, installer: str, repository: Repository) -> 
                 f"{repository['uri']} is configured in {other} already, and two files with different keys make apt"
                 " refuse both. Remove that file, or install the packages by hand"
             )
-    key = kept_key(module, installer, repository) or fetched_key(module, repository)
-    path = key_path(installer, repository["name"], ARMOUR in key)
+    data = kept_key(module, installer, repository) or fetched_key(module, repository)
+    key = exported(module, data, repository["fingerprint"], armoured=installer == "dnf")
+    path = key_path(installer, repository["name"])
     texts = text_files(installer, repository, path)
     return {path: key, **{name: text.encode() for name, text in texts.items()}}
 
@@ -297,7 +353,12 @@ def set_up(module: AnsibleModule, installer: str, repositories: list[Repository]
     for path in changed if not module.check_mode else []:
         # Readable for all: apt reads keys as a user of its own.
         write_file(module, path, contents[path], 0o644)
-    return changed
+    # A key under the name of an earlier version: no source names it any more.
+    stale = [path for each in repositories for path in key_paths(installer, each["name"]) if path not in contents]
+    stale = [path for path in stale if path.is_file()]
+    for path in stale if not module.check_mode else []:
+        path.unlink()
+    return changed + stale
 
 
 def remove(module: AnsibleModule, installer: str, repositories: list[Repository]) -> list[Path]:

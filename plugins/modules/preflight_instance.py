@@ -120,7 +120,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in
+from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in, secret_name_problem
 from ansible_collections.slm.serving.plugins.module_utils.containers import PROJECT_LABEL
 from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
     is_whole,
@@ -129,7 +129,8 @@ from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
     open_source,
     staging_of,
 )
-from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError, ModelFile, Source
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.shards import indexes, shard_problem
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
@@ -241,6 +242,10 @@ class Instance:
         """Yield the secrets that cannot be read with the instance profile."""
         for secret in self.options["secrets"]:
             label = f"the secret {secret['name']} (named by the parameter {secret['parameter']})"
+            wrong = secret_name_problem(secret["name"])
+            if wrong:
+                yield sentence(f"{label} cannot be read: {secret['name']!r} {wrong}. Correct the parameter")
+                continue
             try:
                 text = json.loads(
                     self._aws("secretsmanager", "get-secret-value", "--secret-id", secret["name"], "--output", "json")
@@ -300,9 +305,32 @@ class Instance:
                     f"The {name} model at {address} is incomplete: it has no *.safetensors or no config.json"
                     " (adapter_config.json). Upload the whole folder as the training or Hugging Face lays it out."
                 )
-            if not is_whole(directory):
+            whole = is_whole(directory)
+            yield from self._unreadable(name, source, files, directory if whole else None)
+            if not whole:
                 needed += missing_bytes(staging_of(directory), files)
         self.model_bytes = needed
+
+    @staticmethod
+    def _unreadable(name: str, source: Source, files: dict[str, ModelFile], directory: Path | None) -> Iterator[str]:
+        """Yield what of a listed model may not be read, or is named by its index and missing.
+
+        Args:
+            name: the model's.
+            source: where it comes from.
+            files: of it.
+            directory: where it lies already, whole; None when it is still to come.
+        """
+        try:
+            if not directory:
+                source.try_out(files)
+            for index in indexes(files):
+                content = (directory / index).read_bytes() if directory else source.read(index)
+                problem = shard_problem(index, content, files)
+                if problem:
+                    yield f"The {name} model at {source.source} {problem}."
+        except (ModelError, OSError) as error:
+            yield f"The {name} model cannot be fetched: {error}."
 
     def disk(self) -> Iterator[str]:
         """Yield the disks without room for what comes to them: images and models may share one."""

@@ -74,6 +74,7 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.slm.serving.plugins.module_utils.aws_errors import fail
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
@@ -142,7 +143,7 @@ def main() -> None:
             time.sleep(interval)
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         permissions = "ssm:DescribeInstanceInformation" + (" and ec2:RebootInstances" if reboot else "")
-        module.fail_json_aws(error, msg=f"AWS could not be asked about {instance_id} ({permissions})")
+        fail(module, error, f"AWS could not be asked about {instance_id} ({permissions})")
 
 
 if __name__ == "__main__":

@@ -137,6 +137,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slm.serving.plugins.module_utils.containers import containers
 from ansible_collections.slm.serving.plugins.module_utils.files import write_file
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import MANIFEST
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 
@@ -227,6 +228,7 @@ class Training:
         pending = self.options["job"]["hub"] and "push to the Hub" not in before.get("done", [])
         if before.get("status") == "done" and not pending:
             self.point_to(folder)
+            self.forget_notes()
             return {"changed": False, "began": "it was done before", "stopped_engine": False}
         # The stages after the evaluation need no accelerator.
         stopped = "evaluation" not in before.get("done", []) and self.release_engine()
@@ -237,6 +239,12 @@ class Training:
         if started.returncode != 0:
             raise TrainingError(f"{self.options['unit']} did not start: {last_line(started.stderr)}")
         return {"changed": True, "began": "it goes on" if before else "it began", "stopped_engine": stopped}
+
+    def forget_notes(self) -> None:
+        """Remove the copy of the notes that the role model_store made; the job itself does so at its end."""
+        data = Path(self.options["job"]["data"])
+        if (data / MANIFEST).is_file():
+            shutil.rmtree(data, ignore_errors=True)
 
     def write_run(self, folder: Path, key: str, before: dict[str, Any]) -> None:
         """Write all files of a run and have `current` point to it; `before` is the state of an earlier attempt."""

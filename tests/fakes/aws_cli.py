@@ -1,8 +1,9 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -I -S
 """Fake of the aws command, as far as a model is read from S3: a listing, one object's head, and signed addresses.
 
-Put on PATH as `aws`. FAKE_AWS_OBJECTS is a JSON file of objects by key, each with `size`, `etag` and `part` (bytes);
-FAKE_AWS_STORAGE the address that keys are appended to. Objects are refused when FAKE_AWS_DENIED is set.
+Put on PATH as `aws`; started without the site packages, which take long to find. FAKE_AWS_OBJECTS is a JSON file of
+objects by key, each with `size`, `etag` and `part` (bytes); FAKE_AWS_STORAGE the address that keys are appended to.
+Objects are refused when FAKE_AWS_DENIED is set.
 """
 
 import itertools

@@ -6,6 +6,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
+# The server looks this often whether it is to stop; each fake waits for that at its end.
+POLL_SECONDS = 0.01
+
 
 class HttpFake:
     """A service that `answer` speaks for, while it is entered; `port` is its own from the start.
@@ -35,7 +38,7 @@ class HttpFake:
 
     def __enter__(self) -> Self:
         """Start to serve."""
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True)
         self._thread.start()
         return self
 

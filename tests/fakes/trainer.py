@@ -1,16 +1,21 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -I -S
 """Fake of the commands docker and aws, as far as finetune_job.py uses them; put on PATH under both names.
 
-`docker run` stands for the trainer: it writes what a stage leaves behind, or ends as FAKE_TRAINER_END tells for the
-stage of FAKE_TRAINER_STAGE. Every call is a line of JSON in FAKE_TRAINER_CALLS.
+Started without the site packages, which take long to find. `docker run` stands for the trainer: it writes what a stage
+leaves behind, or ends as FAKE_TRAINER_END tells for the stage of FAKE_TRAINER_STAGE. Every call is a line of JSON in
+FAKE_TRAINER_CALLS.
 """
 
+import contextlib
+import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 
 def mounted(arguments: list[str], inside: str) -> Path:
@@ -37,12 +42,22 @@ def train(arguments: list[str]) -> int:
     return 0
 
 
-def main() -> int:
-    """Answer one call."""
-    arguments = sys.argv[1:]
+def run_in_process(argv: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Answer as `subprocess.run` does, without the start of a process."""
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors):
+        status = main(argv)
+    if hasattr(options.get("stdout"), "write"):
+        options["stdout"].write(errors.getvalue().encode())
+    return subprocess.CompletedProcess(argv, status)
+
+
+def main(argv: list[str]) -> int:
+    """Answer one call, the name of the command first."""
+    name, arguments = Path(argv[0]).name, argv[1:]
     with Path(os.environ["FAKE_TRAINER_CALLS"]).open("a", encoding="utf-8") as calls:
-        calls.write(json.dumps([Path(sys.argv[0]).name, *arguments]) + "\n")
-    if Path(sys.argv[0]).name == "aws":
+        calls.write(json.dumps([name, *arguments]) + "\n")
+    if name == "aws":
         return int(os.environ["FAKE_TRAINER_END"]) if os.environ["FAKE_TRAINER_STAGE"] == "aws" else 0
     if arguments[0] == "run":
         Path(os.environ["FAKE_TRAINER_CALLS"]).with_name("pid").write_text(str(os.getpid()), encoding="ascii")
@@ -54,4 +69,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.local_region.names import REPOSITORY_ROOT
+from gateway.cli.main import main
 from tests.support.evaluations import evaluation
 from tests.support.rendering import value
 from tests.support.role_variables import ROLES, load
@@ -41,36 +39,38 @@ def test_adapter_is_allowed_with_a_note_where_the_serving_one_has_no_evaluation(
     assert "not compared" in note
 
 
-def compared(folder: Path, serving: bytes, candidate: bytes) -> tuple[bool, str]:
-    """Run the role's own command on two evaluations; return its verdict."""
-    (folder / "serving.json").write_bytes(serving)
-    (folder / "candidate.json").write_bytes(candidate)
-    tasks = load(ROLES / "adapter_gate/tasks/compare.yml")[0]["block"]
-    (argv,) = [task["ansible.builtin.command"]["argv"] for task in tasks if "ansible.builtin.command" in task]
-    result = subprocess.run(
-        [sys.executable if word == "{{ ansible_playbook_python }}" else word for word in argv],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY_ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    return verdict("serving", "candidate", rc=result.returncode, stderr=result.stderr)
+Comparison = Callable[[bytes, bytes], tuple[bool, str]]
 
 
-def test_adapter_that_is_significantly_worse_is_refused(tmp_path: Path) -> None:
-    allowed, note = compared(tmp_path, evaluation(wrong=2), evaluation(wrong=20))
+@pytest.fixture
+def compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Comparison:
+    """Run the role's own command on two evaluations, in this process; return its verdict."""
+
+    def compare(serving: bytes, candidate: bytes) -> tuple[bool, str]:
+        (tmp_path / "serving.json").write_bytes(serving)
+        (tmp_path / "candidate.json").write_bytes(candidate)
+        tasks = load(ROLES / "adapter_gate/tasks/compare.yml")[0]["block"]
+        (argv,) = [task["ansible.builtin.command"]["argv"] for task in tasks if "ansible.builtin.command" in task]
+        assert argv[:3] == ["{{ ansible_playbook_python }}", "-m", "gateway"]
+        monkeypatch.chdir(tmp_path)
+        status = main(argv[3:])
+        return verdict("serving", "candidate", rc=status, stderr=capsys.readouterr().err)
+
+    return compare
+
+
+def test_adapter_that_is_significantly_worse_is_refused(compared: Comparison) -> None:
+    allowed, note = compared(evaluation(wrong=2), evaluation(wrong=20))
     assert not allowed
     assert "significantly worse" in note
 
 
 @pytest.mark.parametrize(("serving", "candidate"), [(2, 3), (20, 2)], ids=["no significant difference", "better"])
-def test_adapter_that_is_not_significantly_worse_is_allowed(tmp_path: Path, serving: int, candidate: int) -> None:
-    assert compared(tmp_path, evaluation(wrong=serving), evaluation(wrong=candidate)) == (True, "")
+def test_adapter_that_is_not_significantly_worse_is_allowed(compared: Comparison, serving: int, candidate: int) -> None:
+    assert compared(evaluation(wrong=serving), evaluation(wrong=candidate)) == (True, "")
 
 
-def test_evaluation_of_other_notes_is_refused(tmp_path: Path) -> None:
-    allowed, note = compared(tmp_path, evaluation(wrong=2), evaluation(wrong=2, of="A lesion of the lung"))
+def test_evaluation_of_other_notes_is_refused(compared: Comparison) -> None:
+    allowed, note = compared(evaluation(wrong=2), evaluation(wrong=2, of="A lesion of the lung"))
     assert not allowed
     assert "not over the same notes" in note

@@ -97,3 +97,15 @@ def test_refused_secret_explains_what_to_do(
         script.read_secret(SECRET, "us-east-1")
     assert [word for word in words if word not in str(raised.value)] == []
     assert raised.value.final is final
+
+
+@pytest.mark.parametrize("name", ["file:///run/slm-ft-serving/secrets/verification-key", "--debug", "keys\n", ""])
+def test_secret_of_an_impossible_name_is_not_asked_for(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The aws command would read the file, as root, and send its content to AWS."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(script.SecretError, match="that is no name of a secret") as raised:
+        script.read_secret(SECRET | {"name": name}, "us-east-1")
+    assert raised.value.final
+    assert "/slm/secrets/keys" in str(raised.value)

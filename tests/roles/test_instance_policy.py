@@ -42,7 +42,7 @@ ON_THE_CONTROLLER = "AnsibleAWSModule"
 
 def commands_of_the_instance() -> set[str]:
     """Return the AWS commands in the modules and files that roles send to the instance, such as `s3 sync`."""
-    files = [path for folder in ("library", "files", "module_utils") for path in ROLES.glob(f"*/{folder}/*.py")]
+    files = [*ROLES.glob("*/files/*.py"), *(ROLES.parent / "plugins").rglob("*.py")]
     texts = [path.read_text(encoding="utf-8") for path in files]
     remote = [text for text in texts if ON_THE_CONTROLLER not in text]
     return {" ".join(found) for text in remote for found in COMMAND.findall(text)}

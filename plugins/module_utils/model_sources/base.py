@@ -12,11 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypedDict
 
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.names import clash, name_problem, shown
+
 MANIFEST = ".manifest.json"
 BLOCK_BYTES = 1 << 20
 ATTEMPTS = 5
+FIRST_PAUSE_SECONDS = 1.0
 STREAMS = 4
 SILENCE_SECONDS = 60
+SMALL_BYTES = 64 << 20  # more than any index of weights has
 
 
 class ModelError(Exception):
@@ -55,12 +59,31 @@ class Source:
     source: str
 
     def listing(self) -> dict[str, ModelFile]:
-        """Return the model's files by relative path. Raises ModelError."""
+        """Return the model's files by relative path, which leads to below any folder it is joined to.
+
+        Raises:
+            ModelError: the source cannot be read, or has a file whose name is no such path.
+        """
+        files = self.files()
+        # An instance's own manifest, uploaded with the folder that it was copied from.
+        files.pop(MANIFEST, None)
+        check_files(self.source, files)
+        return files
+
+    def files(self) -> dict[str, ModelFile]:
+        """Return the files by the names that the source gives them, unchecked. Raises ModelError."""
         raise NotImplementedError
 
     def identity(self) -> str:
         """Return a text that changes when the content does. Raises ModelError."""
         raise NotImplementedError
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a small file. Raises ModelError, OSError."""
+        raise NotImplementedError
+
+    def try_out(self, files: dict[str, ModelFile]) -> None:
+        """Raise ModelError when the files are listed, but may not be read."""
 
     def fetch(self, staging: Path, files: dict[str, ModelFile]) -> None:
         """Bring what is not whole yet into the staging directory. Raises ModelError."""
@@ -69,6 +92,21 @@ class Source:
     def problem(self, path: Path, name: str, file: ModelFile) -> str | None:
         """Return what is wrong with the content of a fetched file, or None. Raises ModelError."""
         raise NotImplementedError
+
+
+def check_files(source: str, files: dict[str, ModelFile]) -> None:
+    """Raise ModelError when a source has a file that cannot be written as it is named, or of no known size."""
+    why = "Nothing was fetched. Rename it, or remove it if nobody knows it: whoever may write there chose the name"
+    for name, file in files.items():
+        problem = name_problem(name)
+        if problem:
+            raise ModelError(f"the name of the object {shown(name)} of {source} {problem}. {why}")
+        if not isinstance(file["size"], int) or file["size"] < 0:
+            raise ModelError(f"{source} gives no size of {shown(name)}")
+    clashing = clash([MANIFEST, *files])
+    if clashing:
+        one, other = clashing
+        raise ModelError(f"the objects {shown(one)} and {shown(other)} of {source} would be one file on a disk. {why}")
 
 
 def checksum_of(path: Path, algorithm: str, prefix: bytes = b"") -> str:
@@ -105,6 +143,25 @@ class RemoteSource(Source):
         """Return the response with a file's bytes from byte `start` on. Raises ModelError, OSError, HTTPException."""
         raise NotImplementedError
 
+    def read(self, name: str) -> bytes:
+        """Return the content of a small file. Raises ModelError, OSError."""
+        try:
+            with self.open(name, 0) as answer:
+                content: bytes = answer.read(SMALL_BYTES)
+        except http.client.HTTPException as error:
+            raise ModelError(f"{name} of {self.source} cannot be read ({error!r})") from error
+        return content
+
+    def try_out(self, files: dict[str, ModelFile]) -> None:
+        """Raise ModelError when the largest file, the one that is archived before others, may not be read."""
+        if not files:
+            return
+        name = max(files, key=lambda each: files[each]["size"])
+        try:
+            self.open(name, 0).close()
+        except (OSError, http.client.HTTPException) as error:
+            raise ModelError(f"{name} of {self.source} cannot be read ({error})") from error
+
     def fetch(self, staging: Path, files: dict[str, ModelFile]) -> None:
         """Download what is not whole yet into the staging directory. Raises ModelError."""
         with ThreadPoolExecutor(STREAMS) as pool:
@@ -132,7 +189,7 @@ class RemoteSource(Source):
                         f"the download of {name} from {self.source} was cut {ATTEMPTS} times ({error}); what came is"
                         " kept, and the next deployment resumes it"
                     ) from error
-                time.sleep(2 ** (attempt - 1))
+                time.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
             else:
                 return
 

@@ -28,7 +28,7 @@ class DirectorySource(Source):
         self.source = source
         self.path = Path(urllib.parse.unquote(urllib.parse.urlparse(source).path))
 
-    def listing(self) -> dict[str, ModelFile]:
+    def files(self) -> dict[str, ModelFile]:
         """Return size and time of change by relative path."""
         if not self.path.is_dir():
             raise ModelError(f"the directory {self.path} of {self.source} does not exist on the instance")
@@ -41,6 +41,10 @@ class DirectorySource(Source):
     def identity(self) -> str:
         """Return the text that changes when the content does."""
         return json.dumps(self.listing(), sort_keys=True)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a small file."""
+        return (self.path / name).read_bytes()
 
     def fetch(self, staging: Path, files: dict[str, ModelFile]) -> None:
         """Copy every file. Raises DiskFullError."""

@@ -26,6 +26,21 @@ SKIPPED = (".gitattributes", "*.md", "original/*", "*.pth", "*.bin", "*.pt", "*.
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+def is_skipped(name: str) -> bool:
+    """Say whether an engine does not need a file of a repository."""
+    return any(fnmatch.fnmatch(name, pattern) for pattern in SKIPPED)
+
+
+def described(sibling: dict[str, Any]) -> ModelFile:
+    """Return a file's size and checksum from the Hub's entry for it. Raises KeyError."""
+    large = sibling.get("lfs") or {}
+    return {
+        "size": large.get("size", sibling["size"]),
+        "sha256": large.get("sha256"),
+        "blob": sibling.get("blobId"),
+    }
+
+
 class HubSource(RemoteSource):
     """A repository of the Hugging Face Hub at one commit, over plain HTTPS."""
 
@@ -71,23 +86,16 @@ class HubSource(RemoteSource):
             return f"the token may not read {self.source}: give it that permission, or put another into {secret}"
         return f"the Hub has no {self.source}, or the token may not see it"
 
-    def listing(self) -> dict[str, ModelFile]:
+    def files(self) -> dict[str, ModelFile]:
         """Return size and checksum by path, of the files that an engine needs."""
         quoted = urllib.parse.quote(self.repository)
         with self._ask(f"{self.hub}/api/models/{quoted}/revision/{self.revision}?blobs=true") as answer:
-            siblings = json.load(answer)["siblings"]
-        files: dict[str, ModelFile] = {}
-        for sibling in siblings:
-            name = sibling["rfilename"]
-            if any(fnmatch.fnmatch(name, pattern) for pattern in SKIPPED):
-                continue
-            large = sibling.get("lfs") or {}
-            files[name] = {
-                "size": large.get("size", sibling["size"]),
-                "sha256": large.get("sha256"),
-                "blob": sibling.get("blobId"),
-            }
-        return files
+            text = answer.read()
+        try:
+            siblings = [each for each in json.loads(text)["siblings"] if not is_skipped(each["rfilename"])]
+            return {each["rfilename"]: described(each) for each in siblings}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"the answer of {self.hub} about {self.source} cannot be read ({error!r})") from None
 
     def identity(self) -> str:
         """Return the commit: its content never changes, so the Hub need not be asked."""

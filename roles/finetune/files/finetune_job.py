@@ -4,12 +4,17 @@
 Runs as root from slm-ft-serving-training.service, with no session and no controller. Reads job.json; writes state.json,
 which lists the finished stages, and logs/training.log beside it. A finished stage is not repeated, so that the same job
 resumes where it was cut off; the training itself resumes from its last checkpoint.
+
+The copy of the clinical notes that the role model_store made is removed when the job ends, however it ends; the same
+command fetches it again. The log may quote a note, in a traceback for one: it stays on the instance, and of it only
+the trainer's own sentences are reported.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,12 +27,19 @@ from typing import Any
 CONTAINER = "slm-ft-serving-training"
 USER = "10002:10002"  # The trainer's user in its image.
 OUT, DATA, MODELS, TOKEN = "/out", "/data", "/models", "/run/secrets/hf-token"  # Inside the container.
+HOSTS = "/etc/hosts"
 KILLED = 137
 EXIT_RESUMABLE = 75  # The trainer's: stopped with a checkpoint saved.
 # What of a run is not for S3: it is large, or of this instance only.
-KEPT_HERE = ("checkpoints/*", "base/*", "hub/*", "job.json", "state.json", "progress.json")
+KEPT_HERE = ("checkpoints/*", "base/*", "hub/*", "logs/*", "job.json", "state.json", "progress.json")
+MANIFEST = ".manifest.json"  # In every folder that the role model_store made, and in no original.
 HUB_FILES = ("README.md", "evaluation.json")
+# Nothing that the aws command could take for an option of its own.
+DESTINATION = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00-\x1f\x7f]+")
 LOG_LINES_SHOWN = 5
+# What a container that reads notes says and that quotes none: the trainer's own sentences, Docker's, and the type of an
+# exception without its text.
+SAFE_LINE = re.compile(r"(?:training|docker): .*|(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Interrupt)(?=:|$)")
 
 
 class StageError(Exception):
@@ -75,7 +87,9 @@ class Job:
 
     def run(self) -> int:
         """Run the stages that are not finished; return the exit status."""
+        # Root's own, since it may quote a note.
         self.log.parent.mkdir(exist_ok=True)
+        self.log.parent.chmod(0o700)
         for name, stage in self.stages():
             if name in self.state["done"]:
                 continue
@@ -92,6 +106,12 @@ class Job:
         self._report(status="done", stage="", ended=now())
         return 0
 
+    def forget_notes(self) -> None:
+        """Remove the copy of the notes, if it is one: an original has no manifest of the role model_store."""
+        data = Path(self.job["data"])
+        if (data / MANIFEST).is_file():
+            shutil.rmtree(data, ignore_errors=True)
+
     def _report(self, **facts: object) -> None:
         """Update the state; its file is replaced as a whole, because others read it meanwhile."""
         self.state.update(facts)
@@ -107,6 +127,8 @@ class Job:
     def _check_destination(self) -> None:
         """Copy the configuration: a missing permission has to show before hours of training, not after them."""
         destination = self.job["destination"]
+        if not DESTINATION.fullmatch(destination):
+            raise StageError(f"{destination!r} is no s3://bucket/prefix: correct the parameter training/destination")
         command = ["aws", "s3", "cp", str(self.out / "config.yaml"), f"{destination}/config.yaml", "--no-progress"]
         try:
             self._run([*command, "--region", self.job["region"]])
@@ -133,9 +155,10 @@ class Job:
             *("--volume", f"{self.job['base']}:{MODELS}/{self.job['base_name']}:ro"),
             *("--volume", f"{self.job['data']}:{DATA}:ro", "--volume", f"{self.out}:{OUT}"),
         ]
-        self._docker([*accelerator, "--network", "none", "--user", USER, *mounts, self.job["image"], *arguments])
+        container = ["--network", "none", "--user", USER, *mounts, self.job["image"], *arguments]
+        self._docker([*accelerator, *container], quotes_notes=True)
 
-    def _docker(self, arguments: list[str]) -> None:
+    def _docker(self, arguments: list[str], *, quotes_notes: bool = False) -> None:
         subprocess.run(["docker", "rm", "--force", CONTAINER], capture_output=True, check=False, timeout=60)
         command = [
             *("docker", "run", "--rm", "--name", CONTAINER, "--log-driver", "none", "--read-only"),
@@ -143,10 +166,19 @@ class Job:
             *("--tmpfs", "/tmp:exec", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),  # noqa: S108
             *arguments,
         ]
-        self._run(command)
+        self._run(command, quotes_notes=quotes_notes)
 
-    def _run(self, command: list[str]) -> None:
-        """Run a command to its end with its output in the log. Raises StageError, or Stopped on request."""
+    def _run(self, command: list[str], *, quotes_notes: bool = False) -> None:
+        """Run a command to its end with its output in the log.
+
+        Args:
+            command: the command.
+            quotes_notes: whether its output may quote a clinical note.
+
+        Raises:
+            StageError: it failed.
+            Stopped: the job was asked to stop.
+        """
         if self.stopping:
             raise Stopped
         with self.log.open("ab") as log:
@@ -158,7 +190,7 @@ class Job:
         if self.stopping or result.returncode == EXIT_RESUMABLE:
             raise Stopped
         if result.returncode != 0:
-            raise StageError(explain(result.returncode, self.log, began))
+            raise StageError(explain(result.returncode, self.log, began, quotes_notes=quotes_notes))
 
     def _copy(self) -> None:
         command = ["aws", "s3", "cp", f"{self.out}/", f"{self.job['destination']}/", "--recursive", "--no-progress"]
@@ -183,7 +215,9 @@ class Job:
         settings = [part for name, value in environment.items() for part in ("--env", f"{name}={value}")]
         command = ["upload", hub["repository"], "/hub", ".", "--private", "--commit-message", hub["message"]]
         mounts = ["--volume", f"{folder}:/hub:ro", "--volume", f"{hub['token_file']}:{TOKEN}:ro"]
-        process = ["--user", "0:0", "--network", "host", "--entrypoint", "hf"]
+        # A network of its own, so that the instance's metadata service, one hop away, does not answer; with the host's
+        # file of names, which a host's network would have brought.
+        process = ["--user", "0:0", "--network", "bridge", "--volume", f"{HOSTS}:{HOSTS}:ro", "--entrypoint", "hf"]
         self._docker([*process, *settings, *mounts, self.job["image"], *command])
 
 
@@ -192,13 +226,14 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def explain(status: int, log: Path, began: int) -> str:
+def explain(status: int, log: Path, began: int, *, quotes_notes: bool = False) -> str:
     """Return why a command failed.
 
     Args:
         status: its exit status.
         log: the file that it wrote to.
         began: where in the file its output begins, in bytes.
+        quotes_notes: whether the output may quote a clinical note, which leaves the instance in no message.
     """
     with log.open("rb") as stream:
         stream.seek(began)
@@ -206,7 +241,10 @@ def explain(status: int, log: Path, began: int) -> str:
     if status == KILLED:
         # A killed process writes no reason.
         return "its container was killed (by the kernel for lack of memory, or by hand)"
-    return " | ".join([f"exit status {status}", *lines[-LOG_LINES_SHOWN:]])
+    if not quotes_notes:
+        return " | ".join([f"exit status {status}", *lines[-LOG_LINES_SHOWN:]])
+    safe = [found[0] for found in map(SAFE_LINE.match, lines) if found]
+    return " | ".join([f"exit status {status}", *safe[-LOG_LINES_SHOWN:], f"its output is in {log} on the instance"])
 
 
 def main() -> int:
@@ -215,7 +253,10 @@ def main() -> int:
     job = Job(Path(sys.argv[1]))
     signal.signal(signal.SIGTERM, job.stop)
     signal.signal(signal.SIGINT, job.stop)
-    return job.run()
+    try:
+        return job.run()
+    finally:
+        job.forget_notes()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,10 @@ VERIFICATION_NAME = "verification"
 CALL_TIMEOUT = 60
 RETRY_AFTER = 5
 KEY_LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}:[0-9a-f]{64}")  # as gateway/access/keys.py reads it
+# As plugins/module_utils/aws_cli.py, which is not on the instance at a boot, has it.
+SECRET_NAME = re.compile(
+    r"(?!-)[A-Za-z0-9/_+=.@-]{1,512}|arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,519}"
+)
 # What AWS answers to a signature of another time than its own.
 CLOCK = ("SignatureDoesNotMatch", "InvalidSignature", "RequestExpired", "RequestTimeTooSkewed", "Signature expired")
 
@@ -73,9 +77,16 @@ def read_secret(secret: dict[str, Any], region: str) -> str:
     Raises:
         SecretError: it cannot be read; the message names the secret and the parameter that names it.
     """
+    label = f"secret {secret['name']!r} (named by the parameter {secret['parameter']})"
+    if not SECRET_NAME.fullmatch(secret["name"]):
+        # The aws command would read a file:// that is its value, as root, and send the content on.
+        raise SecretError(
+            f"the {label} was not asked for: that is no name of a secret, which has letters, digits and /_+=.@- only,"
+            " or is an ARN. Correct the parameter",
+            final=True,
+        )
     command = ["aws", "secretsmanager", "get-secret-value", "--secret-id", secret["name"], "--region", region]
     command += ["--output", "json", "--cli-connect-timeout", "5", "--cli-read-timeout", "15"]
-    label = f"secret {secret['name']!r} (named by the parameter {secret['parameter']})"
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=CALL_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.iam.models import iam_backends
+from moto.s3.models import FakeBucket
 from moto.secretsmanager.models import secretsmanager_backends
 
 from tests.local_region import names
@@ -17,6 +18,11 @@ from tests.local_region.aws_api.calls import Call
 
 ALWAYS_ALLOWED = {"sts:GetCallerIdentity"}  # AWS asks no policy about it.
 S3_ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
+
+
+def leave_bucket_policies_out() -> None:
+    """Have moto ask no bucket's policy: it reads no conditions, so that one against unencrypted calls refuses all."""
+    setattr(FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL)  # noqa: B010 - mypy refuses the other
 
 
 def refused(call: Call) -> str | None:

@@ -33,7 +33,7 @@ from tests.local_region.aws_api.calls import (
 )
 from tests.local_region.aws_api.ec2 import Ec2
 from tests.local_region.aws_api.metadata import Metadata
-from tests.local_region.aws_api.policy import refused
+from tests.local_region.aws_api.policy import leave_bucket_policies_out, refused
 from tests.local_region.aws_api.source import source_digest
 from tests.local_region.aws_api.ssm import Ssm, add_public_parameter
 from tests.local_region.docker.instance_container import InstanceMachine
@@ -61,6 +61,7 @@ class ApiServer:
         self._ec2 = Ec2(machine, self._faults)
         self._ssm = Ssm(machine, self._ec2, folder / "sessions", self._faults)
         self._metadata = Metadata(self._ec2)
+        leave_bucket_policies_out()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._digest = source_digest()
         _add_deep_learning_ami()

@@ -148,7 +148,7 @@ def test_killed_training_is_reported_and_the_stack_serves_again(training: Traini
 
 def test_same_command_resumes_from_the_checkpoint(training: Training) -> None:
     training.resumed.must_succeed()
-    log = get(training.region, f"{training.destination}/logs/training.log").decode()
+    log = training.region.exec(f"cat {RUN}/logs/training.log").stdout
     records = [json.loads(line) for line in get(training.region, f"{training.destination}/metrics.jsonl").splitlines()]
     assert training.checkpoint >= STEPS_BETWEEN_CHECKPOINTS
     resumed_from = [step for step in range(training.checkpoint, STEPS) if f"{step} of them done" in log]
@@ -170,7 +170,7 @@ def test_adapter_lies_in_s3_with_its_evaluation_and_without_notes(training: Trai
     )["Contents"]
     files = {each["Key"].split("/", 2)[2] for each in listed}  # Below adapters/STAMP/.
     assert files >= {"adapter/adapter_config.json", "adapter/adapter_model.safetensors", "evaluation.json"}
-    assert not any(name.startswith(("checkpoints/", "base/", "hub/")) for name in files)
+    assert not any(name.startswith(("checkpoints/", "base/", "hub/", "logs/")) for name in files)
     (tmp_path / "evaluation.json").write_bytes(get(training.region, f"{training.destination}/evaluation.json"))
     assert len(load_run(tmp_path / "evaluation.json").rows) == VALIDATION_NOTES
     texts = [json.loads(line)["input"][:60] for line in notes(240, 1).splitlines()]

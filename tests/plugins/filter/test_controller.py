@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
-from ansible_collections.slm.serving.plugins.filter.controller import setting_problems, tagged_instance_problems
+import yaml
+from ansible_collections.slm.serving.plugins.filter import controller
+from ansible_collections.slm.serving.plugins.filter.controller import (
+    collection_problems,
+    setting_problems,
+    tagged_instance_problems,
+)
+
+from tests.local_region.names import REPOSITORY_ROOT
 
 REQUIRED = [{"parameter": "model/base", "variable": "base"}, {"parameter": "images/engine-tag", "variable": "tag"}]
 
@@ -30,3 +41,37 @@ def test_one_instance_with_the_tag_is_no_problem(settings: dict[str, str]) -> No
 def test_unclear_instance_is_a_problem(instances: list[str], word: str) -> None:
     (problem,) = tagged_instance_problems(instances, "A=b", {"ec2/instance-id": "i-1"}, "/app")
     assert word in problem
+
+
+def installed(folder: Path, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Ansible load every collection from a folder with this version."""
+    (folder / "MANIFEST.json").write_text(json.dumps({"collection_info": {"version": version}}))
+    monkeypatch.setattr(controller, "collection_folder", lambda _: folder)
+
+
+@pytest.mark.parametrize("version", ["9.5.0", "11.1.9", "0.1.0"])
+def test_collection_that_is_too_old_is_named_with_its_folder_and_the_version_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    installed(tmp_path, version, monkeypatch)
+    (problem,) = collection_problems({"amazon.aws": ">=11.2.0"})
+    assert f"The collection amazon.aws is {version}, at {tmp_path}, and >=11.2.0 is needed" in problem
+
+
+@pytest.mark.parametrize("version", ["11.2.0", "12.0.0", "12.0.0-dev1", "not a version"])
+def test_collection_that_will_do_or_may_is_no_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    installed(tmp_path, version, monkeypatch)
+    assert collection_problems({"amazon.aws": ">=11.2.0"}) == []
+
+
+def test_collection_that_is_missing_is_a_problem() -> None:
+    (problem,) = collection_problems({"no.such": ">=1.0.0"})
+    assert "The collection no.such is not installed" in problem
+
+
+def test_collections_of_the_environment_are_those_that_are_needed() -> None:
+    needed = yaml.safe_load((REPOSITORY_ROOT / "galaxy.yml").read_text(encoding="utf-8"))["dependencies"]
+    assert collection_problems(needed) == []
+    assert all(controller.collection_version(controller.collection_folder(name) or Path()) for name in needed)

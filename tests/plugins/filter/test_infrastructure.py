@@ -146,7 +146,9 @@ def test_unclear_instance_is_a_problem(instances: list[dict[str, Any]], named: s
 
 EXPECTED = {"type": "g6.2xlarge", "volume_gib": 80, "security_group": "gateway"}
 INSTANCE = {
+    "id": "i-1",
     "type": "g6.2xlarge",
+    "metadata_hops": 1,
     "metadata_tokens": "required",
     "key_pair": "",
     "security_groups": ["gateway"],
@@ -163,6 +165,8 @@ def test_instance_as_provisioned_has_no_differences() -> None:
     [
         ({"type": "t3.large"}, "t3.large"),
         ({"metadata_tokens": "optional"}, "IMDSv1"),
+        ({"metadata_hops": 2}, "--http-put-response-hop-limit 1 --instance-id i-1"),
+        ({"metadata_hops": 64}, "over 64 hops"),
         ({"key_pair": "k"}, "SSH"),
         ({"security_groups": ["default"]}, "default"),
         ({"volumes": [{"size": 8, "volume_type": "gp3", "encrypted": True}]}, "8 GiB"),

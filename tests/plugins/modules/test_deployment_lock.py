@@ -29,9 +29,9 @@ def endpoint() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
-def s3(endpoint: str) -> Iterator[Any]:
-    """Return a client of that S3, with the empty transfer bucket."""
+@pytest.fixture(scope="module")
+def client(endpoint: str) -> Any:
+    """Return a client of that S3, with the transfer bucket."""
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -40,9 +40,14 @@ def s3(endpoint: str) -> Iterator[Any]:
         aws_secret_access_key="test",
     )
     client.create_bucket(Bucket=BUCKET)
+    return client
+
+
+@pytest.fixture
+def s3(client: Any) -> Iterator[Any]:
+    """Return the client; the bucket is empty."""
     yield client
     client.delete_object(Bucket=BUCKET, Key=KEY)
-    client.delete_bucket(Bucket=BUCKET)
 
 
 @pytest.fixture
@@ -61,6 +66,7 @@ OPTIONS = {
     "playbook": "deploy.yml",
     "caller": CALLER,
     "lifetime": 21600,
+    "lifetime_limit": 604800,
     "force": False,
     "pid": 0,
 }
@@ -86,7 +92,7 @@ def refusal(s3: Any, **options: Any) -> str:
 
 
 def run(endpoint: str, state: str = "taken", **options: Any) -> dict[str, Any]:
-    """Run the module as Ansible does; return what it answers."""
+    """Run the module; return what it answers."""
     access = {"region": "us-east-1", "endpoint_url": endpoint, "access_key": "test", "secret_key": "test"}
     return run_module("deployment_lock", OPTIONS | access | {"state": state} | options)
 
@@ -197,6 +203,108 @@ def test_unreadable_lock_says_how_to_break_it(s3: Any) -> None:
     assert "deployment_lock_break=true" in message
 
 
+@pytest.mark.parametrize(
+    ("lifetime", "seconds"),
+    [
+        ("1e30", 604800),
+        ("Infinity", 604800),
+        ("315360000", 604800),
+        ("1" + "0" * 400, 604800),
+        ("NaN", 21600),
+        ("-Infinity", 21600),
+        ("-5", 21600),
+        ('"600"', 21600),
+        ("true", 21600),
+        ("null", 21600),
+        ("[]", 21600),
+        ("{}", 21600),
+        ("1800.9", 1800),
+    ],
+)
+def test_lifetime_that_cannot_be_right_is_not_believed(s3: Any, lifetime: str, seconds: int) -> None:
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=f'{{"host": "elsewhere", "lifetime": {lifetime}}}'.encode())
+    lock = lock_module.Lock(s3, OPTIONS).read()
+    assert lock is not None
+    _, _, since, until = lock
+    assert (until - since).total_seconds() == seconds
+    assert "Another deployment is under way" in refusal(s3)
+
+
+def test_long_training_of_another_is_believed(s3: Any) -> None:
+    """Its lifetime is longer than that of the playbook which looks."""
+    take(s3)
+    rewrite(s3, host="elsewhere", lifetime=64800)
+    lock = lock_module.Lock(s3, OPTIONS).read()
+    assert lock is not None
+    assert (lock[3] - lock[2]).total_seconds() == 64800
+
+
+HOSTILE = [
+    b"",
+    b"not JSON",
+    b"null",
+    b"[]",
+    b"3",
+    b"\xff\xfe",
+    b"[" * 5000,
+    b'{"lifetime": 1e30, "pid": "abc"}',
+    b'{"host": {"a": 1}, "caller": 3, "playbook": null, "lifetime": NaN}',
+    b'{"host": "\\u001b[2J\\nfree", "lifetime": Infinity}',
+    b'{"pid": ' + b"9" * 400 + b"}",
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE)
+def test_lock_of_any_content_is_refused_in_words_broken_by_force_and_told(s3: Any, body: bytes) -> None:
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=body)
+    message = refusal(s3)
+    assert "Another deployment is under way" in message
+    assert message.isprintable()
+    assert "The deployment lock is held by" in lock_module.Lock(s3, OPTIONS).check()[0]
+    assert "it was left alone" in release(s3)
+    assert "broken by deployment_lock_break" in take(s3, force=True)
+    assert holder(s3)["caller"] == CALLER
+
+
+@pytest.mark.parametrize("pid", ["abc", -1, 0, True, 1.5, None, 10**30, [1]])
+def test_holder_on_this_machine_without_a_process_may_be_alive(s3: Any, pid: Any) -> None:
+    take(s3)
+    rewrite(s3, pid=pid)
+    assert "process unknown" in refusal(s3)
+
+
+def test_holder_that_had_ended_when_it_was_written_is_dead(s3: Any, other: subprocess.Popen[bytes]) -> None:
+    take(s3, pid=other.pid)
+    other.kill()
+    other.wait()
+    rewrite(s3, started="")
+    assert "no longer runs" in take(s3)
+
+
+def test_two_processes_of_one_parent_are_two_holders(s3: Any, other: subprocess.Popen[bytes]) -> None:
+    """As two playbooks that one script runs side by side."""
+    second = subprocess.Popen(["sleep", "600"])
+    try:
+        take(s3, pid=other.pid)
+        assert f"process {other.pid}" in refusal(s3, pid=second.pid)
+    finally:
+        second.kill()
+        second.wait()
+
+
+def test_dead_holder_is_told_with_what_the_next_playbook_does(
+    endpoint: str, s3: Any, other: subprocess.Popen[bytes]
+) -> None:
+    take(s3, pid=other.pid)
+    other.kill()
+    other.wait()
+    note = run(endpoint, _ansible_check_mode=True)["note"]
+    assert "left over from deploy.yml" in note
+    assert f"its process {other.pid} no longer runs on this machine" in note
+    assert "The next playbook takes it over by itself" in note
+    assert holder(s3)["pid"] == other.pid
+
+
 def test_release_leaves_the_lock_of_another_alone(s3: Any) -> None:
     take(s3)
     rewrite(s3, host="elsewhere")
@@ -212,11 +320,17 @@ def test_check_mode_only_reads_the_lock(endpoint: str, s3: Any, other: subproces
     assert holder(s3)["pid"] == other.pid
 
 
-def test_missing_bucket_is_reported_with_the_permissions(endpoint: str) -> None:
+def test_missing_bucket_is_reported_in_one_sentence(endpoint: str) -> None:
     answer = run(endpoint, bucket="no-such-bucket")
     assert answer["failed"] is True
-    assert "s3://no-such-bucket/" in answer["msg"]
-    assert "s3:PutObject" in answer["msg"]
+    assert (
+        "The transfer bucket no-such-bucket does not exist: correct the parameter s3/transfer-bucket" in answer["msg"]
+    )
+    assert set(answer) <= {"failed", "msg", "invocation", "boto3_version", "botocore_version", "resource_actions"}
+
+
+def test_details_of_aws_are_shown_to_those_who_ask(endpoint: str) -> None:
+    assert "response_metadata" in run(endpoint, bucket="no-such-bucket", _ansible_verbosity=1)
 
 
 def test_lifetime_is_longer_than_all_time_limits_of_a_deployment() -> None:

@@ -7,17 +7,19 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.slm.serving.plugins.module_utils import model_sources
+from ansible_collections.slm.serving.plugins.module_utils.model_sources import base
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError, SourceOptions
 from ansible_collections.slm.serving.plugins.modules import model_store
 
 from tests.fakes.hub import COMMIT, REPOSITORY, FakeHub
-from tests.plugins.run import run_module
+from tests.plugins.run import run_module, run_module_in_a_process
 from tests.support.role_variables import ROLES
 
 WEIGHTS = bytes(range(256)) * 400
@@ -30,7 +32,7 @@ FILES = {
 
 
 def run(root: Path, source: str, **options: Any) -> dict[str, Any]:
-    """Run the module as Ansible does on the instance; return what it answers."""
+    """Run the module; return what it answers."""
     arguments = {"models": {"base": source}, "root": str(root), "region": "us-east-1", "reserve": 0, **options}
     return run_module("model_store", arguments)
 
@@ -50,6 +52,18 @@ def hub() -> Iterator[FakeHub]:
     """Serve a Hub with a model."""
     with FakeHub(dict(FILES)) as hub:
         yield hub
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once."""
+    monkeypatch.setattr(base, "FIRST_PAUSE_SECONDS", 0)
+
+
+def test_module_runs_in_a_process_of_its_own(tmp_path: Path, source: Path) -> None:
+    """All other tests run it in this one."""
+    arguments = {"models": {"base": source.as_uri()}, "root": str(tmp_path / "models"), "region": "us-east-1"}
+    assert run_module_in_a_process("model_store", arguments | {"reserve": 0})["changed"] is True
 
 
 def test_directory_is_copied_once(tmp_path: Path, source: Path) -> None:
@@ -84,6 +98,15 @@ def test_changed_content_is_a_new_directory(tmp_path: Path, source: Path) -> Non
     assert Path(first["models"]["base"]["path"]).is_dir()
 
 
+def test_notes_are_for_one_user_only_and_no_change(tmp_path: Path, source: Path) -> None:
+    """They are removed when the training ends."""
+    answer = run(tmp_path / "models", source.as_uri(), owners={"base": os.getuid()})
+    path = Path(answer["models"]["base"]["path"])
+    assert answer["changed"] is False
+    assert stat.S_IMODE(path.stat().st_mode) == 0o750
+    assert (path / "config.json").is_file()
+
+
 def test_damaged_model_is_fetched_again(tmp_path: Path, source: Path) -> None:
     path = Path(run(tmp_path / "models", source.as_uri())["models"]["base"]["path"])
     (path / "sub" / "weights.bin").write_bytes(b"w" * 10)
@@ -96,6 +119,47 @@ def test_sha256sums_of_the_model_is_checked(tmp_path: Path, source: Path) -> Non
     answer = run(tmp_path / "models", source.as_uri())
     assert answer["failed"] is True
     assert "config.json" in answer["msg"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{sum}  ../victim", "leaves its folder"),
+        ("{sum}  {victim}", "leaves its folder"),
+        ("{sum} *sub/../../victim", "leaves its folder"),
+        ("{sum}  a\\b", "backslash"),
+        ("\\{sum}  a\\nb", "is no checksum and name"),
+        ("config.json", "is no checksum and name"),
+        ("{sum}  gone.json", "gone.json is named in SHA256SUMS and is missing"),
+    ],
+)
+def test_line_of_sha256sums_touches_nothing_outside_the_model(
+    tmp_path: Path, source: Path, line: str, words: str
+) -> None:
+    """A file whose checksum is wrong is removed; so a wrong checksum of a foreign file must not be believed."""
+    victim = tmp_path / "models" / "victim"
+    victim.parent.mkdir()
+    victim.write_text("kept")
+    (source / "SHA256SUMS").write_text(line.format(sum="0" * 64, victim=victim) + "\n")
+    answer = run(tmp_path / "models", source.as_uri())
+    assert answer["failed"] is True
+    assert words in answer["msg"]
+    assert victim.read_text() == "kept"
+
+
+@pytest.mark.parametrize("form", ["{sum}  {name}\n", "{sum} *{name}\n", "{sum}  ./{name}\r\n\n"])
+def test_checksums_are_read_as_sha256sum_writes_them(tmp_path: Path, source: Path, form: str) -> None:
+    name = "sub/weights.bin"
+    right = hashlib.sha256((source / name).read_bytes()).hexdigest()
+    (source / "SHA256SUMS").write_bytes(form.format(sum=right, name=name).encode())
+    assert run(tmp_path / "models", source.as_uri())["changed"] is True
+
+
+def test_model_without_a_shard_that_its_index_names_is_refused(tmp_path: Path, source: Path) -> None:
+    (source / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00001-of-00001.safetensors"}}')
+    answer = run(tmp_path / "models", source.as_uri())
+    assert answer["failed"] is True
+    assert "model-00001-of-00001.safetensors" in answer["msg"]
 
 
 def test_lack_of_disk_is_reported_before_anything_is_fetched(tmp_path: Path, source: Path) -> None:
@@ -239,10 +303,10 @@ class FakeS3:
         (folder / "bin" / "aws").symlink_to(ROLES.parent / "tests/fakes/aws_cli.py")
         self.put({name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in FILES.items()})
 
-    def put(self, etags: dict[str, str], part: int = 0) -> None:
+    def put(self, etags: dict[str, str], part: int = 0, files: dict[str, bytes] = FILES) -> None:
         """Tell of the objects, with these ETags."""
         objects = {
-            f"models/base/{name}": {"size": len(FILES[name]), "etag": etag, "part": part}
+            f"models/base/{name}": {"size": len(files[name]), "etag": etag, "part": part}
             for name, etag in etags.items()
         }
         (self._folder / "objects.json").write_text(json.dumps(objects))
@@ -289,6 +353,48 @@ def test_object_of_several_parts_is_checked_by_its_etag(s3: FakeS3) -> None:
     assert s3.run()["changed"] is True
     s3.put({"model.safetensors": f"{'0' * 32}-{len(sums)}"}, part)
     assert "model.safetensors does not have the checksum that S3 reports" in s3.run()["msg"]
+
+
+@pytest.mark.parametrize("name", ["/{outside}/evil", "sub/../../../evil", "sub//evil", "evil\n", "CONFIG.json"])
+def test_object_whose_name_leads_elsewhere_is_refused_before_anything_is_written(
+    s3: FakeS3, tmp_path: Path, name: str
+) -> None:
+    hostile = {**FILES, name.format(outside=tmp_path / "outside"): b"evil"}
+    s3.put({each: hashlib.md5(b"", usedforsecurity=False).hexdigest() for each in hostile}, files=hostile)
+    answer = s3.run()
+    assert answer["failed"] is True
+    assert "Nothing was fetched" in answer["msg"]
+    assert "evil" in answer["msg"] or "CONFIG.json" in answer["msg"]
+    assert not (tmp_path / "outside").exists()
+    assert [path for path in (tmp_path / "models").rglob("*") if path.name != ".lock"] == []
+
+
+@pytest.mark.parametrize("name", ["../../evil.json", "/evil.json", "sub/./evil.json", "evil\u202e.json"])
+def test_file_of_the_hub_whose_name_leads_elsewhere_is_refused_before_anything_is_written(
+    tmp_path: Path, hub: FakeHub, name: str
+) -> None:
+    hub.files[name] = b"{}"
+    answer = run(tmp_path / "models", f"hf://{REPOSITORY}@{COMMIT}", hub=hub.address)
+    assert answer["failed"] is True
+    assert "evil" in answer["msg"]
+    assert "Nothing was fetched" in answer["msg"]
+    assert [path for path in (tmp_path / "models").rglob("*") if path.name != ".lock"] == []
+
+
+@pytest.mark.parametrize("siblings", [None, [{}], [{"rfilename": 3, "size": 1}], [{"rfilename": "a", "size": -1}], 3])
+def test_answer_of_the_hub_of_another_form_is_no_traceback(tmp_path: Path, hub: FakeHub, siblings: Any) -> None:
+    hub.siblings = lambda: siblings  # type: ignore[method-assign]
+    answer = run(tmp_path / "models", f"hf://{REPOSITORY}@{COMMIT}", hub=hub.address)
+    assert answer["failed"] is True
+    assert f"hf://{REPOSITORY}@{COMMIT}" in answer["msg"]
+    assert "exception" not in answer
+
+
+def test_manifest_that_was_uploaded_with_a_model_is_left_out(tmp_path: Path, hub: FakeHub) -> None:
+    hub.files[".manifest.json"] = b"{}"
+    source = f"hf://{REPOSITORY}@{COMMIT}"
+    assert run(tmp_path / "models", source, hub=hub.address)["changed"] is True
+    assert run(tmp_path / "models", source, hub=hub.address)["changed"] is False
 
 
 def test_refusal_of_s3_names_role_and_permissions(s3: FakeS3) -> None:

@@ -37,7 +37,7 @@ LLCF88SpCot7LMpqZg8poAr3EH5QvMK0rGKYCg==
 """
 
 needs_gpg = pytest.mark.skipif(not shutil.which("gpg"), reason="GnuPG is not installed")
-ASC, KEY = Path("/etc/apt/keyrings/vendor.asc"), Path("/etc/pki/rpm-gpg/RPM-GPG-KEY-vendor")
+GPG, KEY = Path("/etc/apt/keyrings/vendor.gpg"), Path("/etc/pki/rpm-gpg/RPM-GPG-KEY-vendor")
 
 
 def binary(armoured: bytes) -> bytes:
@@ -85,6 +85,7 @@ def test_every_primary_key_of_a_file_is_seen(gnupg: Any) -> None:
         binary(KEY_ONE)[:20],
         binary(KEY_ONE)[60:],
         KEY_ONE.replace(b"mDME", b"mDM!"),
+        KEY_ONE.replace(b"PUBLIC KEY BLOCK", b"ARMORED FILE"),
     ],
 )
 def test_file_without_a_key_is_refused(gnupg: Any, data: bytes) -> None:
@@ -105,6 +106,12 @@ def test_another_key_is_refused_also_beside_the_pinned_one(gnupg: Any, data: byt
         module.check_key(gnupg, data, ONE, "there")
 
 
+@pytest.mark.parametrize("fingerprint", ["", ONE[:39], f"{ONE}0", "--export", f"{ONE[:-1]}Z"])
+def test_fingerprint_of_another_form_is_refused(gnupg: Any, fingerprint: str) -> None:
+    with pytest.raises(module.RepositoryError, match="has not 40 hexadecimal digits"):
+        module.check_key(gnupg, KEY_ONE, fingerprint, "there")
+
+
 def test_missing_gpg_is_named(gnupg: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gnupg, "get_bin_path", lambda _: None)
     with pytest.raises(module.RepositoryError, match="install gnupg"):
@@ -112,9 +119,9 @@ def test_missing_gpg_is_named(gnupg: Any, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_apt_repository_trusts_its_own_key_only_and_holds_its_versions() -> None:
-    written = module.text_files("apt", repository(pins={"*driver*": "595.91.07-*"}), ASC)
+    written = module.text_files("apt", repository(pins={"*driver*": "595.91.07-*"}), GPG)
     assert written[Path("/etc/apt/sources.list.d/vendor.sources")] == (
-        "Types: deb\nURIs: https://packages.example/deb/\nSuites: /\nSigned-By: /etc/apt/keyrings/vendor.asc\n"
+        "Types: deb\nURIs: https://packages.example/deb/\nSuites: /\nSigned-By: /etc/apt/keyrings/vendor.gpg\n"
     )
     assert written[Path("/etc/apt/preferences.d/vendor")] == (
         "Package: *driver*\nPin: version 595.91.07-*\nPin-Priority: 1001\n"
@@ -122,9 +129,9 @@ def test_an_apt_repository_trusts_its_own_key_only_and_holds_its_versions() -> N
 
 
 def test_an_apt_repository_with_a_suite_names_its_components() -> None:
-    written = module.text_files("apt", repository(suite="jammy", components=["stable"]), ASC)
+    written = module.text_files("apt", repository(suite="jammy", components=["stable"]), GPG)
     assert list(written) == [Path("/etc/apt/sources.list.d/vendor.sources")]
-    assert "Suites: jammy\nComponents: stable\nSigned-By: /etc/apt/keyrings/vendor.asc\n" in next(
+    assert "Suites: jammy\nComponents: stable\nSigned-By: /etc/apt/keyrings/vendor.gpg\n" in next(
         iter(written.values())
     )
 
@@ -198,10 +205,9 @@ def test_what_was_set_up_is_removed_whole_and_nothing_else(
     assert not answer(capsys, vendor, installer=installer, state="absent")["changed"]
 
 
-@pytest.mark.parametrize("armoured", [True, False])
 @pytest.mark.parametrize("installer", ["apt", "dnf"])
-def test_every_file_of_a_repository_is_known_to_its_removal(installer: str, armoured: bool) -> None:
-    key = module.key_path(installer, "vendor", armoured)
+def test_every_file_of_a_repository_is_known_to_its_removal(installer: str) -> None:
+    key = module.key_path(installer, "vendor")
     paths = {*module.text_files(installer, repository(pins={"*": "1"}), key), key}
     assert paths <= set(module.own_paths(installer, "vendor"))
 
@@ -215,3 +221,84 @@ def test_where_one_key_is_refused_no_repository_is_written(
     assert result["failed"]
     assert f"{ONE}, not {TWO}" in result["msg"]
     assert files_in(etc) == set()
+
+
+def relabelled(armoured: bytes) -> bytes:
+    """Return a key in a block of another label, which apt reads as well."""
+    return armoured.replace(b"PGP PUBLIC KEY BLOCK", b"PGP ARMORED FILE")
+
+
+def with_foreign_subkey() -> bytes:
+    """Return the pinned key with the other one behind it as a subkey that it never signed."""
+    packets, other = binary(KEY_ONE), binary(KEY_TWO)
+    length = other[1]
+    # Tag 6, a primary key, becomes tag 14, a subkey; without a signature that binds it.
+    return packets + bytes([0x80 | 14 << 2, length]) + other[2 : 2 + length]
+
+
+# Files in which GnuPG reads the pinned key and no other, but in which others might read more.
+CARRIERS = {
+    "as it is": KEY_ONE,
+    "binary": binary(KEY_ONE),
+    "text before": b"Our key, dear friends:\n\n" + KEY_ONE,
+    "text behind": KEY_ONE + b"\nDear friends\n",
+    "headers": KEY_ONE.replace(b"BLOCK-----\n\n", b"BLOCK-----\nComment: hello\nVersion: 1\n\n", 1),
+    "foreign key under another label": relabelled(KEY_TWO) + KEY_ONE,
+    "unsigned subkey": with_foreign_subkey(),
+}
+
+
+@needs_gpg
+@pytest.mark.parametrize("installer", ["apt", "dnf"])
+@pytest.mark.parametrize("data", CARRIERS.values(), ids=CARRIERS)
+def test_installed_is_what_gnupg_exports_of_the_checked_key_whatever_the_file_held(
+    installer: str, data: bytes, etc: Path, key: str, gnupg: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = Path(key.removeprefix("file://"))
+    address.write_bytes(data)
+    result = answer(capsys, repository(key=key), installer=installer)
+    path = module.key_path(installer, "vendor")
+    assert str(path) in result["changed_paths"], result
+    kept = path.read_bytes()
+    assert module.fingerprints(gnupg, kept) == [ONE]
+    assert kept == (KEY_ONE if installer == "dnf" else binary(KEY_ONE))
+    assert not answer(capsys, repository(key=key), installer=installer)["changed"]
+
+
+@needs_gpg
+@pytest.mark.parametrize(
+    "data",
+    [
+        relabelled(KEY_TWO) + KEY_ONE,
+        KEY_ONE + relabelled(KEY_TWO),
+        relabelled(KEY_TWO) + b"\n" + relabelled(KEY_ONE),
+        KEY_TWO + KEY_ONE,
+        binary(KEY_ONE) + binary(KEY_TWO),
+        binary(KEY_TWO) + binary(KEY_ONE),
+        KEY_ONE + binary(KEY_TWO),
+    ],
+)
+@pytest.mark.parametrize("installer", ["apt", "dnf"])
+def test_foreign_key_in_the_file_of_the_pinned_one_is_not_installed(
+    installer: str, data: bytes, etc: Path, key: str, gnupg: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused, or what GnuPG does not read of the file is not kept."""
+    Path(key.removeprefix("file://")).write_bytes(data)
+    answer(capsys, repository(key=key), installer=installer)
+    path = module.key_path(installer, "vendor")
+    assert not path.is_file() or module.fingerprints(gnupg, path.read_bytes()) == [ONE]
+    assert not any(binary(KEY_TWO)[8:40] in each.read_bytes() for each in etc.rglob("*") if each.is_file())
+
+
+@needs_gpg
+def test_file_that_an_earlier_version_kept_makes_way_for_the_export(
+    etc: Path, key: str, gnupg: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it came: with a foreign key in it that GnuPG does not read."""
+    earlier = module.key_path("apt", "vendor").with_suffix(".asc")
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b"comment\n" + KEY_ONE)
+    changed = answer(capsys, repository(key="file:///nowhere"))["changed_paths"]
+    assert str(earlier) in changed
+    assert files_in(etc) == {"vendor.sources", "vendor.gpg"}
+    assert module.fingerprints(gnupg, module.key_path("apt", "vendor").read_bytes()) == [ONE]

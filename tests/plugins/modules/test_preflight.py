@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shutil
 import socket
 import threading
@@ -289,6 +290,16 @@ def test_images_and_models_share_a_disk(tmp_path: Path, monkeypatch: pytest.Monk
     problems = list(checks.disk())
     assert bool(problems) == (free == 10)
     assert all("7.0 GB for new images and 6.0 GB for new models" in line for line in problems)
+
+
+def test_model_without_a_shard_is_found_before_it_is_fetched(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model-00001-of-00002.safetensors").write_bytes(b"w")
+    weights = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weights}))
+    (problem,) = on_instance(models={"base": tmp_path.as_uri()}, hub="", hub_token_file="").models()
+    assert "The base model at file://" in problem
+    assert "model-00002-of-00002.safetensors" in problem
 
 
 def test_process_that_has_the_port_is_named() -> None:

@@ -1,0 +1,105 @@
+"""What Parameter Store holds, read as settings: stripped, and of the form that each needs; NAME.yml documents each."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ansible_collections.slm.serving.plugins.module_utils.aws_cli import SECRET_NAME
+
+
+class Kind(NamedTuple):
+    """What a setting may be.
+
+    Attributes:
+        pattern: of the whole value.
+        words: the same for the operator.
+    """
+
+    pattern: re.Pattern[str]
+    words: str
+
+
+_BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_TEXT = r"[^\x00-\x1f\x7f]+"
+BUCKET = Kind(re.compile(_BUCKET), "the name of a bucket")
+TAG = Kind(re.compile(r"\w[\w.-]{0,127}", re.ASCII), "the tag of an image")
+NUMBER = Kind(re.compile(r"[1-9][0-9]{0,8}"), "a whole number above 0")
+ACCELERATOR = Kind(re.compile(r"gpu|cpu"), "gpu or cpu")
+REGION = Kind(re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]"), "a region, such as us-east-1")
+INSTANCE = Kind(re.compile(r"i-[0-9a-f]{8,17}"), "the id of an instance, such as i-0123456789abcdef0")
+SECRET = Kind(SECRET_NAME, "the name or the ARN of a secret (letters, digits and /_+=.@- only)")
+SOURCE = Kind(
+    re.compile(rf"s3://{_BUCKET}(/{_TEXT})?|file:///{_TEXT}|hf://[^\s\x00-\x1f/]+/[^\s\x00-\x1f/]+"),
+    "an address s3://bucket/prefix, file:///path or hf://owner/repository@commit",
+)
+DESTINATION = Kind(re.compile(rf"s3://{_BUCKET}/{_TEXT}"), "an address s3://bucket/prefix")
+
+# Every parameter that anything reads or records.
+KINDS = {
+    "aws/region": REGION,
+    "ec2/instance-id": INSTANCE,
+    "engine/accelerator": ACCELERATOR,
+    "engine/max-model-len": NUMBER,
+    "images/engine-tag": TAG,
+    "images/gateway-tag": TAG,
+    "images/trainer-tag": TAG,
+    "model/adapter": SOURCE,
+    "model/adapter-candidate": SOURCE,
+    "model/adapter-serving": SOURCE,
+    "model/base": SOURCE,
+    "s3/models-bucket": BUCKET,
+    "s3/transfer-bucket": BUCKET,
+    "secrets/gateway-api-keys": SECRET,
+    "secrets/hf-token": SECRET,
+    "training/data": SOURCE,
+    "training/destination": DESTINATION,
+}
+
+
+def stripped_settings(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings without what a shell or an editor left around a value, such as a newline at its end."""
+    return {name: str(value).strip() for name, value in settings.items()}
+
+
+def invalid_setting_problems(settings: Mapping[str, str], path: str) -> list[str]:
+    """Return a sentence for each setting whose value cannot be right; one that is empty counts as missing.
+
+    Args:
+        settings: by name, stripped.
+        path: of the parameters.
+    """
+    return [
+        f"The parameter {path}/{name} is {value!a}, which is not {KINDS[name].words}. Correct it in Parameter Store."
+        for name, value in sorted(settings.items())
+        if value and name in KINDS and not KINDS[name].pattern.fullmatch(value)
+    ]
+
+
+def unknown_setting_warnings(settings: Mapping[str, str], path: str) -> list[str]:
+    """Return a sentence for each parameter that nothing reads, with the name that may be meant.
+
+    Args:
+        settings: by name.
+        path: of the parameters.
+    """
+    warnings = []
+    for name in sorted(set(settings) - set(KINDS)):
+        near = difflib.get_close_matches(name, KINDS, n=1)
+        meant = f"{path}/{near[0]} may be meant" if near else f"known are {', '.join(KINDS)}"
+        warnings.append(f"Nothing reads the parameter {path}/{name}: {meant}. Remove it, or correct its name.")
+    return warnings
+
+
+class FilterModule:
+    """The filters, for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "invalid_setting_problems": invalid_setting_problems,
+            "stripped_settings": stripped_settings,
+            "unknown_setting_warnings": unknown_setting_warnings,
+        }
