@@ -52,7 +52,7 @@ DEFAULT_PATIENCE_SECONDS = 30
 # Ansible adds this key to the result of a module whose answer was no JSON.
 UNREADABLE = "module_stdout"
 ASYNC_STATUS = "ansible.legacy.async_status"
-# What AWS answers while the SSM agent of a running instance does not.
+# What AWS answers while the SSM agent of a running instance is away.
 NOT_CONNECTED = "TargetNotConnected"
 NOT_CONNECTED_ADVICE = (
     "The SSM agent of the instance is not connected, as in the minute after a start: run again then. If it stays so,"
@@ -65,29 +65,26 @@ class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task's module; see the documentation of the action."""
-        variables = task_vars or {}
         limit = self._task.async_val
+        result = self._attempt(tmp, task_vars or {})
+        if result.get("lost_session"):
+            # An `until` may have the task again: as asynchronous as it was, in a new session.
+            self._task.async_val = limit
+            with contextlib.suppress(*CONNECTION_ERRORS):
+                self._connection.close()
+        return result
+
+    def _attempt(self, tmp: str | None, variables: dict[str, Any]) -> dict[str, Any]:
+        """Run it once, and return a lost session as a result."""
         try:
             result: dict[str, Any] = super().run(tmp, variables)
             if self._task.async_val and self._task.poll and "ansible_job_id" in result:
                 result = self._poll(result["ansible_job_id"], variables)
         except CONNECTION_ERRORS as error:
-            return self._lost(str(error) or type(error).__name__, limit)
+            return _lost(str(error) or type(error).__name__)
         if UNREADABLE in result:
-            return self._lost(f"its answer did not come back: {result.get('msg', 'no reason given')}", limit)
+            return _lost(f"its answer did not come back: {result.get('msg', 'no reason given')}")
         return result
-
-    def _lost(self, reason: str, limit: int) -> dict[str, Any]:
-        """Return the result of a lost session, after which an `until` may have the task again in a new one."""
-        self._task.async_val = limit
-        with contextlib.suppress(*CONNECTION_ERRORS):
-            self._connection.close()
-        advice = f" {NOT_CONNECTED_ADVICE}" if NOT_CONNECTED in reason else ""
-        return {
-            "failed": True,
-            "lost_session": True,
-            "msg": f"The session with the instance was lost: {reason}{advice}",
-        }
 
     def _poll(self, job: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the result of a job on the instance, polled until it ends or the task's time is over."""
@@ -124,3 +121,8 @@ class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
         arguments = {"jid": job, "mode": mode, "_async_dir": folder}
         result: dict[str, Any] = self._execute_module(ASYNC_STATUS, module_args=arguments, task_vars=task_vars)
         return result
+
+
+def _lost(reason: str) -> dict[str, Any]:
+    advice = f" {NOT_CONNECTED_ADVICE}" if NOT_CONNECTED in reason else ""
+    return {"failed": True, "lost_session": True, "msg": f"The session with the instance was lost: {reason}{advice}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,12 +49,16 @@ def ids(api: Api) -> list[str]:
 def test_status_refuses_two_and_says_how_one_of_them_is_named(account: Api) -> None:
     run = play(account, "status", **PLUGIN)
     run.must_fail_naming("More than one instance has the tag", *ids(account), "-e ec2_instance_id=")
+    end = run.output.rpartition("ROLES RECAP")[2].partition("status.yml failed after")[2]
+    assert "More than one instance" in end.splitlines()[-1], "the cause is not the last thing that is read"
 
 
 def test_status_shows_the_one_that_was_named(account: Api) -> None:
     other, named = ids(account)
-    run = play(account, "status", "-e", f"ec2_instance_id={named}", **PLUGIN).must_succeed()
+    run = play(account, "status", "-e", f"ec2_instance_id={named}", SLM_OUTCOME="json", **PLUGIN).must_succeed()
     assert STOPPED in run.output
+    status = json.loads(run.output.splitlines()[-1])["status"]
+    assert (status["serving"], status["instance"]["state"]) == (False, "stopped")
     assert named in run.output
     assert other not in run.output
 
