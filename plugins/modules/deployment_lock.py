@@ -81,10 +81,6 @@ holder:
   description: Previous content of the lock; null when it was free.
   returned: success
   type: dict
-ended:
-  description: Why the other holder is certainly dead, so that the next playbook takes the lock over; else empty.
-  returned: in check mode
-  type: str
 """
 
 import contextlib
@@ -298,15 +294,12 @@ class Lock:
             return False
         return True
 
-    def check(self) -> tuple[str, Holder | None, str]:
-        """Return who else holds the lock, for check mode: a note, the holder, and why that one is certainly dead."""
+    def check(self) -> tuple[str, Holder | None]:
+        """Return who else holds the lock, for check mode."""
         lock = self.read()
         if lock is None or self.is_mine(lock[0]):
-            return "", None, ""
-        holder, _, since, until = lock
-        ended = self.death(holder) if holder else ""
-        what = f"But {ended}: the next playbook takes it over" if ended else f"It expires at {utc(until)}"
-        return f"The deployment lock is held by {described(holder, since)}. {what}.", holder, ended
+            return "", None
+        return f"The deployment lock is held by {described(lock[0], lock[2])}.", lock[0]
 
 
 def described(holder: Holder, since: dt.datetime) -> str:
@@ -328,14 +321,6 @@ def refusal(holder: Holder, since: dt.datetime, until: dt.datetime) -> str:
     )
 
 
-def no_bucket(bucket: str) -> str:
-    """Return the message for a transfer bucket that is not there."""
-    return (
-        f"The transfer bucket {bucket} does not exist. Make it, or correct the parameter s3/transfer-bucket, which"
-        " playbooks/provision.yml sets to the one that it makes."
-    )
-
-
 def main() -> None:
     """Take or release."""
     module = AnsibleAWSModule(
@@ -351,27 +336,24 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    more = {}
     try:
         lock = Lock(module.client("s3"), module.params)
         if module.check_mode:
-            note, holder, more["ended"] = lock.check()
+            note, holder = lock.check()
         else:
             note, holder = lock.take() if module.params["state"] == "taken" else lock.release()
     except LockError as error:
         module.fail_json(msg=str(error))
-    except is_boto3_error_code("NoSuchBucket"):
-        module.fail_json(msg=no_bucket(module.params["bucket"]))
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         where = f"s3://{module.params['bucket']}/{module.params['key']}"
-        # Without the response's headers, which would bury it.
-        module.fail_json(
+        module.fail_json_aws(
+            error,
             msg=(
                 f"The deployment lock {where} could not be reached. Your credentials need s3:GetObject, s3:PutObject"
-                f" and s3:DeleteObject on it and s3:ListBucket on the bucket: {error}"
-            )
+                " and s3:DeleteObject on it and s3:ListBucket on the bucket"
+            ),
         )
-    module.exit_json(changed=False, note=note, holder=holder, **more)
+    module.exit_json(changed=False, note=note, holder=holder)
 
 
 if __name__ == "__main__":
