@@ -63,7 +63,7 @@ class Pruning:
             return False  # Docker does not say: next time.
 
     def _kept(self) -> dict[str, set[str]]:
-        """Return what the kept releases name; a failed one is kept for its logs, and needs neither images nor models."""
+        # A failed release is kept for its logs: it cannot be gone back to, and needs neither images nor models.
         return self._named([*self.releases.good(), self.releases.current()])
 
     def _named(self, stamps: Sequence[str | None]) -> dict[str, set[str]]:
