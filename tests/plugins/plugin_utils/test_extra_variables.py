@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,21 @@ def test_a_value_that_the_role_would_refuse_later_is_refused_now(name: str, valu
     (problem,) = refused({name: value})
     assert problem.startswith(name)
     assert words in problem
+
+
+def advised() -> set[str]:
+    """Return every variable that a page or a message has an operator give with `-e`."""
+    folders = ("docs", "playbooks", "plugins", "roles")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in {".md", ".py", ".yml"}]
+    texts = (path.read_text(encoding="utf-8") for path in [*files, *ROOT.glob("*.md")])
+    return {name for text in texts for name in re.findall(r"""-e (?:'{"|`)?([a-z]\w+)(?:=|": )""", text)}
+
+
+def test_every_variable_that_a_page_or_a_message_advises_is_taken() -> None:
+    names = advised()
+    assert {"deployment_lock_break", "rollback_to", "infrastructure_delete_data"} <= names
+    taken = set().union(*(known(ROOT, ROOT / "playbooks" / playbook).names for playbook in PLAYBOOKS))
+    assert names - taken == set()
 
 
 def test_all_problems_are_named_at_once() -> None:
