@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible import constants
+from ansible import constants, context
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.ansible.posix.plugins.callback.profile_roles import CallbackModule as ProfileRoles
 
@@ -96,6 +96,7 @@ class CallbackModule(ProfileRoles):  # type: ignore[misc] # ansible ships no typ
             "result": "failed" if failed else "succeeded",
             "seconds": round(time.monotonic() - self._began),
             "changed": sum(count["changed"] for count in counts),
+            **({"check": True} if context.CLIARGS["check"] else {}),
             **stats.custom.get("_run", {}),
             **({"cause": cause(self._failures)} if failed else {}),
         }
@@ -132,7 +133,8 @@ def described(outcome: Mapping[str, Any]) -> str:
     seconds = f"{outcome['seconds']} s"
     if outcome["result"] == "failed":
         return f"{outcome['playbook']} failed after {seconds}:\n{outcome['cause']}"
-    lines = [f"{outcome['playbook']} succeeded in {seconds}, changed={outcome['changed']}"]
+    mode = " in check mode, so nothing was changed" if outcome.get("check") else ""
+    lines = [f"{outcome['playbook']} succeeded in {seconds}{mode}, changed={outcome['changed']}"]
     if outcome.get("serves"):
         lines.append(LABEL.format("release", f"{outcome['serves']}, verified"))
     for name, image in outcome.get("images", {}).items():

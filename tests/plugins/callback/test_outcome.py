@@ -53,3 +53,8 @@ def test_a_good_deployment_ends_with_what_serves() -> None:
         "gateway   slm-gateway:v2 sha256:abc",
         "address   http://203.0.113.7:8080",
     ]
+
+
+def test_check_mode_says_that_nothing_was_changed() -> None:
+    outcome = {"playbook": "deploy.yml", "result": "succeeded", "seconds": 30, "changed": 4, "check": True}
+    assert described(outcome) == "deploy.yml succeeded in 30 s in check mode, so nothing was changed, changed=4"
