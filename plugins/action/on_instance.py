@@ -47,17 +47,17 @@ lost_session:
 
 # What the connection plugin and its calls to AWS raise when a session is gone; a broken pty is an OSError.
 CONNECTION_ERRORS = (AnsibleConnectionFailure, BotoCoreError, ClientError, OSError)
-# The connection itself has tried for some ten seconds each time before it gives up.
-DEFAULT_PATIENCE_SECONDS = 30
-# Ansible adds this key to the result of a module whose answer was no JSON.
-UNREADABLE = "module_stdout"
-ASYNC_STATUS = "ansible.legacy.async_status"
 # What AWS answers while the SSM agent of a running instance is away.
 NOT_CONNECTED = "TargetNotConnected"
 NOT_CONNECTED_ADVICE = (
     "The SSM agent of the instance is not connected, as in the minute after a start: run again then. If it stays so,"
     " look at the instance's role and network, or have playbooks/stop.yml and playbooks/start.yml start it anew."
 )
+# The connection itself has tried for some ten seconds each time before it gives up.
+DEFAULT_PATIENCE_SECONDS = 30
+# Ansible adds this key to the result of a module whose answer was no JSON.
+UNREADABLE = "module_stdout"
+ASYNC_STATUS = "ansible.legacy.async_status"
 
 
 class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
