@@ -47,6 +47,12 @@ lost_session:
 
 # What the connection plugin and its calls to AWS raise when a session is gone; a broken pty is an OSError.
 CONNECTION_ERRORS = (AnsibleConnectionFailure, BotoCoreError, ClientError, OSError)
+# What AWS answers while the SSM agent of a running instance is away.
+NOT_CONNECTED = "TargetNotConnected"
+NOT_CONNECTED_ADVICE = (
+    "The SSM agent of the instance is not connected, as in the minute after a start: run again then. If it stays so,"
+    " look at the instance's role and network, or have playbooks/stop.yml and playbooks/start.yml start it anew."
+)
 # The connection itself has tried for some ten seconds each time before it gives up.
 DEFAULT_PATIENCE_SECONDS = 30
 # Ansible adds this key to the result of a module whose answer was no JSON.
@@ -59,7 +65,17 @@ class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task's module; see the documentation of the action."""
-        variables = task_vars or {}
+        limit = self._task.async_val
+        result = self._attempt(tmp, task_vars or {})
+        if result.get("lost_session"):
+            # An `until` may have the task again: as asynchronous as it was, in a new session.
+            self._task.async_val = limit
+            with contextlib.suppress(*CONNECTION_ERRORS):
+                self._connection.close()
+        return result
+
+    def _attempt(self, tmp: str | None, variables: dict[str, Any]) -> dict[str, Any]:
+        """Run it once, and return a lost session as a result."""
         try:
             result: dict[str, Any] = super().run(tmp, variables)
             if self._task.async_val and self._task.poll and "ansible_job_id" in result:
@@ -108,4 +124,5 @@ class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
 
 
 def _lost(reason: str) -> dict[str, Any]:
-    return {"failed": True, "lost_session": True, "msg": f"The session with the instance was lost: {reason}"}
+    advice = f" {NOT_CONNECTED_ADVICE}" if NOT_CONNECTED in reason else ""
+    return {"failed": True, "lost_session": True, "msg": f"The session with the instance was lost: {reason}{advice}"}

@@ -10,9 +10,9 @@ import contextlib
 import time
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.slm.serving.plugins.action.on_instance import CONNECTION_ERRORS
 
 MODULE = "slm.serving.training_job"
 
@@ -38,7 +38,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible ships no types
             }
             try:
                 poll: dict[str, Any] = self._execute_module(MODULE, module_args=arguments, task_vars=task_vars)
-            except AnsibleConnectionFailure as error:
+            except CONNECTION_ERRORS as error:
                 losses += 1
                 result["lost"] += 1
                 if losses > int(options["losses"]):

@@ -28,20 +28,34 @@ def setting_problems(required: list[dict[str, str]], values: list[Any], path: st
     ]
 
 
-def tagged_instance_problems(instances: list[str], tag: str, settings: Mapping[str, str], path: str) -> list[str]:
-    """Return why it is unclear which instance serves; empty where exactly one has the tag.
+def tagged_instance_problems(
+    instances: list[str],
+    tag: str,
+    settings: Mapping[str, str],
+    path: str,
+    named: str = "",
+    one_of_several: bool = False,
+) -> list[str]:
+    """Return why it is unclear which instance is meant; empty where exactly one has the tag, or the one named may do.
 
     Args:
         instances: ids of those that have the tag.
         tag: for messages.
         settings: by name; `ec2/instance-id` may name the instance.
         path: of the parameters.
+        named: id that was given with -e.
+        one_of_several: whether the playbook takes it where several have the tag.
     """
     if not instances:
         return [f"No instance has the tag {tag}. Set this tag on the instance that is to serve."]
+    if named and named not in instances:
+        return [f"ec2_instance_id names {named}, but what has the tag {tag} is {', '.join(instances)}."]
     if len(instances) > 1:
+        if named and one_of_several:
+            return []
         return [
-            f"More than one instance has the tag {tag}: {', '.join(instances)}. Leave it on the one that is to serve."
+            f"More than one instance has the tag {tag}: {', '.join(instances)}. Leave it on the one that is to serve;"
+            f" playbooks/status.yml and playbooks/stop.yml take -e ec2_instance_id={instances[-1]} for one of them."
         ]
     recorded = settings.get("ec2/instance-id")
     if recorded and recorded != instances[0]:

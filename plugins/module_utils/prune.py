@@ -45,13 +45,26 @@ class Pruning:
                     self.removed["releases"].append(stamp)
             for unfinished in self.releases.directory.glob(".*.new"):
                 shutil.rmtree(unfinished)
-        # A failed release is kept for its logs: it cannot be gone back to, and needs neither images nor models.
-        kept = self._named([*self.releases.good(), self.releases.current()])
+        kept = self._kept()
         with self._tolerant("the images"):
             self._images(kept["images"], {repository(name) for name in before["images"] | kept["images"]})
         with self._tolerant("the models"):
             for root in {Path(path).parent for path in before["models"] | kept["models"]}:
                 self._models(root, kept["models"])
+
+    def is_needed(self) -> bool:
+        """Say whether images are there that no kept release needs, as after deployments that failed."""
+        before, kept = self._named(self.releases.stamps()), self._kept()
+        if before["images"] <= kept["images"]:
+            return False
+        try:
+            return bool(self._superseded(kept["images"], {repository(name) for name in before["images"]}))
+        except (OSError, ValueError, StackError):
+            return False  # Docker does not say: next time.
+
+    def _kept(self) -> dict[str, set[str]]:
+        # A failed release is kept for its logs: it cannot be gone back to, and needs neither images nor models.
+        return self._named([*self.releases.good(), self.releases.current()])
 
     def _named(self, stamps: Sequence[str | None]) -> dict[str, set[str]]:
         """Return the references of images and the paths of models that the records of these releases name."""
@@ -71,22 +84,31 @@ class Pruning:
         except (OSError, StackError) as error:
             self.problems.append(f"{what} could not be pruned: {error}")
 
-    def _images(self, kept: set[str], repositories: set[str]) -> None:
+    def _superseded(self, kept: set[str], repositories: set[str]) -> list[str]:
+        """Return the names of the images of these repositories that are not kept.
+
+        Raises:
+            StackError: Docker does not list its images.
+        """
         listed = run(["docker", "image", "ls", "--digests", "--no-trunc", "--format", "{{json .}}"])
         if listed.returncode != 0:
             raise StackError(last_line(listed.stderr))
         images = [json.loads(line) for line in listed.stdout.splitlines()]
         needed = {image["ID"] for image in images if kept & set(image_names(image))}
-        for image in images:
-            names = image_names(image)
-            if image["Repository"] not in repositories or image["ID"] in needed or not names:
-                continue
-            # With its last tag an image's digest goes too.
-            removal = run(["docker", "image", "rm", names[-1]], timeout=120)
+        # With its last tag an image's digest goes too.
+        return [
+            image_names(image)[-1]
+            for image in images
+            if image["Repository"] in repositories and image["ID"] not in needed and image_names(image)
+        ]
+
+    def _images(self, kept: set[str], repositories: set[str]) -> None:
+        for name in self._superseded(kept, repositories):
+            removal = run(["docker", "image", "rm", name], timeout=120)
             if removal.returncode == 0:
-                self.removed["images"].append(names[-1])
+                self.removed["images"].append(name)
             else:
-                self.problems.append(f"the image {names[-1]} could not be pruned: {last_line(removal.stderr)}")
+                self.problems.append(f"the image {name} could not be pruned: {last_line(removal.stderr)}")
 
     def _models(self, root: Path, kept: set[str]) -> None:
         if not root.is_dir():

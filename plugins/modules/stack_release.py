@@ -83,6 +83,10 @@ unchanged:
   description: Whether the current release has these files already and its containers run.
   type: bool
   returned: when I(state=prepared)
+prunable:
+  description: Whether images of releases that failed are there, which C(accepted) would remove.
+  type: bool
+  returned: when I(state=prepared) and the current release has these files already
 previous:
   description: The good release that served before this one, or null.
   type: str
@@ -143,6 +147,7 @@ def prepare(module: AnsibleModule, releases: Releases) -> Result:
             "changed": not verified,
             "stamp": current,
             "unchanged": verified and stack_of(module, releases).is_serving(),
+            "prunable": Pruning(releases).is_needed(),
             "previous": releases.rollback_target(current),
         }
 

@@ -57,6 +57,11 @@ disks:
   type: list
   elements: dict
   returned: success
+good:
+  description: Every good release, the one activated last first, each with C(stamp), C(verified) and C(tags) by image.
+  type: list
+  elements: dict
+  returned: success
 history:
   description: The newest releases, each with C(stamp), C(result), C(when), C(by) and C(reason).
   type: list
@@ -136,7 +141,15 @@ class Status:
 
     def gather(self) -> dict[str, Any]:
         """Return everything."""
-        report: dict[str, Any] = {"release": {}, "containers": {}, "load": {}, "gpu": [], "disks": [], "history": []}
+        report: dict[str, Any] = {
+            "release": {},
+            "containers": {},
+            "load": {},
+            "gpu": [],
+            "disks": [],
+            "good": [],
+            "history": [],
+        }
         with self.part("release"):
             report["release"] = self.release()
         with self.part("containers"):
@@ -150,6 +163,7 @@ class Status:
         with self.part("disk"):
             report["disks"] = self.disks()
         with self.part("history"):
+            report["good"] = self.good()
             report["history"] = self.history()
         return {**report, "problems": self.problems, "unknown": self.unknown}
 
@@ -236,6 +250,16 @@ class Status:
                 entry = {"path": str(path), "total": usage.total, "free": usage.free}
                 by_usage.setdefault((usage.total, usage.free), entry)
         return list(by_usage.values())
+
+    def good(self) -> list[dict[str, Any]]:
+        """Return every release that a rollback may go to, or that serves, with the tags of its images."""
+        entries = []
+        for stamp in self.releases.good():
+            record = self.releases.record(stamp)
+            images = record.get("images")
+            tags = {name: image.get("tag", "") for name, image in images.items()} if isinstance(images, dict) else {}
+            entries.append({"stamp": stamp, "verified": record.get("verified") or "", "tags": tags})
+        return entries
 
     def history(self) -> list[dict[str, Any]]:
         """Return the newest releases with their results."""

@@ -26,6 +26,7 @@ ON_THE_CONTROLLER = {
     "ansible.builtin.include_tasks",
     "ansible.builtin.pause",
     "ansible.builtin.set_fact",
+    "ansible.builtin.set_stats",
 }
 CONTROLLER_ROLES = {"adapter_gate", "controller", "deployment_lock", "ec2_instance", "infrastructure"}
 

@@ -56,3 +56,33 @@ def test_teardown_knows_every_parameter_that_other_roles_write() -> None:
     (serving,) = re.findall(r'adapter_gate_parameter: "{{ stack_parameter_path }}/(.+)"', inventory)
     candidate = value("finetune", "finetune_parameter", {}).removeprefix("/slm-ft-serving/")
     assert value("infrastructure", "_infrastructure_records", {}) == [serving, candidate]
+
+
+def report(**secret: Any) -> str:
+    """Return what provision.yml reports of an account whose one secret was there before."""
+    name = "slm-ft-serving/gateway-api-keys"
+    thing = {"kind": "secret", "name": name, "key": f"secret {name}", "ours": True, "deleted": False, **secret}
+    variables = {
+        "infrastructure_region": "us-east-1",
+        "infrastructure_account": "1",
+        "infrastructure_settings": {},
+        "ansible_check_mode": False,
+        "_infrastructure_looked": {"things": [thing], "problems": []},
+        "_infrastructure_there": {"secret": [thing]},
+        "_infrastructure_foreign_keys": [],
+        "_infrastructure_keys_there": [thing["key"]],
+        "_infrastructure_secrets_named": {"secrets/gateway-api-keys": name},
+        "_infrastructure_settings_to_put": {},
+        "_infrastructure_adopting": False,
+        "_infrastructure_instance": {"state": "running", "public_address": ""},
+        "_infrastructure_instance_id": "i-1",
+        "_infrastructure_instance_differences": [],
+        "_infrastructure_price": {"known": False},
+        "_infrastructure_price_type": "g6.2xlarge",
+    }
+    return str(value("infrastructure", "lookup('ansible.builtin.template', 'report.txt.j2')", variables))
+
+
+def test_a_deleted_secret_that_comes_back_with_its_old_value_is_reported() -> None:
+    assert "came back with the value that it had" in report(deleted=True)
+    assert "came back" not in report()

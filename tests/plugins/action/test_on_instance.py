@@ -38,6 +38,8 @@ CASES = {
     "own-failure": Case({**PLAIN, "path": "/proc/none/file"}),
     "lost-polls": Case(ASYNC, {"refuse_status": "2"}),
     "lost-for-good": Case({"limit": 3600, "on_instance_patience": 2}, {"refuse_status": FOREVER}),
+    "asked-again": Case({**ASYNC, "ask_again": True, "on_instance_patience": -1}, {"refuse_status": "1"}),
+    "asked-again-in-vain": Case({**PLAIN, "ask_again": True}, {"refuse": FOREVER}),
     "over-its-time": Case({"limit": 2}, {"unfinished": FOREVER}),
 }
 # What the sections of a block saw; `always` writes it.
@@ -56,6 +58,9 @@ PLAY = {
                     "slm.serving.instance_files": {"files": [{"path": "{{ path }}", "content": "text\n"}]},
                     "async": "{{ limit }}",
                     "poll": 1,
+                    "until": "not (ask_again | default(false) and result.lost_session | default(false))",
+                    "retries": 2,
+                    "delay": 0,
                     "register": "result",
                 }
             ],
@@ -163,6 +168,19 @@ def test_an_async_task_outlives_lost_polls(folders: dict[str, Path]) -> None:
 
 def test_an_async_task_gives_a_lost_instance_up_before_its_own_time(folders: dict[str, Path]) -> None:
     assert report(folders["lost-for-good"])["failed"]["lost_session"] is True
+
+
+def test_a_lost_task_can_be_asked_again_and_is_asynchronous_again(folders: dict[str, Path]) -> None:
+    seen = report(folders["asked-again"])
+    assert seen["rescued"] is False, seen["failed"]
+    assert seen["result"]["attempts"] == 2
+    assert seen["result"]["ansible_job_id"]
+
+
+def test_a_task_that_is_lost_each_time_it_is_asked_stays_a_lost_session(folders: dict[str, Path]) -> None:
+    failed = report(folders["asked-again-in-vain"])["failed"]
+    assert failed["lost_session"] is True
+    assert "The SSM agent of the instance is not connected" in failed["msg"]
 
 
 def test_an_async_task_over_its_time_is_no_lost_session(folders: dict[str, Path]) -> None:

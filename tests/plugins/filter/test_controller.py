@@ -75,3 +75,20 @@ def test_collections_of_the_environment_are_those_that_are_needed() -> None:
     needed = yaml.safe_load((REPOSITORY_ROOT / "galaxy.yml").read_text(encoding="utf-8"))["dependencies"]
     assert collection_problems(needed) == []
     assert all(controller.collection_version(controller.collection_folder(name) or Path()) for name in needed)
+
+
+@pytest.mark.parametrize(("instances", "several"), [(["i-1"], False), (["i-1"], True), (["i-2", "i-1"], True)])
+def test_an_instance_with_the_tag_may_be_named(instances: list[str], several: bool) -> None:
+    assert tagged_instance_problems(instances, "A=b", {}, "/app", named="i-1", one_of_several=several) == []
+
+
+def test_a_named_instance_is_one_of_several_for_some_playbooks_only() -> None:
+    (problem,) = tagged_instance_problems(["i-2", "i-1"], "A=b", {}, "/app", named="i-1")
+    assert "More than one instance" in problem
+    assert "-e ec2_instance_id=" in problem
+
+
+@pytest.mark.parametrize("instances", [["i-1"], ["i-1", "i-2"]])
+def test_a_named_instance_without_the_tag_is_a_problem(instances: list[str]) -> None:
+    (problem,) = tagged_instance_problems(instances, "A=b", {}, "/app", named="i-9", one_of_several=True)
+    assert "names i-9" in problem

@@ -71,6 +71,31 @@ def test_images_of_kept_releases_and_of_others_stay(made: ReleasesFixture, docke
     assert pruning.problems == []
 
 
+def test_images_of_failed_releases_make_a_pruning_needed_until_they_are_gone(
+    made: ReleasesFixture, docker: FakeDocker
+) -> None:
+    made.add(A)
+    made.serve(A)
+    docker.names = [image(A), image(B), "somebody/else@sha256:1"]
+    assert not prune.Pruning(made.releases).is_needed(), "nothing names the image"
+    made.add(B, result="failed")
+    assert prune.Pruning(made.releases).is_needed()
+    prune_releases(made, 3, 3)
+    assert docker.names == [image(A), "somebody/else@sha256:1"]
+    assert not prune.Pruning(made.releases).is_needed()
+
+
+def test_an_image_that_a_good_release_shares_with_a_failed_one_needs_no_pruning(
+    made: ReleasesFixture, docker: FakeDocker
+) -> None:
+    made.add(A)
+    made.add(B, result="failed", engine=A)
+    made.serve(A)
+    docker.names = [image(A)]
+    assert not prune.Pruning(made.releases).is_needed()
+    assert docker.commands == [], "Docker was asked for nothing"
+
+
 def test_what_cannot_be_pruned_is_a_warning(made: ReleasesFixture, docker: FakeDocker) -> None:
     made.add(A, result="activated")
     made.serve(A)

@@ -341,6 +341,7 @@ def test_lifetime_is_longer_than_all_time_limits_of_a_deployment() -> None:
         + 2 * defaults("images")["images_timeout"]
         + 2 * defaults("release")["release_timeout"]
         + defaults("rollback")["rollback_timeout"]
-        + 2 * 630  # two verifications
+        # Two verifications, each asked again where its session is lost.
+        + 2 * defaults("health_verification")["health_verification_sessions"] * 640
     )
     assert longest < defaults("deployment_lock")["deployment_lock_lifetime"]

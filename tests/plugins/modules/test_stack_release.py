@@ -57,7 +57,7 @@ def test_same_files_make_no_release(made: ReleasesFixture, docker: FakeDocker) -
     made.add(A)
     made.serve(A)
     assert stack_release.prepare(FakeModule(stamp=B), made.releases) == {
-        "changed": False, "stamp": A, "unchanged": True, "previous": None,
+        "changed": False, "stamp": A, "unchanged": True, "prunable": False, "previous": None,
     }  # fmt: skip
     assert made.releases.stamps() == [A]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shutil
 import time
 from pathlib import Path
@@ -93,6 +94,20 @@ def test_stack_that_serves_has_no_problem(report: Any) -> None:
     ]
 
 
+def test_every_good_release_is_listed_with_its_tags_however_many_failed_since(report: Any, root: Path) -> None:
+    releases = Releases(str(root))
+    images = {name: {"reference": name, "repository": name, "tag": f"{name}-7"} for name in ("engine", "gateway")}
+    releases.update(GOOD, verified="2026-01-01T00:09:00Z", images=images)
+    for number in range(3, 9):
+        releases.path(f"20260101T00000{number}Z").mkdir()
+    assert GOOD not in [entry["stamp"] for entry in report()["history"]]
+    assert report()["good"] == [
+        {"stamp": GOOD, "verified": "2026-01-01T00:09:00Z", "tags": {"engine": "engine-7", "gateway": "gateway-7"}}
+    ]
+    line = f"good      {GOOD} verified 2026-01-01T00:09:00Z engine engine-7, gateway gateway-7"
+    assert line in screen(status_found=report()).splitlines()
+
+
 def test_containers_that_are_not_healthy_are_problems(report: Any) -> None:
     problems = report({"engine": {**WELL, "health": "unhealthy"}})["problems"]
     assert problems == ["engine is running (unhealthy)", "there is no container of the gateway"]
@@ -155,6 +170,46 @@ def test_screen_begins_with_the_problems(report: Any) -> None:
     lines = screen(status_found=report({})).splitlines()
     assert lines[0] == "status    NOT WELL: there is no container of the engine"
     assert lines[1] == "                    there is no container of the gateway"
+
+
+def test_screen_of_a_first_deployment_under_way_is_no_alarm(report: Any, root: Path) -> None:
+    for link in ("current", "verified"):
+        (root / link).unlink()
+    lines = screen(status_found=report({}), status_changed_by="deploy.yml").splitlines()
+    assert lines[0] == "status    NOT SERVING YET: deploy.yml is at work, and there is no release so far"
+
+
+def test_screen_of_a_change_under_way_names_the_playbook(report: Any, root: Path) -> None:
+    Releases(str(root)).point("current", FAILED)
+    lines = screen(status_found=report(), status_changed_by="rollback.yml").splitlines()
+    assert lines[0].startswith("status    rollback.yml IS AT WORK: the current release was not verified")
+
+
+LOST = {"lost_session": True, "msg": "The session with the instance was lost: TargetNotConnected"}
+
+
+def test_screen_of_an_instance_without_a_session() -> None:
+    lines = screen(status_found=LOST).splitlines()
+    assert lines[0] == "status    UNKNOWN: no session with the instance, which runs"
+    assert lines[1].strip() == LOST["msg"]
+    assert any(line.startswith("instance  i-1") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("state", "found", "serving"),
+    [
+        ("running", {"problems": []}, True),
+        ("running", {"problems": ["there is no container of the engine"]}, False),
+        ("running", LOST, None),
+        ("stopped", {"skipped": True}, False),
+    ],
+)
+def test_a_machine_reads_whether_it_serves(state: str, found: dict[str, Any], serving: bool | None) -> None:
+    instance = {"id": "i-1", "state": state, "since": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}
+    variables = {"status_instance": instance, "status_found": found}
+    recorded = value("status", "_status_recorded", variables)
+    assert recorded["serving"] is serving
+    assert json.loads(json.dumps(recorded))["instance"]["id"] == "i-1"
 
 
 def test_screen_of_a_stopped_instance() -> None:

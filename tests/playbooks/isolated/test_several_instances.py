@@ -1,0 +1,70 @@
+"""Two instances with the tag: each can be looked at and stopped by its name, and the refusal says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from tests.fakes.account import Api, served
+from tests.local_region import names
+from tests.local_region.state import RegionState
+from tests.playbooks.isolated.account_runner import play
+
+STOPPED = "NOT SERVING: the instance is stopped"
+# The program is looked for; no session is opened with what is stopped.
+PLUGIN = {"AWS_SESSION_MANAGER_PLUGIN": "/bin/true"}
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """Serve an account with a transfer bucket and two stopped instances that have the tag."""
+    state = RegionState("several", root=Path(tmp_path_factory.mktemp("several")))
+    state.prepare()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        with served(state, DomainDispatcherApplication(create_backend_app)) as api:
+            api.client("s3").create_bucket(Bucket=names.TRANSFER_BUCKET)
+            api.client("ssm").put_parameter(
+                Name="/slm-ft-serving/s3/transfer-bucket", Value=names.TRANSFER_BUCKET, Type="String"
+            )
+            tags = [{"ResourceType": "instance", "Tags": [{"Key": "Application", "Value": names.APPLICATION}]}]
+            image = api.client("ssm").get_parameter(Name=names.DEEP_LEARNING_AMI_PARAMETER)["Parameter"]["Value"]
+            api.client("ec2").run_instances(
+                ImageId=image, InstanceType="g6.2xlarge", MinCount=2, MaxCount=2, TagSpecifications=tags
+            )
+            api.client("ec2").stop_instances(InstanceIds=ids(api))
+            yield api
+
+
+def ids(api: Api) -> list[str]:
+    """Return the ids of the account's instances."""
+    reservations = api.client("ec2").describe_instances()["Reservations"]
+    return [each["InstanceId"] for reservation in reservations for each in reservation["Instances"]]
+
+
+def test_status_refuses_two_and_says_how_one_of_them_is_named(account: Api) -> None:
+    run = play(account, "status", **PLUGIN)
+    run.must_fail_naming("More than one instance has the tag", *ids(account), "-e ec2_instance_id=")
+    end = run.output.rpartition("ROLES RECAP")[2].partition("status.yml failed after")[2]
+    assert "More than one instance" in end.splitlines()[-1], "the cause is not the last thing that is read"
+
+
+def test_status_shows_the_one_that_was_named(account: Api) -> None:
+    other, named = ids(account)
+    run = play(account, "status", "-e", f"ec2_instance_id={named}", SLM_OUTCOME="json", **PLUGIN).must_succeed()
+    assert STOPPED in run.output
+    status = json.loads(run.output.splitlines()[-1])["status"]
+    assert (status["serving"], status["instance"]["state"]) == (False, "stopped")
+    assert named in run.output
+    assert other not in run.output
+
+
+def test_one_of_two_can_be_stopped(account: Api) -> None:
+    named, other = ids(account)
+    run = play(account, "stop", "-e", f"ec2_instance_id={named}", **PLUGIN).must_succeed()
+    assert "stop.yml succeeded" in run.output
+    assert other not in run.output

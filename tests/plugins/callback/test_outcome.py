@@ -1,0 +1,60 @@
+"""The last lines of a run: the cause of a failure, or what serves."""
+
+from __future__ import annotations
+
+from ansible_collections.slm.serving.plugins.callback.outcome import cause, described, message
+
+LOCK = "deployment_lock"
+
+
+def test_the_last_failure_is_the_cause_because_a_rescue_names_the_first() -> None:
+    assert cause([("model_store", "no such model"), ("rollback", "It failed: no such model.")]) == (
+        "It failed: no such model."
+    )
+
+
+def test_a_lock_that_could_not_be_released_does_not_hide_the_cause() -> None:
+    assert cause([("rollback", "It failed."), (LOCK, "S3 is away.")]) == "It failed.\nS3 is away."
+
+
+def test_a_refused_lock_is_the_cause_once() -> None:
+    refusal = "Another deployment is under way."
+    assert cause([(LOCK, refusal), ("", refusal)]) == refusal
+
+
+def test_a_run_that_failed_without_a_failed_task_says_so() -> None:
+    assert cause([]) == "no task reported why"
+
+
+def test_of_a_loop_each_failed_round_is_reported() -> None:
+    rounds = [{"failed": True, "msg": "first"}, {"msg": "well"}, {"failed": True, "msg": "third"}]
+    assert message({"msg": "One or more items failed", "results": rounds}) == "first\nthird"
+    assert message({"censored": "hidden"}) == "no reason given"
+
+
+def test_a_failure_ends_with_its_cause() -> None:
+    lines = described({"playbook": "deploy.yml", "result": "failed", "seconds": 87, "cause": "a\nb"}).splitlines()
+    assert lines == ["deploy.yml failed after 87 s:", "a", "b"]
+
+
+def test_a_good_deployment_ends_with_what_serves() -> None:
+    outcome = {
+        "playbook": "deploy.yml",
+        "result": "succeeded",
+        "seconds": 30,
+        "changed": 4,
+        "serves": "20260101T000000Z",
+        "images": {"gateway": {"repository": "slm-gateway", "tag": "v2", "digest": "sha256:abc"}},
+        "address": "http://203.0.113.7:8080",
+    }
+    assert described(outcome).splitlines() == [
+        "deploy.yml succeeded in 30 s, changed=4",
+        "release   20260101T000000Z, verified",
+        "gateway   slm-gateway:v2 sha256:abc",
+        "address   http://203.0.113.7:8080",
+    ]
+
+
+def test_check_mode_says_that_nothing_was_changed() -> None:
+    outcome = {"playbook": "deploy.yml", "result": "succeeded", "seconds": 30, "changed": 4, "check": True}
+    assert described(outcome) == "deploy.yml succeeded in 30 s in check mode, so nothing was changed, changed=4"
