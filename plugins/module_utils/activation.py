@@ -114,9 +114,8 @@ class Stack:
         Raises:
             StackError: the containers do not become healthy, or the unit does not start.
         """
+        self._require_secrets()
         self._wait_for_systemd()
-        if not KEYS.is_file():
-            self._fetch_secrets()
         self.releases.point("current", stamp)
         if anew:
             remove_all(self.project)
@@ -151,10 +150,10 @@ class Stack:
             raise StackError(
                 f"the release {stamp} is damaged: {damage}. Run playbooks/deploy.yml, which makes a new one"
             )
+        self._require_secrets()
         self._wait_for_systemd()
         if self.releases.current() == stamp and self.is_serving():
             return None
-        self._fetch_secrets()
         return self.bring_up(stamp)
 
     def stop(self) -> bool:
@@ -175,16 +174,18 @@ class Stack:
             stop(self.project, self.timeout)
         return True
 
-    def _fetch_secrets(self) -> None:
-        """Have the unit of the secrets fetch them; those of before serve where it fails, as at boot.
+    def _require_secrets(self) -> None:
+        """Have the secrets fetched where there are none, before systemd's own tries are ended for this one.
 
         Raises:
-            StackError: it fails, and there are none of before.
+            StackError: they cannot be read.
         """
+        if KEYS.is_file():
+            return
         run(["systemctl", "start", SECRETS], timeout=SECRETS_TIMEOUT)
         problem = secrets_problem()
-        if problem and not KEYS.is_file():
-            raise StackError(f"the secrets cannot be read, so the gateway cannot start: {problem}")
+        if problem:
+            raise StackError(f"the gateway cannot start without its secrets, which cannot be read: {problem}")
 
     def _wait_for_systemd(self) -> None:
         """Wait while systemd itself is starting or stopping the stack, as at boot: two composes would collide.

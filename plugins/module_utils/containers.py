@@ -98,7 +98,9 @@ def describe(service: str, container: Container) -> str:
 def explain(service: str, container: Container) -> str:
     """Return a container's state, the command that shows its log, and last why it is not well."""
     how = f"`sudo docker logs {container['name']}` on the instance shows its log"
-    return f"{describe(service, container)}; {how}. The cause:\n{reason(container)}"
+    # One that runs without passing its health check may have said nothing of it.
+    told = "Its log says:" if container["status"] == "running" else "The cause:"
+    return f"{describe(service, container)}; {how}. {told}\n{reason(container)}"
 
 
 def reason(container: Container) -> str:

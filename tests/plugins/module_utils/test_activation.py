@@ -107,6 +107,17 @@ def test_secrets_that_cannot_be_read_are_what_a_start_names(stack: Stack, instan
     assert str(caught.value).endswith(PROBLEM)
 
 
+def test_secrets_that_cannot_be_read_do_not_end_systemds_own_tries(stack: Stack, instance: FakeInstance) -> None:
+    activation.KEYS.unlink()
+    instance.units = {
+        UNIT: {"ActiveState": "activating", "SubState": "auto-restart"},
+        SECRETS: {"ActiveState": "failed"},
+    }
+    with pytest.raises(StackError):
+        stack.start()
+    assert instance.commands == [f"systemctl start {SECRETS}"]
+
+
 def test_secrets_of_before_serve_where_new_ones_cannot_be_read(stack: Stack, instance: FakeInstance) -> None:
     instance.units = {UNIT: {"ActiveState": "inactive"}, SECRETS: {"ActiveState": "failed"}}
     assert stack.start() == []
