@@ -142,7 +142,8 @@ class Verification:
         """
         if crashing(self.project, before, CRASH_LOOP):
             return False
-        starting = state(self.options["unit"]) == ("activating", "start")
+        active, finer = state(self.options["unit"])
+        starting = active == "activating" and finer != "auto-restart"  # That one is between two tries, and has failed.
         return starting or any(container["status"] in {"running", "restarting"} for container in unwell.values())
 
     def complaint(self, missing: list[str], unwell: dict[str, Container]) -> str:

@@ -74,6 +74,7 @@ def test_a_container_that_is_missing_is_named_with_the_units_words(verification:
         ("running", ("active", "exited"), True),
         ("restarting", ("active", "exited"), True),
         ("exited", ("activating", "start"), True),
+        ("exited", ("activating", "start-pre"), True),
         ("exited", ("activating", "auto-restart"), False),
         ("exited", ("active", "exited"), False),
         ("paused", ("active", "exited"), False),
