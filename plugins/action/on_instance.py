@@ -9,6 +9,7 @@ on until the task's time is over, and then raise.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from typing import Any
 
@@ -26,6 +27,8 @@ description:
     C(lost_session=true).
   - A task with C(async) and C(poll) outlives its session, as long as another one can be opened within the seconds that
     the variable C(on_instance_patience) says (30).
+  - A job whose process no longer exists, because the instance was restarted or the process was killed, ends the task
+    within the seconds that the variable C(on_instance_look) says (15), and not when its time is over.
 author:
   - The slm-ft-serving developers (!UNKNOWN)
 """
@@ -58,6 +61,15 @@ DEFAULT_PATIENCE_SECONDS = 30
 # Ansible adds this key to the result of a module whose answer was no JSON.
 UNREADABLE = "module_stdout"
 ASYNC_STATUS = "ansible.legacy.async_status"
+# Seconds between two looks at a job's process: Ansible's own status says "started" for ever when it is gone.
+DEFAULT_LOOK_SECONDS = 15
+# Says whether there is a process that bears a job's number (the brackets keep a look from finding itself), and for how
+# many seconds the instance has been up, by its first process.
+LOOK = (
+    "if grep -l -a -s '[{first}]{rest}' /proc/[0-9]*/cmdline > /dev/null; then a=alive; else a=gone; fi; "
+    'echo "job=$a up=$(( $(cut -d. -f1 /proc/uptime) - $(cut -d" " -f22 /proc/1/stat) / $(getconf CLK_TCK) ))"'
+)
+SEEN = re.compile(r"job=(alive|gone) up=(\d+)")
 
 
 class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
@@ -87,33 +99,60 @@ class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
         return result
 
     def _poll(self, job: str, task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Return the result of a job on the instance, polled until it ends or the task's time is over."""
+        """Return the result of a job on the instance, polled until it ends, is gone, or the task's time is over."""
         limit, interval = self._task.async_val, self._task.poll
         patience = float(task_vars.get("on_instance_patience", DEFAULT_PATIENCE_SECONDS))
+        look = float(task_vars.get("on_instance_look", DEFAULT_LOOK_SECONDS))
         # Ansible must not poll once more what has ended here.
         self._task.async_val = 0
-        answered = time.monotonic()
-        deadline = answered + limit
-        while time.monotonic() < deadline:
+        began = answered = looked = time.monotonic()
+        gone: str | None = None
+        while time.monotonic() < began + limit:
             time.sleep(interval)
             try:
                 status = self._job(job, "status", task_vars)
+                if UNREADABLE not in status:
+                    answered = time.monotonic()
+                    if status.get("finished") or status.get("failed"):
+                        self._job(job, "cleanup", task_vars)
+                        return status
+                    if gone:  # It was gone before this status was asked for, so no other will come.
+                        return _lost_job(self._what(), gone)
+                    if answered - looked >= look:
+                        looked = answered
+                        gone = self._look(job, answered - began)
+                # Else it was read while it was written, or cut off by the end of a session.
+                elif time.monotonic() - answered > patience:
+                    return status
             except CONNECTION_ERRORS as error:
                 if time.monotonic() - answered > patience:
                     raise
                 Display().vv(f"the session was lost ({error}); the task goes on, and a new session is opened")
                 with contextlib.suppress(*CONNECTION_ERRORS):
                     self._connection.close()
-                continue
-            if UNREADABLE not in status:
-                answered = time.monotonic()
-                if status.get("finished") or status.get("failed"):
-                    self._job(job, "cleanup", task_vars)
-                    return status
-            # Else it was read while it was written, or cut off by the end of a session.
-            elif time.monotonic() - answered > patience:
-                return status
-        return {"failed": True, "msg": f"it did not end within {limit} s"}
+        silent = time.monotonic() - answered
+        said = f"the instance said {silent:.0f} s ago that it was still at it"
+        return {"failed": True, "msg": f"{self._what()} did not end within {limit} s; {said}"}
+
+    def _what(self) -> str:
+        """Return what is waited for, in the words of the task."""
+        return f"The task {self._task.get_name().strip()!r}"
+
+    def _look(self, job: str, age: float) -> str | None:
+        """Return why a job's process is gone, or None as long as there is one or that cannot be seen.
+
+        Args:
+            job: its id, NUMBER.PROCESS.
+            age: seconds since it was started.
+        """
+        number = job.partition(".")[0]
+        command = LOOK.format(first=number[:1], rest=number[1:])
+        seen = SEEN.search(str(self._low_level_execute_command(command).get("stdout", "")))
+        if seen is None or seen[1] == "alive":
+            return None
+        if int(seen[2]) < age:
+            return f"the instance was restarted {seen[2]} s ago, {age:.0f} s after the task began to wait for it"
+        return f"its process was killed, or ended without an answer; it was noticed after {age:.0f} s"
 
     def _job(self, job: str, mode: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Ask the instance for a job's status, or have it remove what the job left (`cleanup`)."""
@@ -121,6 +160,11 @@ class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
         arguments = {"jid": job, "mode": mode, "_async_dir": folder}
         result: dict[str, Any] = self._execute_module(ASYNC_STATUS, module_args=arguments, task_vars=task_vars)
         return result
+
+
+def _lost_job(what: str, why: str) -> dict[str, Any]:
+    """Return the result of a task whose job is gone: like a lost session, it says nothing about what was to be done."""
+    return {"failed": True, "lost_session": True, "msg": f"{what} has no job on the instance any more: {why}"}
 
 
 def _lost(reason: str) -> dict[str, Any]:

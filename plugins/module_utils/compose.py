@@ -6,25 +6,19 @@ import subprocess
 import time
 from pathlib import Path
 
-from ansible_collections.slm.serving.plugins.module_utils.containers import Container, containers, describe, logs
+from ansible_collections.slm.serving.plugins.module_utils.containers import Container, containers, explain, is_well
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 
 # A container that Docker had to start again this often is not going to get well.
 CRASH_LOOP = 2
-LOG_LINES = 15
 
 
 def failure(project: str, headline: str) -> str:
-    """Return the headline with the state of what is not well and the end of its log."""
-    parts = [headline]
-    for service, container in sorted(containers(project).items()):
-        if container["status"] == "running" and container["health"] in {"healthy", "none"}:
-            continue
-        if container["status"] == "created":
-            continue  # It only waits for the other one.
-        parts.append(f"{describe(service, container)}; the end of its log:\n{logs(container, LOG_LINES).rstrip()}")
-    return "\n".join(parts)
+    """Return the headline with the state of what is not well, and last why."""
+    unwell = [item for item in sorted(containers(project).items(), reverse=True) if not is_well(item[1])]
+    # The gateway comes up without the engine, so the engine's cause is the last thing that is said.
+    return "\n".join([headline, *(explain(*item) for item in unwell)])
 
 
 def crashing(project: str, before: dict[str, Container], least: int) -> str | None:
@@ -38,10 +32,13 @@ def crashing(project: str, before: dict[str, Container], least: int) -> str | No
 
 
 def crashed(project: str, before: dict[str, Container]) -> str | None:
-    """Return a service whose container is new since `before` and ended with a failure, or None."""
+    """Return a service whose container is new since `before` and has ended, or None.
+
+    Whatever its exit code: vLLM ends with 0 when its core has died.
+    """
     for service, container in containers(project).items():
         new = service not in before or before[service]["id"] != container["id"]
-        if new and container["status"] in {"exited", "restarting"} and container["exit_code"] != 0:
+        if new and container["status"] in {"exited", "restarting"}:
             return service
     return None
 
@@ -56,7 +53,7 @@ def up(command: list[str], project: str, timeout: float, log: Path) -> None:
         log: the file that keeps compose's output.
 
     Raises:
-        StackError: the containers do not become healthy; with the failing one's last lines.
+        StackError: the containers do not become healthy; with the cause, as far as the failing one's log says it.
     """
     before = containers(project)
     deadline = time.monotonic() + timeout

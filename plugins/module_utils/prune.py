@@ -1,4 +1,4 @@
-"""Remove what no kept release needs: older releases, their images, and models that the role model_store made.
+"""Remove what no kept release needs: older releases, their images, engine caches, and models that model_store made.
 
 Never anything else: images of other repositories, and directories that only look like a model, stay.
 """
@@ -22,6 +22,8 @@ from ansible_collections.slm.serving.plugins.module_utils.releases import Releas
 MODEL = re.compile(r"[\w-]+-[0-9a-f]{16}")
 UNFINISHED = re.compile(r"\.(staging|broken)-[\w-]+-[0-9a-f]{16}")
 MANIFEST = ".manifest.json"
+# As the role inference_stack names an image's directory of compiled kernels.
+CACHE = re.compile(r"image-[0-9a-f]{16}")
 # A cut download can be resumed for so long (seconds).
 RESUMABLE = 24 * 3600
 
@@ -32,7 +34,7 @@ class Pruning:
     def __init__(self, releases: Releases) -> None:
         """Begin with nothing removed."""
         self.releases = releases
-        self.removed: dict[str, list[str]] = {"releases": [], "images": [], "models": []}
+        self.removed: dict[str, list[str]] = {"releases": [], "images": [], "models": [], "caches": []}
         self.problems: list[str] = []
 
     def run(self, keep_good: int, keep_failed: int) -> None:
@@ -51,6 +53,9 @@ class Pruning:
         with self._tolerant("the models"):
             for root in {Path(path).parent for path in before["models"] | kept["models"]}:
                 self._models(root, kept["models"])
+        with self._tolerant("the engine's caches"):
+            for root in {Path(path).parent for path in before["caches"] | kept["caches"]}:
+                self._caches(root, kept["caches"])
 
     def is_needed(self) -> bool:
         """Say whether images are there that no kept release needs, as after deployments that failed."""
@@ -67,9 +72,10 @@ class Pruning:
         return self._named([*self.releases.good(), self.releases.current()])
 
     def _named(self, stamps: Sequence[str | None]) -> dict[str, set[str]]:
-        """Return the references of images and the paths of models that the records of these releases name."""
+        """Return the references of images, and the paths of models and caches, that these releases' records name."""
         records = [self.releases.record(stamp) for stamp in stamps if stamp]
         named: dict[str, set[str]] = {"images": set(), "models": set()}
+        named["caches"] = {record["engine_cache"] for record in records if record.get("engine_cache")}
         for kind, key in (("images", "reference"), ("models", "path")):
             for record in records:
                 items = record.get(kind)
@@ -125,6 +131,14 @@ class Pruning:
                     with self._tolerant(f"the model {directory.name}"):
                         shutil.rmtree(directory)
                         self.removed["models"].append(directory.name)
+
+    def _caches(self, root: Path, kept: set[str]) -> None:
+        """Remove what another image compiled: vLLM loads it unchecked, so nothing of an image outlives its releases."""
+        for directory in sorted(root.iterdir()) if root.is_dir() else []:
+            if CACHE.fullmatch(directory.name) and str(directory) not in kept and not directory.is_symlink():
+                with self._tolerant(f"the engine's cache {directory.name}"):
+                    shutil.rmtree(directory)
+                    self.removed["caches"].append(directory.name)
 
 
 def repository(reference: str) -> str:

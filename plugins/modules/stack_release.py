@@ -91,8 +91,13 @@ previous:
   description: The good release that served before this one, or null.
   type: str
   returned: success
+mended:
+  description: Containers that were put right before, in words, such as one that was paused or did not work.
+  type: list
+  elements: str
+  returned: when I(state=activated)
 pruned:
-  description: The releases, images and models that were removed.
+  description: The releases, images, models and engine caches that were removed.
   type: dict
   returned: when I(state=accepted)
 """
@@ -219,8 +224,8 @@ def activate(module: AnsibleModule, releases: Releases) -> Result:
             releases.update(stamp, previous=releases.rollback_target(stamp))
         record = releases.record(stamp)
         releases.update(stamp, activated=now(), result=GOOD if record.get("result") == GOOD else ACTIVATED)
-        stack_of(module, releases).bring_up(stamp)
-    return {"changed": True, "stamp": stamp, "previous": record.get("previous")}
+        mended = stack_of(module, releases).bring_up(stamp)
+    return {"changed": True, "stamp": stamp, "previous": record.get("previous"), "mended": mended}
 
 
 def accept(module: AnsibleModule, releases: Releases) -> Result:
@@ -264,13 +269,27 @@ def withdraw(module: AnsibleModule, releases: Releases) -> Result:
         previous = releases.rollback_target(stamp)
         if previous:
             releases.point(VERIFIED, previous)
-            stack_of(module, releases).bring_up(previous)
+            bring_back(module, releases, previous)
         else:
             run(["systemctl", "stop", unit], timeout=300)
             stop(project)
             for link in (CURRENT, VERIFIED):
                 (releases.root / link).unlink(missing_ok=True)
     return {"changed": True, "stamp": previous, "previous": previous}
+
+
+def bring_back(module: AnsibleModule, releases: Releases, stamp: str) -> None:
+    """Bring up what served before; where that fails, once more from nothing: no state of a container may keep it away.
+
+    Raises:
+        StackError: it does not come back.
+    """
+    stack = stack_of(module, releases)
+    try:
+        stack.bring_up(stamp)
+    except StackError as error:
+        module.warn(f"The release {stamp} did not come up ({error}). All containers are made anew.")
+        stack.bring_up(stamp, anew=True)
 
 
 def keep_logs(directory: Path, project: str) -> None:

@@ -91,10 +91,17 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.containers import Container, containers, describe
+from ansible_collections.slm.serving.plugins.module_utils.containers import (
+    Container,
+    containers,
+    describe,
+    is_well,
+    reason,
+)
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 from ansible_collections.slm.serving.plugins.module_utils.releases import GOOD, Releases
+from ansible_collections.slm.serving.plugins.module_utils.units import secrets_problem
 
 # Seconds for one part: all of them together have to end before the connection sends the command again.
 PART = 7
@@ -186,13 +193,17 @@ class Status:
         active = run(["systemctl", "is-active", self.options["unit"]], timeout=COMMAND).stdout.strip()
         if active != "active":
             self.problems.append(f"the unit {self.options['unit']} is {active}")
+            secrets = secrets_problem()
+            if secrets:
+                self.problems.append(f"the secrets could not be fetched: {secrets}")
         self.by_service = containers(self.options["project"])
         for service in ("engine", "gateway"):
             container = self.by_service.get(service)
             if container is None:
                 self.problems.append(f"there is no container of the {service}")
-            elif container["status"] != "running" or container["health"] not in {"healthy", "none"}:
-                self.problems.append(describe(service, container))
+            elif not is_well(container):
+                cause = " ".join(reason(container).splitlines()[:1])
+                self.problems.append(f"{describe(service, container)}: {cause}")
         return {service: describe(service, container) for service, container in self.by_service.items()}
 
     def gateway(self) -> None:

@@ -64,21 +64,15 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slm.serving.plugins.module_utils.containers import Container, containers, describe, logs
-from ansible_collections.slm.serving.plugins.module_utils.process import StackError, journal, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.compose import CRASH_LOOP, crashing
+from ansible_collections.slm.serving.plugins.module_utils.containers import Container, containers, describe, explain
+from ansible_collections.slm.serving.plugins.module_utils.engine import ask_engine
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, journal
 from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
+from ansible_collections.slm.serving.plugins.module_utils.units import secrets_problem, state
 
-LOG_LINES = 15
 SETTLE = 15  # seconds for a gateway to notice its new keys file or an engine that is just there
-ENGINE_TIMEOUT = 20  # seconds for what the engine answers without computing
-ASK_ENGINE = """\
-import sys, urllib.request
-path, timeout, *body = sys.argv[1:]
-data = body[0].encode() if body else None
-request = urllib.request.Request("http://127.0.0.1:8000" + path, data, {"Content-Type": "application/json"})
-sys.stdout.write(urllib.request.urlopen(request, timeout=float(timeout)).read().decode())
-"""
 
 
 class Verification:
@@ -115,13 +109,14 @@ class Verification:
         """Record a check that passed."""
         self.checks.append({"check": check, "detail": detail})
 
-    def broken_container(self, service: str, container: Container) -> StackError:
-        """Return the error for a container that is not well, with the end of its log."""
-        return StackError(f"{describe(service, container)}; the end of its log:\n{logs(container, LOG_LINES).rstrip()}")
-
     def check_containers(self) -> None:
-        """Require engine and gateway to be healthy; those that start, or are too busy to answer, get their time."""
+        """Require engine and gateway to be healthy; those that start, or are too busy to answer, get their time.
+
+        Raises:
+            StackError: they do not become it; with the cause.
+        """
         deadline = time.monotonic() + self.options["wait"]
+        before = containers(self.project)
         while True:
             present = containers(self.project)
             missing = [service for service in ("engine", "gateway") if service not in present]
@@ -132,34 +127,50 @@ class Verification:
             }
             if not missing and not unwell:
                 break
-            coming = run(["systemctl", "is-active", self.options["unit"]]).stdout.strip() == "activating"
-            hopeful = coming or any(container["status"] == "running" for container in unwell.values())
-            if time.monotonic() > deadline or not hopeful:
-                if missing:
-                    last = redact(journal(self.options["unit"]))
-                    raise StackError(f"there is no container of {' and '.join(missing)}. The unit logged last: {last}")
-                raise self.broken_container(*sorted(unwell.items())[0])
+            if time.monotonic() > deadline or not self.is_hopeful(unwell, before):
+                raise StackError(self.complaint(missing, unwell))
             time.sleep(2)
         self.engine = present["engine"]
         self.passed("containers", ", ".join(describe(*item) for item in sorted(present.items())))
 
-    def ask_engine(self, path: str, *body: str, timeout: int = ENGINE_TIMEOUT) -> str:
-        """Return what the engine answers to a GET, or to a POST with a body.
+    def is_hopeful(self, unwell: dict[str, Container], before: dict[str, Container]) -> bool:
+        """Say whether containers that are not well may still become it, without anybody's help.
 
-        It is asked from inside its container, because it has no port outside.
-
-        Raises:
-            StackError: it does not answer within `timeout` seconds.
+        Args:
+            unwell: the containers.
+            before: all containers, as they were at first.
         """
-        command = ["docker", "exec", self.engine["id"], "python3", "-c", ASK_ENGINE, path, str(timeout), *body]
-        answer = run(command, timeout=timeout + 20)
-        if answer.returncode != 0:
-            raise StackError(f"the engine does not answer {path}: {redact(last_line(answer.stderr))}")
-        return answer.stdout
+        if crashing(self.project, before, CRASH_LOOP):
+            return False
+        active, finer = state(self.options["unit"])
+        starting = active == "activating" and finer != "auto-restart"  # That one is between two tries, and has failed.
+        return starting or any(container["status"] in {"running", "restarting"} for container in unwell.values())
+
+    def complaint(self, missing: list[str], unwell: dict[str, Container]) -> str:
+        """Return what is wrong, the cause last.
+
+        The logs are those of before where the unit could not even try, so the secrets that it waits for come first.
+
+        Args:
+            missing: services without a container.
+            unwell: containers that are not healthy.
+        """
+        unit = self.options["unit"]
+        words = [f"there is no container of {' and '.join(missing)}"] if missing else []
+        secrets = None if state(unit)[0] == "active" else secrets_problem()
+        if secrets:
+            words += [describe(*item) for item in sorted(unwell.items())]
+            words.append(f"{unit} cannot start them, and tries again every minute for a while. The cause:\n{secrets}")
+        elif missing:
+            words.append(f"{unit} logged last: {redact(journal(unit))}")
+        else:
+            # The gateway comes up without the engine, so the engine's cause is said last.
+            words += [explain(*item) for item in sorted(unwell.items(), reverse=True)]
+        return "; ".join(words) if secrets or missing else "\n".join(words)
 
     def check_adapter(self) -> None:
         """Require the engine to list the adapter."""
-        models = [model["id"] for model in json.loads(self.ask_engine("/v1/models"))["data"]]
+        models = [model["id"] for model in json.loads(ask_engine(self.engine, "/v1/models"))["data"]]
         for adapter in self.expected["adapters"]:
             if adapter not in models:
                 served = ", ".join(models) or "nothing"
@@ -172,14 +183,16 @@ class Verification:
         body = json.dumps({"model": self.model, "prompt": "A", "max_tokens": 1})
         started = time.monotonic()
         try:
-            self.ask_engine("/v1/completions", body, timeout=self.options["token_timeout"])
+            ask_engine(self.engine, "/v1/completions", body, timeout=self.options["token_timeout"])
         except StackError as error:
-            raise StackError(f"the engine calls itself healthy but makes no token: {error}") from error
+            raise StackError(
+                f"the engine calls itself healthy but makes no token: {error}. playbooks/start.yml makes it anew"
+            ) from error
         self.passed("first token", f"after {time.monotonic() - started:.2f} s")
 
     def generated_tokens(self) -> float:
         """Return how many tokens the engine has made since its start."""
-        lines = self.ask_engine("/metrics").splitlines()
+        lines = ask_engine(self.engine, "/metrics").splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("vllm:generation_tokens_total"))
 
     def ask_gateway(self, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:

@@ -96,7 +96,7 @@ def test_containers_are_bounded_and_restarted(serving: LocalRegion) -> None:
     stack = containers(serving)
     for container in stack.values():
         assert container["State"]["Health"]["Status"] == "healthy"
-        assert container["HostConfig"]["RestartPolicy"]["Name"] == "on-failure"
+        assert container["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
         assert container["HostConfig"]["LogConfig"]["Config"].keys() >= {"max-size", "max-file"}
     assert stack["engine"]["HostConfig"]["ShmSize"] >= 1024 * MIB
     assert stack["gateway"]["Config"]["User"] not in {"", "0", "root"}

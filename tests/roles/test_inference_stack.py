@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from ansible.errors import AnsibleError
 
 from tests.support.rendering import value
 
@@ -61,13 +63,42 @@ def test_only_the_gateway_is_published(accelerator: str) -> None:
 
 def test_containers_are_bounded(accelerator: str) -> None:
     for service in compose(inference_stack_accelerator=accelerator)["services"].values():
-        assert service["restart"] == "on-failure"
+        # vLLM ends with 0 when its core has died; and what was stopped by the unit has to stay stopped at a boot.
+        assert service["restart"] == "unless-stopped"
+        assert service["ulimits"] == {"core": 0, "nofile": 16384}
+        assert service["pids_limit"] > 0
+        assert re.fullmatch(r"\d+g", service["mem_limit"])
         assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["image"].endswith(DIGEST)
         assert service["pull_policy"] == "never"
+
+
+def test_limits_are_the_operators() -> None:
+    services = compose(
+        inference_stack_engine_memory="60g",
+        inference_stack_engine_pids=9000,
+        inference_stack_gateway_memory="512m",
+        inference_stack_gateway_pids=99,
+        inference_stack_open_files=1024,
+    )["services"]
+    limits = {name: (service["mem_limit"], service["pids_limit"]) for name, service in services.items()}
+    assert limits == {"engine": ("60g", 9000), "gateway": ("512m", 99)}
+    assert services["engine"]["ulimits"]["nofile"] == 1024
+
+
+def test_what_one_image_compiled_is_not_loaded_by_another() -> None:
+    """The engine loads what it finds in its cache unchecked."""
+    other = {**BASE["inference_stack_images"], "engine": {"reference": f"registry.invalid/engine@sha256:{'1' * 64}"}}
+    caches = [
+        {volume["target"]: volume["source"] for volume in content["services"]["engine"]["volumes"]}["/var/cache/vllm"]
+        for content in (compose(), compose(inference_stack_images=other))
+    ]
+    assert caches[0] != caches[1]
+    assert all(re.fullmatch(r"/var/lib/slm-ft-serving/engine-cache/image-[0-9a-f]{16}", cache) for cache in caches)
+    assert value("inference_stack", "_inference_stack_about", BASE)["engine_cache"] == caches[0]
 
 
 def test_gateway_goes_on_while_an_engine_loads() -> None:
@@ -116,9 +147,116 @@ def test_what_the_engine_reads_is_in_its_label() -> None:
     assert labels[0] == labels[1] != labels[2]
 
 
-def test_environment_is_quoted() -> None:
-    changed = compose(inference_stack_gateway_environment={"GATEWAY_CORS_ORIGINS": 'https://*.example.org, "x": #'})
-    assert changed["services"]["gateway"]["environment"]["GATEWAY_CORS_ORIGINS"] == 'https://*.example.org, "x": #'
+# What means something to YAML, to compose or to a shell, and what is easily lost on the way.
+VALUES = {
+    "dollars": "pa$word $$1 ${HOME} ${NONE:-x} $(id) \\$x",
+    "comment": "a #b",
+    "quotes": 'it\'s "quoted" `x` \\ \\n',
+    "lines": "one\ntwo\r\nthree\n",
+    "colon": "key: value, [a], {b: c}, - d, & e, * f, ! g, | h, > i, %j, @k",
+    "spaces": "  both sides \t",
+    "empty": "",
+    "words": "yes",
+    "null": "null",
+    "number": "0123",
+    "unicode": "Straße, 病, 😀, a\u0301, \u2028, \x85, \x7f, \ufeff, \u200d",
+    "jinja": "{{ no template }}",
+}
+
+
+def interpolated(content: Any) -> Any:
+    """Return a compose file's values as compose reads them where no variable is set: `$$` is a dollar, `$x` nothing."""
+    if isinstance(content, dict):
+        return {key: interpolated(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [interpolated(value) for value in content]
+    if isinstance(content, str):
+        return re.sub(r"\$(\$|\{[^}]*\}|\w+)", lambda found: "$" if found[1] == "$" else "", content)
+    return content
+
+
+def read_by_compose(rendered: str) -> dict[str, Any]:
+    """Return a rendered compose file's content as compose reads it."""
+    content: dict[str, Any] = interpolated(yaml.safe_load(rendered))
+    return content
+
+
+@pytest.mark.parametrize("service", ["engine", "gateway"])
+def test_environment_arrives_as_it_was_given(service: str) -> None:
+    given = {f"A_{name.upper()}": text for name, text in VALUES.items()}
+    found = read_by_compose(files(**{f"inference_stack_{service}_environment": given})["compose.yml"])
+    arrived = found["services"][service]["environment"]
+    assert {name: arrived[name] for name in given} == given
+
+
+def has_compose() -> bool:
+    """Say whether there is a docker compose on this machine; reading a file asks for no Docker Engine."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    version = subprocess.run([docker, "compose", "version"], check=False, timeout=60, capture_output=True)
+    return version.returncode == 0
+
+
+@pytest.mark.skipif(not has_compose(), reason="there is no docker compose here")
+def test_environment_arrives_by_compose_itself(tmp_path: Path) -> None:
+    given = {f"A_{name.upper()}": text for name, text in VALUES.items()}
+    file = tmp_path / "compose.yml"
+    file.write_text(files(inference_stack_gateway_environment=given)["compose.yml"], encoding="utf-8")
+    command: list[str | Path] = ["docker", "compose", "--file", file, "config", "--format", "json"]
+    shown = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True).stdout
+    # Compose prints a file that it could read again.
+    arrived = interpolated(json.loads(shown))["services"]["gateway"]["environment"]
+    assert {name: arrived[name] for name in given} == given
+
+
+def test_values_that_are_no_text_are_written_as_json() -> None:
+    given = {"A": True, "B": 7, "C": 0.5, "D": ["a", "b"], "E": {"f": None}, "G": None}
+    arrived = compose(inference_stack_gateway_environment=given)["services"]["gateway"]["environment"]
+    assert {name: arrived[name] for name in given} == {
+        "A": "true", "B": "7", "C": "0.5", "D": '["a", "b"]', "E": '{"f": null}', "G": "",
+    }  # fmt: skip
+
+
+def test_operators_environment_wins() -> None:
+    found = compose(inference_stack_gateway_environment={"GATEWAY_DRAIN_TIMEOUT": "7"})
+    assert found["services"]["gateway"]["environment"]["GATEWAY_DRAIN_TIMEOUT"] == "7"
+
+
+def test_engine_options_arrive_as_they_were_given() -> None:
+    """The file is the engine's own, which compose does not read."""
+    given: dict[str, Any] = {**VALUES, "list": list(VALUES.values()), "dict": VALUES, "number": 7, "switch": True}
+    content = engine(inference_stack_engine_options=given)
+    assert {name: content[name] for name in given} == given
+
+
+@pytest.mark.parametrize("name", [text for text in VALUES.values() if text])
+def test_names_of_the_models_arrive_as_they_were_given(name: str) -> None:
+    content = engine(inference_stack_base_name=name, inference_stack_adapter_name=name)
+    assert content["served-model-name"] == [name]
+    assert json.loads(content["lora-modules"][0])["name"] == name
+
+
+@pytest.mark.parametrize("name", [text for text in VALUES.values() if text])
+def test_images_and_paths_arrive_as_they_were_given(name: str) -> None:
+    images = {service: {"reference": name} for service in ("engine", "gateway")}
+    models = {model: {"path": f"/models/{name}"} for model in ("base", "adapter")}
+    changed = files(inference_stack_images=images, inference_stack_models=models, inference_stack_root=f"/{name}")
+    services = read_by_compose(changed["compose.yml"])["services"]
+    sources = {volume["target"]: volume["source"] for volume in services["engine"]["volumes"]}
+    assert services["engine"]["image"] == services["gateway"]["image"] == name
+    assert sources["/models/base"] == sources["/models/adapter"] == f"/models/{name}"
+    assert sources["/etc/slm-ft-serving/engine.yaml"] == f"/{name}/current/engine.yaml"
+
+
+def test_verification_arrives_as_it_was_given() -> None:
+    expected = {"adapters": list(VALUES.values()), "golden": [{"text": VALUES["unicode"], "expected": VALUES}]}
+    assert json.loads(files(inference_stack_verification=expected)["verification.json"]) == expected
+
+
+def test_a_nul_is_refused() -> None:
+    with pytest.raises(AnsibleError, match="NUL"):
+        files(inference_stack_gateway_environment={"A": "a\0b"})
 
 
 def test_engine_serves_base_and_adapter(accelerator: str) -> None:
@@ -167,16 +305,18 @@ def test_engines_grace_period_outlives_its_drain() -> None:
 
 def test_unit_starts_the_stack_after_its_secrets() -> None:
     unit = str(value("inference_stack", "lookup('ansible.builtin.template', 'slm-ft-serving.service.j2')", BASE))
-    assert "Requires=docker.service slm-ft-serving-secrets.service" in unit
+    assert "Requires=docker.service\n" in unit
+    assert "Wants=slm-ft-serving-secrets.service" in unit
     assert "After=docker.service slm-ft-serving-secrets.service" in unit
     assert "RemainAfterExit=yes" in unit
     assert "--wait-timeout 1020" in unit
     assert "TimeoutStartSec=1080" in unit
 
 
-def unit_lines(key: str) -> list[str]:
+def unit_lines(key: str, **changes: Any) -> list[str]:
     """Return the values of a key of the unit, in order."""
-    unit = str(value("inference_stack", "lookup('ansible.builtin.template', 'slm-ft-serving.service.j2')", BASE))
+    template = "lookup('ansible.builtin.template', 'slm-ft-serving.service.j2')"
+    unit = str(value("inference_stack", template, BASE | changes))
     return [line.partition("=")[2] for line in unit.splitlines() if line.startswith(f"{key}=")]
 
 
@@ -184,6 +324,52 @@ def test_unit_stops_the_gateway_before_the_engine() -> None:
     gateway, everything = unit_lines("ExecStop")
     assert gateway.endswith(" stop gateway")
     assert everything.endswith(" stop")
+
+
+def words(command: str) -> list[str]:
+    """Return the words of a unit's command as systemd runs it: `-` lets it fail, `$$` and `%%` stand for one each."""
+    return [word.replace("$$", "$").replace("%%", "%") for word in shlex.split(command.removeprefix("-"))]
+
+
+def test_unit_tries_again_within_bounds() -> None:
+    """By failing itself where the secrets are missing: systemd never tries one again whose requirement failed."""
+    assert unit_lines("Restart") == ["on-failure"]
+    assert (unit_lines("RestartSec"), unit_lines("StartLimitBurst")) == (["60"], ["30"])
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_unit_fails_without_secrets_and_says_where_the_reason_is(tmp_path: Path, there: bool) -> None:
+    command = unit_lines("ExecStartPre", inference_stack_secrets_directory=str(tmp_path))[1]
+    if there:
+        (tmp_path / "gateway").mkdir()
+        (tmp_path / "gateway" / "api-keys").write_text("keys")
+    result = subprocess.run(words(command), check=False, timeout=10, capture_output=True, text=True)
+    assert (result.returncode == 0) is there
+    assert ("journalctl --unit slm-ft-serving-secrets.service" in result.stderr) is not there
+
+
+def test_unit_puts_right_what_compose_cannot_start(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\ntest "$1" != ps || echo some-id\n')
+    docker.chmod(0o755)
+    for command in unit_lines("ExecStartPre")[2:]:
+        subprocess.run(words(command), check=True, timeout=10, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    project = "--filter label=com.docker.compose.project=slm-ft-serving --filter"
+    assert (tmp_path / "asked").read_text().splitlines() == [
+        f"ps --quiet {project} status=paused",
+        "unpause some-id",
+        f"ps --all --quiet {project} status=created --filter status=dead --filter status=removing",
+        "rm --force some-id",
+    ]
+
+
+def test_paths_of_the_unit_arrive_as_they_were_given() -> None:
+    root = "/opt/100 % $HOME 'a' \\t"
+    changes = {"inference_stack_root": root, "inference_stack_secrets_directory": root}
+    lines = [words(line) for key in ("ExecStartPre", "ExecStart") for line in unit_lines(key, **changes)]
+    assert lines[0][-1] == root
+    assert lines[1][-1] == f"{root}/gateway/api-keys"
+    assert f"{root}/current/compose.yml" in lines[-1]
 
 
 def test_unit_comes_back_with_docker() -> None:
@@ -209,11 +395,9 @@ def test_boot_starts_the_verified_release_only(
         (tmp_path / "verified").symlink_to(f"releases/{verified}")
     if activating:
         (tmp_path / "activating").touch()
-    [command] = unit_lines("ExecStartPre")
-    # What systemd does with it: `-` lets it fail, `$$` is a dollar sign.
-    command = command.removeprefix("-").replace("$$", "$")
+    command = unit_lines("ExecStartPre")[0]
     command = command.replace("/opt/slm-ft-serving", str(tmp_path)).replace("/run/slm-ft-serving", str(tmp_path))
-    subprocess.run(shlex.split(command), check=False, timeout=10)
+    subprocess.run(words(command), check=False, timeout=10)
     assert (tmp_path / "current").readlink() == Path("releases") / expected
 
 

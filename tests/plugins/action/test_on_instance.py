@@ -41,6 +41,10 @@ CASES = {
     "asked-again": Case({**ASYNC, "ask_again": True, "on_instance_patience": -1}, {"refuse_status": "1"}),
     "asked-again-in-vain": Case({**PLAIN, "ask_again": True}, {"refuse": FOREVER}),
     "over-its-time": Case({"limit": 2}, {"unfinished": FOREVER}),
+    # The module has ended, so that no process is left, and its answer never comes.
+    "gone": Case({"limit": 3600, "on_instance_look": 1}, {"unfinished": FOREVER}),
+    # The process is looked for at every poll.
+    "looked-for": Case({"limit": 60, "on_instance_look": 0}),
 }
 # What the sections of a block saw; `always` writes it.
 SEEN = (
@@ -96,17 +100,17 @@ def host(folder: Path, case: Case) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Play all cases at once, each on a fake instance of its own, and return their folders by name."""
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], str]:
+    """Play all cases at once, each on a fake instance of its own; return their folders by name, and what was shown."""
     root = tmp_path_factory.mktemp("on-instance")
     folders = {name: root / name for name in CASES}
     hosts = {name: host(folders[name], case) for name, case in CASES.items()}
     (root / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}), encoding="utf-8")
     (root / "play.yml").write_text(yaml.safe_dump([{**PLAY, "name": "All"}]), encoding="utf-8")
-    # The module has systemd read its units again.
+    # The module has systemd read its units again, for as long as a poll or two.
     systemctl = root / "bin" / "systemctl"
     systemctl.parent.mkdir()
-    systemctl.write_text("#!/bin/sh\n")
+    systemctl.write_text("#!/bin/sh\nsleep 2\n")
     systemctl.chmod(0o755)
     result = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), "-i", root / "inventory.yml", root / "play.yml"],
@@ -125,7 +129,19 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     )
     missing = [name for name, folder in folders.items() if not (folder / "report.json").exists()]
     assert not missing, f"always did not run for {missing}:\n{result.stdout}{result.stderr}"
-    return folders
+    return folders, result.stdout
+
+
+@pytest.fixture(scope="module")
+def folders(played: tuple[dict[str, Path], str]) -> dict[str, Path]:
+    """Return the cases' folders by name."""
+    return played[0]
+
+
+@pytest.fixture(scope="module")
+def output(played: tuple[dict[str, Path], str]) -> str:
+    """Return what Ansible showed."""
+    return played[1]
 
 
 def report(folder: Path) -> dict[str, Any]:
@@ -185,5 +201,22 @@ def test_a_task_that_is_lost_each_time_it_is_asked_stays_a_lost_session(folders:
 
 def test_an_async_task_over_its_time_is_no_lost_session(folders: dict[str, Path]) -> None:
     failed = report(folders["over-its-time"])["failed"]
-    assert failed["msg"] == "it did not end within 2 s"
+    assert failed["msg"].startswith("The task 'Write a file' did not end within 2 s; the instance said ")
     assert "lost_session" not in failed
+
+
+def test_a_job_that_is_gone_is_noticed_long_before_its_time_is_over(folders: dict[str, Path]) -> None:
+    failed = report(folders["gone"])["failed"]
+    assert failed["msg"].startswith(
+        "The task 'Write a file' has no job on the instance any more: its process was killed"
+    )
+    assert failed["lost_session"] is True, "it says nothing about what was to be done"
+
+
+def test_a_job_that_takes_its_time_is_not_taken_for_one_that_is_gone(folders: dict[str, Path]) -> None:
+    seen = report(folders["looked-for"])
+    assert seen["rescued"] is False, seen["failed"]
+
+
+def test_polls_are_quiet(output: str) -> None:
+    assert "ASYNC POLL" not in output

@@ -140,6 +140,22 @@ def test_models_are_left_alone_while_one_is_fetched(made: ReleasesFixture, docke
         assert prune_releases(made, 3, 3).removed["models"] == []
 
 
+def test_caches_of_images_that_no_kept_release_has_are_removed(made: ReleasesFixture, docker: FakeDocker) -> None:
+    """What a broken-in engine left in its cache must not outlive its image."""
+    del docker
+    root = made.models.parent / "engine-cache"
+    caches = {stamp: root / f"image-{digit * 16}" for stamp, digit in ((A, "a"), (B, "b"), (C, "c"))}
+    failed, foreign = root / f"image-{'0' * 16}", root / "kernels"
+    for directory in (*caches.values(), failed, foreign):
+        directory.mkdir(parents=True)
+    for stamp, cache in caches.items():
+        made.add(stamp, engine_cache=str(cache))
+    made.releases.update(C, previous=B)
+    made.serve(C)
+    assert sorted(prune_releases(made, 2, 0).removed["caches"]) == [failed.name, caches[A].name]
+    assert {path.name for path in root.iterdir()} == {caches[B].name, caches[C].name, foreign.name}
+
+
 @pytest.mark.parametrize(
     ("reference", "expected"),
     [

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 import pytest
-from ansible_collections.slm.serving.plugins.module_utils import process
+from ansible_collections.slm.serving.plugins.module_utils import activation, process
 from ansible_collections.slm.serving.plugins.modules import stack_release
 
 from tests.support.releases import DAMAGES, FILES, A, B, C, FakeDocker, FakeModule, ReleasesFixture
@@ -131,6 +131,39 @@ def test_withdrawing_the_first_release_stops_the_stack(made: ReleasesFixture, do
     assert stack_release.withdraw(FakeModule(stamp=A), made.releases)["previous"] is None
     assert ["stop", "p"] in docker.commands
     assert made.releases.current() is None
+
+
+def test_what_served_comes_back_from_nothing_where_a_container_keeps_it_away(
+    made: ReleasesFixture, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.add(A)
+    made.add(B, result="activated", previous=A)
+    made.serve(B, verified=A)
+    bring_up = activation.Stack.bring_up
+
+    def stumbling(stack: Any, stamp: str, *, anew: bool = False) -> list[str]:
+        if not anew:
+            raise process.StackError("the container name is already in use")
+        return bring_up(stack, stamp, anew=anew)
+
+    monkeypatch.setattr(activation.Stack, "bring_up", stumbling)
+    module = FakeModule(stamp=B)
+    assert stack_release.withdraw(module, made.releases)["previous"] == A
+    assert docker.commands == [["up", A, "anew"]]
+    assert "already in use" in module.warnings[0]
+
+
+def test_a_release_that_is_unchanged_but_does_not_work_is_activated_again_and_stays_good(
+    made: ReleasesFixture, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.add(A)
+    made.serve(A)
+    monkeypatch.setattr(activation.Stack, "is_serving", lambda _: False)
+    prepared = stack_release.prepare(FakeModule(stamp=B), made.releases)
+    assert (prepared["stamp"], prepared["changed"], prepared["unchanged"]) == (A, False, False)
+    stack_release.activate(FakeModule(stamp=A), made.releases)
+    assert docker.commands == [["up", A]]
+    assert made.releases.record(A)["result"] == "good"
 
 
 @pytest.mark.parametrize(("failed", "result"), [(True, "failed"), (False, "good")])

@@ -26,6 +26,9 @@ WELL: Container = {
     "oom_killed": False,
     "restarts": 0,
     "id": "1",
+    "name": "p-engine-1",
+    "service": "engine",
+    "error": "",
     "started": "",
 }
 METRICS = """\
@@ -109,8 +112,8 @@ def test_every_good_release_is_listed_with_its_tags_however_many_failed_since(re
 
 
 def test_containers_that_are_not_healthy_are_problems(report: Any) -> None:
-    problems = report({"engine": {**WELL, "health": "unhealthy"}})["problems"]
-    assert problems == ["engine is running (unhealthy)", "there is no container of the gateway"]
+    problems = report({"engine": {**WELL, "health": "unhealthy", "error": "the cause\nmore"}})["problems"]
+    assert problems == ["engine is running (unhealthy): the cause", "there is no container of the gateway"]
 
 
 def test_a_damaged_release_is_a_problem(report: Any, root: Path) -> None:

@@ -1,0 +1,40 @@
+"""The systemd units of the stack: what they are at, and what the unit of the secrets says when it fails."""
+
+from __future__ import annotations
+
+import json
+
+from ansible_collections.slm.serving.plugins.module_utils.process import run
+from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
+
+SECRETS = "slm-ft-serving-secrets.service"
+JOURNAL_LINES = "20"
+
+
+def state(unit: str) -> tuple[str, str]:
+    """Return a unit's state, such as `active`, and its finer one, such as `auto-restart`.
+
+    One that waits for its turn, as early in a boot, is `activating` like one that has begun.
+    """
+    shown = run(["systemctl", "show", "--property", "ActiveState,SubState,Job", unit]).stdout
+    values = dict(line.partition("=")[::2] for line in shown.splitlines())
+    active = values.get("ActiveState", "unknown")
+    if active in {"inactive", "failed"} and values.get("Job", "0") not in {"", "0"}:
+        active = "activating"
+    return active, values.get("SubState", "unknown")
+
+
+def secrets_problem() -> str | None:
+    """Return why the secrets could not be fetched at the last try, or None."""
+    if state(SECRETS)[0] != "failed":
+        return None
+    command = ["journalctl", "--unit", SECRETS, "--lines", JOURNAL_LINES, "--no-pager", "--output", "cat"]
+    lines = run(command).stdout.splitlines()
+    for line in reversed(lines):
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue  # systemd's own words.
+        if isinstance(told, dict) and told.get("problem"):
+            return redact(str(told["problem"]))
+    return f"`journalctl --unit {SECRETS}` on the instance says why"
