@@ -88,7 +88,9 @@ class TokenBudget:
         try:
             return await self._workers.run(lambda: _counter(text, tokens), seconds=left)
         except TimeoutError:
-            raise EngineTimeoutError("the request's time ended while its tokens were counted") from None
+            raise EngineTimeoutError(
+                "the request's time ended while its tokens were counted", reason="timeout"
+            ) from None
 
 
 def _counter(text: str, tokens: list[str] | None) -> Callable[[str], int]:

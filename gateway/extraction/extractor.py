@@ -155,7 +155,7 @@ class Extractor:
 
         def count_in_time(part: str) -> int:
             if time.monotonic() > until:
-                raise EngineTimeoutError("the request's time ended while its text was split")
+                raise EngineTimeoutError("the request's time ended while its text was split", reason="timeout")
             return count(part)
 
         try:
@@ -163,7 +163,7 @@ class Extractor:
                 lambda: split(text, limit, overlap, count_in_time), seconds=_left(call.deadline)
             )
         except TimeoutError:
-            raise EngineTimeoutError("the request's time ended while its text was split") from None
+            raise EngineTimeoutError("the request's time ended while its text was split", reason="timeout") from None
         return chunks, call
 
     async def _answers(self, call: _Call, chunks: Sequence[Chunk]) -> list[ChunkAnswer | BaseException]:

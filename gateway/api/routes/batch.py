@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import orjson
 from fastapi import APIRouter, Request
@@ -67,7 +67,7 @@ class BatchResults(BaseModel):
 
 
 _ITEM: TypeAdapter[BatchItem] = TypeAdapter(BatchItem)
-_ID: TypeAdapter[str | int | None] = TypeAdapter(BatchItem.__annotations__["id"], config=ConfigDict(strict=True))
+_ID: TypeAdapter[str | int | None] = TypeAdapter(cast(Any, _Id), config=ConfigDict(strict=True))
 
 
 class BatchReader:

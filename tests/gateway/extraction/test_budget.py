@@ -6,6 +6,7 @@ import pytest
 
 from gateway.engine.engine import Engine
 from gateway.extraction.budget import TokenBudget
+from gateway.extraction.workers import Workers
 from gateway.settings import Settings
 from gateway.tasks import load_task
 
@@ -15,7 +16,7 @@ NOTE = "Stage IV lung adenocarcinoma, EGFR L858R. " * 220  # 9,240 bytes, which 
 
 @pytest.fixture
 def budget() -> TokenBudget:
-    return TokenBudget(Engine(Settings(auth="off")))
+    return TokenBudget(Engine(Settings(auth="off")), Workers())
 
 
 def test_a_text_that_may_be_too_long_is_counted_until_a_density_is_known(budget: TokenBudget) -> None:

@@ -11,6 +11,9 @@ from ansible_collections.slm.serving.plugins.module_utils.containers import Cont
 from ansible_collections.slm.serving.plugins.modules import stack_logs
 
 ENGINE: Container = {
+    "name": "p-engine-1",
+    "service": "engine",
+    "error": "",
     "status": "exited",
     "health": "none",
     "exit_code": 1,
