@@ -269,7 +269,9 @@ async def test_one_key_leaves_slots_for_the_others(
     start_gateway: StartGateway, engine: FakeEngine, tmp_path: Path
 ) -> None:
     (tmp_path / "keys").write_text(line("ward", "one") + "\n" + line("lab", "two"))
-    gateway = await start_gateway(auth="required", api_keys_file=tmp_path / "keys", max_concurrency=2, max_queue=4)
+    gateway = await start_gateway(
+        auth="required", api_keys_file=tmp_path / "keys", max_concurrency=2, max_queue=4, key_share=0.5
+    )
     engine.delay = 30
     chat = {"messages": MESSAGES}
     greedy = [
