@@ -28,7 +28,7 @@ description:
   - A task with C(async) and C(poll) outlives its session, as long as another one can be opened within the seconds that
     the variable C(on_instance_patience) says (30).
   - A job whose process no longer exists, because the instance was restarted or the process was killed, ends the task
-    within the seconds that the variable C(on_instance_look) says (15), and not when its time is over.
+    within the seconds that the variable C(on_instance_check_interval) says (15), and not when its time is over.
 author:
   - The slm-ft-serving developers (!UNKNOWN)
 """
@@ -61,11 +61,11 @@ DEFAULT_PATIENCE_SECONDS = 30
 # Ansible adds this key to the result of a module whose answer was no JSON.
 UNREADABLE = "module_stdout"
 ASYNC_STATUS = "ansible.legacy.async_status"
-# Seconds between two looks at a job's process: Ansible's own status says "started" for ever when it is gone.
-DEFAULT_LOOK_SECONDS = 15
-# Says whether there is a process that bears a job's number (the brackets keep a look from finding itself), and for how
+# Seconds between two checks of a job's process: Ansible's own status says "started" for ever when it is gone.
+DEFAULT_CHECK_INTERVAL = 15
+# Says whether there is a process that bears a job's number (the brackets keep a check from finding itself), and for how
 # many seconds the instance has been up, by its first process.
-LOOK = (
+PROCESS_CHECK = (
     "if grep -l -a -s '[{first}]{rest}' /proc/[0-9]*/cmdline > /dev/null; then a=alive; else a=gone; fi; "
     'echo "job=$a up=$(( $(cut -d. -f1 /proc/uptime) - $(cut -d" " -f22 /proc/1/stat) / $(getconf CLK_TCK) ))"'
 )
@@ -102,10 +102,10 @@ class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
         """Return the result of a job on the instance, polled until it ends, is gone, or the task's time is over."""
         limit, interval = self._task.async_val, self._task.poll
         patience = float(task_vars.get("on_instance_patience", DEFAULT_PATIENCE_SECONDS))
-        look = float(task_vars.get("on_instance_look", DEFAULT_LOOK_SECONDS))
+        check_interval = float(task_vars.get("on_instance_check_interval", DEFAULT_CHECK_INTERVAL))
         # Ansible must not poll once more what has ended here.
         self._task.async_val = 0
-        began = answered = looked = time.monotonic()
+        began = answered = checked = time.monotonic()
         gone: str | None = None
         while time.monotonic() < began + limit:
             time.sleep(interval)
@@ -118,9 +118,9 @@ class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
                         return status
                     if gone:  # It was gone before this status was asked for, so no other will come.
                         return _lost_job(self._what(), gone)
-                    if answered - looked >= look:
-                        looked = answered
-                        gone = self._look(job, answered - began)
+                    if answered - checked >= check_interval:
+                        checked = answered
+                        gone = self._process_gone(job, answered - began)
                 # Else it was read while it was written, or cut off by the end of a session.
                 elif time.monotonic() - answered > patience:
                     return status
@@ -138,7 +138,7 @@ class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
         """Return what is waited for, in the words of the task."""
         return f"The task {self._task.get_name().strip()!r}"
 
-    def _look(self, job: str, age: float) -> str | None:
+    def _process_gone(self, job: str, age: float) -> str | None:
         """Return why a job's process is gone, or None as long as there is one or that cannot be seen.
 
         Args:
@@ -146,7 +146,7 @@ class ActionModule(NormalAction):  # type: ignore[misc] # ansible ships no types
             age: seconds since it was started.
         """
         number = job.partition(".")[0]
-        command = LOOK.format(first=number[:1], rest=number[1:])
+        command = PROCESS_CHECK.format(first=number[:1], rest=number[1:])
         seen = SEEN.search(str(self._low_level_execute_command(command).get("stdout", "")))
         if seen is None or seen[1] == "alive":
             return None

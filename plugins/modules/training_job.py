@@ -17,10 +17,10 @@ author:
 options:
   action:
     description:
-      - C(look) reports who uses the accelerator; C(start) starts or resumes; C(follow) waits and reports progress;
+      - C(inspect) reports who uses the accelerator; C(start) starts or resumes; C(follow) waits and reports progress;
         C(restore) has the stack serve again.
     type: str
-    choices: [look, start, follow, restore]
+    choices: [inspect, start, follow, restore]
     required: true
   directory:
     description: Directory of the runs.
@@ -80,7 +80,7 @@ options:
 EXAMPLES = r"""
 - name: See who uses the accelerator
   slm.serving.training_job:
-    action: look
+    action: inspect
     directory: /var/lib/slm-ft-serving/training
   register: training
 """
@@ -89,16 +89,16 @@ RETURN = r"""
 active:
   description: Whether the unit runs.
   type: bool
-  returned: with look and follow
+  returned: with inspect and follow
 holders:
   description: Who uses the accelerator, in words.
   type: list
   elements: str
-  returned: with look
+  returned: with inspect
 state:
   description: The run's state.json.
   type: dict
-  returned: with look and follow
+  returned: with inspect and follow
 job:
   description: The run's C(run), C(stamp) and C(destination).
   type: dict
@@ -355,7 +355,7 @@ def main() -> None:
     """Act."""
     module = AnsibleModule(
         argument_spec={
-            "action": {"type": "str", "choices": ["look", "start", "follow", "restore"], "required": True},
+            "action": {"type": "str", "choices": ["inspect", "start", "follow", "restore"], "required": True},
             "directory": {"type": "path", "required": True},
             "unit": {"type": "str", "default": "slm-ft-serving-training.service"},
             "project": {"type": "str", "default": "slm-ft-serving"},
@@ -374,7 +374,7 @@ def main() -> None:
     )
     training, action = Training(module), module.params["action"]
     try:
-        if action == "look":
+        if action == "inspect":
             active = training.is_active()
             holders = [] if active else training.holders()
             result = {"changed": False, "active": active, "holders": holders, "state": training.state()}

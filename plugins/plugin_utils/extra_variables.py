@@ -19,7 +19,7 @@ RAW = "_raw_params"
 # Known to one playbook, to no role.
 OF_A_PLAYBOOK = {"rollback_to": "rollback.yml"}
 # Known to a plugin of this collection, to no role.
-OF_A_PLUGIN = {"on_instance_look", "on_instance_patience"}
+OF_A_PLUGIN = {"on_instance_check_interval", "on_instance_patience"}
 # Lists that a role takes as words with commas between them too.
 WITH_COMMAS = {"infrastructure_gateway_cidrs"}
 # What to give instead of a variable that a playbook sets itself.

@@ -16,7 +16,7 @@ def statements(bucket: str, **variables: Any) -> dict[str, dict[str, Any]]:
     looked = {"partition": "aws", "account": "123456789012", "things": []}
     account = {"infrastructure_region": "us-east-1", "infrastructure_account": "1", "infrastructure_settings": {}}
     names = {"infrastructure_transfer_bucket": TRANSFER, "infrastructure_models_bucket": MODELS}
-    given = {**account, **names, "_infrastructure_looked": looked, "_infrastructure_bucket": bucket, **variables}
+    given = {**account, **names, "_infrastructure_found": looked, "_infrastructure_bucket": bucket, **variables}
     text = value("infrastructure", "lookup('ansible.builtin.template', 'bucket-policy.json.j2')", given)
     document = json.loads(text) if isinstance(text, str) else text
     return {statement["Sid"]: statement for statement in document["Statement"]}

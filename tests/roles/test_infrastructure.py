@@ -24,7 +24,7 @@ def kept_and_removed(**variables: Any) -> tuple[set[str], set[str]]:
         "infrastructure_region": "us-east-1",
         "infrastructure_account": "1",
         "infrastructure_settings": {"s3/transfer-bucket": "transfer", "s3/models-bucket": "models"},
-        "_infrastructure_looked": looked,
+        "_infrastructure_found": looked,
         **variables,
     }
     kept, removed = (value("infrastructure", f"_infrastructure_{name}", variables) for name in ("kept", "removal"))
@@ -67,7 +67,7 @@ def report(**secret: Any) -> str:
         "infrastructure_account": "1",
         "infrastructure_settings": {},
         "ansible_check_mode": False,
-        "_infrastructure_looked": {"things": [thing], "problems": []},
+        "_infrastructure_found": {"things": [thing], "problems": []},
         "_infrastructure_there": {"secret": [thing]},
         "_infrastructure_foreign_keys": [],
         "_infrastructure_keys_there": [thing["key"]],

@@ -60,7 +60,7 @@ def evaluated(expression: str, **variables: Any) -> Any:
         "infrastructure_region": "us-east-1",
         "infrastructure_account": "123456789012",
         "infrastructure_settings": {},
-        "_infrastructure_looked": {"partition": "aws", "account": "123456789012", "things": []},
+        "_infrastructure_found": {"partition": "aws", "account": "123456789012", "things": []},
     }
     return value("infrastructure", expression, empty | variables)
 

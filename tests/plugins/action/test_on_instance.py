@@ -42,9 +42,9 @@ CASES = {
     "asked-again-in-vain": Case({**PLAIN, "ask_again": True}, {"refuse": FOREVER}),
     "over-its-time": Case({"limit": 2}, {"unfinished": FOREVER}),
     # The module has ended, so that no process is left, and its answer never comes.
-    "gone": Case({"limit": 3600, "on_instance_look": 1}, {"unfinished": FOREVER}),
+    "gone": Case({"limit": 3600, "on_instance_check_interval": 1}, {"unfinished": FOREVER}),
     # The process is looked for at every poll.
-    "looked-for": Case({"limit": 60, "on_instance_look": 0}),
+    "looked-for": Case({"limit": 60, "on_instance_check_interval": 0}),
 }
 # What the sections of a block saw; `always` writes it.
 SEEN = (
