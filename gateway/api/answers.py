@@ -21,7 +21,9 @@ from gateway.tasks import Task
 _DESCRIPTIONS = {
     401: "No or wrong key",
     404: "Not found",
+    408: "The body did not come in time",
     413: "Too long",
+    415: "The body is compressed",
     422: "Not valid",
     429: "Over the rate limit",
     502: "The engine's answer could not be used",
@@ -43,7 +45,7 @@ def refusals(*more: int, problem: type[Problem] = Problem) -> dict[int | str, di
 
 def errors(problem: type[Problem] = Problem) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of the errors that every endpoint with a text has."""
-    return refusals(404, 413, 422, 502, 504, problem=problem)
+    return refusals(404, 408, 413, 415, 422, 502, 504, problem=problem)
 
 
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:
