@@ -43,11 +43,7 @@ class BatchRequest(Choices):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [{"id": "note-1", "text": NOTE}]}]})
 
-    # Each item is validated by itself; the document shows what a valid one has.
-    items: Annotated[
-        list[Any],
-        WithJsonSchema({"type": "array", "minItems": 1, "items": {"anyOf": [BatchItem.model_json_schema(), {}]}}),
-    ]
+    items: list[Any]
 
 
 class BatchResult(BaseModel):
@@ -76,9 +72,12 @@ class BatchReader:
     def __init__(self, most_items: int) -> None:
         """Make a reader of batches with `most_items` items at most."""
         self._most = most_items
-        items = Annotated[list[Any], Field(min_length=1, max_length=most_items)]
-        model = create_model("BatchRequest", __base__=BatchRequest, items=(items, ...))
-        self._adapter: TypeAdapter[BatchRequest] = TypeAdapter(model)
+        # Each item is validated by itself; the document shows what a valid one has.
+        shown: dict[str, Any] = {"type": "array", "minItems": 1, "maxItems": most_items}
+        shown["items"] = {"anyOf": [BatchItem.model_json_schema(), {}]}
+        items = Annotated[list[Any], Field(min_length=1, max_length=most_items), WithJsonSchema(shown)]
+        self.model = create_model("BatchRequest", __base__=BatchRequest, items=(items, ...))
+        self._adapter: TypeAdapter[BatchRequest] = TypeAdapter(self.model)
 
     def validate_json(self, data: bytes, /) -> BatchRequest:
         """Read a body.
@@ -127,7 +126,7 @@ def router(task: Task, settings: Settings) -> APIRouter:
         "rate limit.",
         response_model=BatchResults,
         responses={200: {"content": {LINES: {}}}, **answers.errors()},
-        openapi_extra=answers.body_schema(BatchRequest),
+        openapi_extra=answers.body_schema(reader.model),
     )
     async def batch(request: Request) -> Response:
         services = services_of(request)

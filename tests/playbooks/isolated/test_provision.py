@@ -173,6 +173,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
         for bucket in BUCKETS:
             api.client("s3").put_object(Bucket=bucket, Key="x", Body=b"x")
         for name in RECORDS:
+            # No bucket has so short a name: what is to be removed need not be right.
             api.client("ssm").put_parameter(Name=f"/slm-ft-serving/{name}", Value="s3://a/b", Type="String")
         life.used = holdings(api)
         step("unconfirmed", "teardown")
