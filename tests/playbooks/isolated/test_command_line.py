@@ -12,6 +12,8 @@ import pytest
 
 from tests.local_region import names
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 WRONG_OPTION = 5
 

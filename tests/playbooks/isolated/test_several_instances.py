@@ -14,6 +14,8 @@ from tests.local_region import names
 from tests.local_region.state import RegionState
 from tests.playbooks.isolated.account_runner import play
 
+pytestmark = pytest.mark.slow
+
 STOPPED = "NOT SERVING: the instance is stopped"
 # The program is looked for; no session is opened with what is stopped.
 PLUGIN = {"AWS_SESSION_MANAGER_PLUGIN": "/bin/true"}

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from ansible_collections.slm.serving.plugins.action.role_arguments import refused, specified
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 OPTIONS = {name: option for _, name, option in specified()}
 SETTINGS = {"s3/transfer-bucket": "bucket", "images/engine-tag": "v1", "model/base": "s3://models/base"}

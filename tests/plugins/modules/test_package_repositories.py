@@ -13,6 +13,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.slm.serving.plugins.modules import package_repositories as module
 
+pytestmark = pytest.mark.slow
+
 # Throw-away keys made for this test with GnuPG 2.2.40, which gives these fingerprints; the private halves are gone.
 ONE, TWO = "8FE71C9544DC22A02015B9BD806B771ABFA7C432", "6803A018C9619700D46A3C005EDCBFA7C0A90E95"
 KEY_ONE = b"""-----BEGIN PGP PUBLIC KEY BLOCK-----
