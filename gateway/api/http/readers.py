@@ -19,7 +19,7 @@ def check_separators(data: bytes, longest: int) -> None:
         ProblemError: it has more separators than such texts and the values between them can have.
     """
     if data.count(b",") + data.count(b":") > 2 * longest + _OTHERS:
-        raise ProblemError(413, f"the text may have {longest} characters at most")
+        raise ProblemError(413, f"the body has more values than a request with {longest} characters of text can have")
 
 
 class TextReader[Model: BaseModel]:
