@@ -13,7 +13,12 @@ from pathlib import Path
 from ansible_collections.slm.serving.plugins.module_utils.compose import CRASH_LOOP, crashing, stop, up
 from ansible_collections.slm.serving.plugins.module_utils.containers import containers
 from ansible_collections.slm.serving.plugins.module_utils.engine import hangs
-from ansible_collections.slm.serving.plugins.module_utils.mending import mend, remove_all, unpause
+from ansible_collections.slm.serving.plugins.module_utils.mending import (
+    mend,
+    remove_all,
+    unpause,
+    wait_for_health_checks,
+)
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, journal, last_line, run
 from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
 from ansible_collections.slm.serving.plugins.module_utils.units import SECRETS, secrets_problem, state
@@ -31,6 +36,8 @@ UNIT_MARGIN = 90
 # Seconds for a container that runs to show that it works: a short look, which a session lets a module take, and the one
 # before it is made anew, in which an engine that is cold may compile for its first token.
 LOOK, PATIENCE = 20, 60
+# Longer than the 30 seconds between two health checks and the 10 that one may take.
+HEALTH_CHECK_PATIENCE = 60
 # For the unit of the secrets, which goes on trying by itself for a while.
 SECRETS_TIMEOUT = 300
 # States of a container that Docker would go on with.
@@ -119,7 +126,7 @@ class Stack:
         self.releases.point("current", stamp)
         if anew:
             remove_all(self.project)
-        mended = mend(self.project, PATIENCE)
+        mended = mend(self.project, PATIENCE) + wait_for_health_checks(self.project, HEALTH_CHECK_PATIENCE)
         limit = str(int(self.timeout))
         try:
             up(

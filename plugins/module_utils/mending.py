@@ -6,6 +6,8 @@ paused one, stumbles over the half of one that it was making when the power went
 
 from __future__ import annotations
 
+import time
+
 from ansible_collections.slm.serving.plugins.module_utils.containers import Container, all_containers
 from ansible_collections.slm.serving.plugins.module_utils.engine import hangs
 from ansible_collections.slm.serving.plugins.module_utils.process import run
@@ -35,6 +37,36 @@ def mend(project: str, patience: float) -> list[str]:
             remove(container)
             done.append(f"removed {container['name']}, which {why}")
     return done
+
+
+def wait_for_health_checks(project: str, patience: float) -> list[str]:
+    """Wait until no container that runs is called unhealthy, and remove those that still are.
+
+    Docker's word is from the last check, half a minute ago or more, so one that was paused or busy works again before
+    it is called so. Compose does not wait: it gives up at once on a container with that word.
+
+    Args:
+        project: of docker compose.
+        patience: seconds to wait.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        StackError: Docker does not answer.
+    """
+    end = time.monotonic() + patience
+    while unhealthy := [
+        container
+        for container in all_containers(project)
+        if container["status"] == "running" and container["health"] == "unhealthy"
+    ]:
+        if time.monotonic() >= end:
+            for container in unhealthy:
+                remove(container)
+            return [f"removed {container['name']}, whose health check failed" for container in unhealthy]
+        time.sleep(1)
+    return []
 
 
 def unpause(project: str) -> list[str]:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from ansible_collections.slm.serving.plugins.module_utils.mending import mend, remove_all
+from ansible_collections.slm.serving.plugins.module_utils.mending import (
+    mend,
+    remove_all,
+    wait_for_health_checks,
+)
 
 from tests.support.containers import PROJECT, FakeInstance
 
@@ -68,6 +74,35 @@ def test_one_that_hangs_is_removed_whatever_it_calls_itself(instance: FakeInstan
 def test_one_that_works_is_kept_though_its_health_check_is_late(instance: FakeInstance) -> None:
     instance.add("engine", health="unhealthy")
     assert mend(PROJECT, 1) == []
+
+
+def test_one_that_works_is_waited_for_until_its_health_check_says_so(
+    instance: FakeInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compose would give up at once on a container that Docker still calls unhealthy."""
+    instance.add("gateway", health="unhealthy")
+    checks: list[float] = []
+
+    def check(seconds: float) -> None:
+        checks.append(seconds)
+        instance.containers[GATEWAY]["state"]["Health"]["Status"] = "unhealthy" if len(checks) < 3 else "healthy"
+
+    monkeypatch.setattr(time, "sleep", check)
+    assert wait_for_health_checks(PROJECT, 60) == []
+    assert len(checks) == 3
+    assert GATEWAY in instance.containers
+
+
+def test_one_whose_health_check_goes_on_failing_is_made_anew(instance: FakeInstance) -> None:
+    instance.add("gateway", health="unhealthy")
+    assert wait_for_health_checks(PROJECT, 0) == [f"removed {GATEWAY}, whose health check failed"]
+    assert list(instance.containers) == [ENGINE]
+
+
+def test_nobody_waits_for_what_is_healthy_starting_or_ended(instance: FakeInstance) -> None:
+    instance.add("engine", health="starting")
+    instance.add("gateway", Status="exited", health="unhealthy")
+    assert wait_for_health_checks(PROJECT, 60) == []
 
 
 def test_an_engine_that_loads_is_not_taken_for_one_that_hangs(instance: FakeInstance) -> None:
