@@ -148,7 +148,8 @@ def gnupg(module: AnsibleModule, home: str, *arguments: str, data: bytes = b"") 
     gpg = module.get_bin_path("gpg")
     if gpg is None:
         raise RepositoryError("gpg, which checks a key's fingerprint, is not installed on the instance: install gnupg")
-    command = [gpg, "--batch", "--no-options", "--homedir", home, "--trust-model", "always"]
+    # Nothing here needs gpg's agent, which not every distribution installs.
+    command = [gpg, "--batch", "--no-options", "--no-autostart", "--homedir", home, "--trust-model", "always"]
     command += ["--no-default-keyring", "--keyring", str(Path(home) / "repository.kbx"), *arguments]
     code, output, errors = module.run_command(command, data=data, binary_data=True, encoding=None)
     if code != 0:
@@ -216,8 +217,10 @@ def exported(module: AnsibleModule, data: bytes, fingerprint: str, *, armoured: 
     """
     expected = normalised(fingerprint)
     with tempfile.TemporaryDirectory(dir=module.tmpdir) as home:
-        gnupg(module, home, "--import", data=data)
-        key = gnupg(module, home, *(["--armor"] if armoured else []), "--export", expected)
+        # What an import would have stored is written instead. A real one connects to the agent, and fails where the
+        # path of its socket is longer than the system allows, as Ansible's temporary folders make it.
+        form = ["--armor"] if armoured else []
+        key = gnupg(module, home, *form, "--import-options", "import-export", "--import", data=data)
     check_key(module, key, expected, "GnuPG's own export")
     return key
 

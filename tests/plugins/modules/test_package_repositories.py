@@ -251,6 +251,14 @@ CARRIERS = {
 
 
 @needs_gpg
+def test_key_is_exported_below_a_folder_whose_path_is_too_long_for_a_socket(gnupg: Any, tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    gnupg._tmpdir = str(folder)
+    assert module.fingerprints(gnupg, module.exported(gnupg, KEY_ONE, ONE, armoured=True)) == [ONE]
+
+
+@needs_gpg
 @pytest.mark.parametrize("installer", ["apt", "dnf"])
 @pytest.mark.parametrize("data", CARRIERS.values(), ids=CARRIERS)
 def test_installed_is_what_gnupg_exports_of_the_checked_key_whatever_the_file_held(
