@@ -35,8 +35,9 @@ def unready(bare: LocalRegion) -> Iterator[LocalRegion]:
 
 
 def problems(run: PlaybookRun) -> list[str]:
-    """Return the numbered lines that the run reported last."""
-    lines = [line.strip() for line in run.output.rpartition("fatal: ")[2].splitlines()]
+    """Return the numbered lines that the run reported last; behind the recap its end repeats them."""
+    reported = run.output.rpartition("fatal: ")[2].partition("PLAY RECAP")[0]
+    lines = [line.strip() for line in reported.splitlines()]
     return [line.partition(". ")[2] for line in lines if line.partition(". ")[0].isdigit()]
 
 

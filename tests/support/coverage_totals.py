@@ -5,6 +5,7 @@ from pathlib import Path
 
 import coverage
 import pytest
+from coverage.exceptions import NoDataError
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -13,7 +14,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     measured.load()
     terminalreporter.section("coverage of lines")
     with Path(os.devnull).open("w") as nowhere:
-        for package in config.getoption("cov_source"):
-            share = measured.report(include=[f"{package}/*"], file=nowhere)
-            terminalreporter.write_line(f"{share:8.1f} %  {package}")
-        terminalreporter.write_line(f"{measured.report(file=nowhere):8.1f} %  in all")
+        try:
+            for package in config.getoption("cov_source"):
+                share = measured.report(include=[f"{package}/*"], file=nowhere)
+                terminalreporter.write_line(f"{share:8.1f} %  {package}")
+            terminalreporter.write_line(f"{measured.report(file=nowhere):8.1f} %  in all")
+        except NoDataError:  # a run that was interrupted; what it found before is to be seen all the same
+            terminalreporter.write_line("nothing was measured")
