@@ -4,16 +4,15 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from loguru import logger
 
 from gateway.files.reading import ReadError, read_text
+from gateway.files.watching import WatchedFile
 
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([0-9a-f]{64})")
-_CHECK_SECONDS = 1.0
 
 
 class KeysFileError(Exception):
@@ -75,10 +74,8 @@ class Keyring:
         Raises:
             KeysFileError: it cannot be read or holds a bad line.
         """
-        self._path = path
-        self._last_stamp = self._stamp()
+        self._file = WatchedFile(path)
         self._accept(_parse(path))
-        self._checked_at = time.monotonic()
         self._stale_since: datetime | None = None
         if not self._entries:
             logger.warning("the keys file holds no key: every request will be refused", file=str(path))
@@ -106,32 +103,18 @@ class Keyring:
                 client = name
         return client
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_ino, stat.st_mtime_ns, stat.st_size
-
     def _reload(self) -> None:
-        """Read a changed file again, checking once a second at most; a bad file leaves the keys as they are.
-
-        An unusable file is tried again at each check: what made it so, such as its mode, need not show in its stamp.
-        """
-        now = time.monotonic()
-        if now - self._checked_at < _CHECK_SECONDS:
+        """Read a changed file again, looking once a second at most; a bad file leaves the keys as they are."""
+        if not self._file.is_due():
             return
-        self._checked_at = now
-        stamp = self._stamp()
-        if stamp == self._last_stamp and self._stale_since is None:
-            return
-        self._last_stamp = stamp
         try:
-            self._accept(_parse(self._path))
+            self._accept(_parse(self._file.path))
         except KeysFileError as error:
+            self._file.is_usable = False
             if self._stale_since is None:
                 self._stale_since = datetime.now(UTC)
                 logger.error("the changed keys file cannot be used; the previous keys stay valid", reason=str(error))
         else:
+            self._file.is_usable = True
             self._stale_since = None
             logger.info("the keys file was read again", keys=len(self._entries))

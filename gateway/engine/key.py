@@ -1,16 +1,15 @@
 """The key that the engine asks of the gateway, from a file; it is logged nowhere."""
 
 import re
-import time
 from pathlib import Path
 
 from loguru import logger
 
 from gateway.files.reading import ReadError, read_text
+from gateway.files.watching import WatchedFile
 from gateway.settings import SettingsError
 
 _KEY = re.compile(r"[\x21-\x7e]+")
-_CHECK_SECONDS = 1.0
 
 
 class EngineKey:
@@ -22,37 +21,27 @@ class EngineKey:
         Raises:
             SettingsError: it holds no key; the text says what to write.
         """
-        self._path = path
-        self._last_stamp = self._stamp()
+        self._file = WatchedFile(path)
         self._key = _read(path)
-        self._checked_at = time.monotonic()
 
     def current(self) -> str:
         """Return the key, looking for a change once a second at most; a bad file leaves the key as it is."""
-        now = time.monotonic()
-        if now - self._checked_at >= _CHECK_SECONDS:
-            self._checked_at = now
-            if (stamp := self._stamp()) != self._last_stamp:
-                self._last_stamp = stamp
-                self._reload()
+        if self._file.is_due():
+            self._reload()
         return self._key
 
     def _reload(self) -> None:
         try:
-            self._key = _read(self._path)
+            self._key = _read(self._file.path)
         except SettingsError as error:
-            logger.error(
-                "the changed file of the engine's key cannot be used; the previous key stays", cause=str(error)
-            )
+            if self._file.is_usable:
+                logger.error(
+                    "the changed file of the engine's key cannot be used; the previous key stays", cause=str(error)
+                )
+            self._file.is_usable = False
         else:
+            self._file.is_usable = True
             logger.info("the engine's key was read again")
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _read(path: Path) -> str:

@@ -33,9 +33,9 @@ COMPOSE_LOG = RUN / "compose.log"
 KEYS = RUN / "secrets" / "gateway" / "api-keys"
 # Seconds added to the stack's timeout: systemd's 60 (TimeoutStartSec) and 30 of slack.
 UNIT_MARGIN = 90
-# Seconds for a container that runs to show that it works: a short look, which a session lets a module take, and the one
+# Seconds for a container that runs to show that it works: a short time, which a session lets a module take, and the one
 # before it is made anew, in which an engine that is cold may compile for its first token.
-LOOK, PATIENCE = 20, 60
+SHORT_PATIENCE, PATIENCE = 20, 60
 # Longer than the 30 seconds between two health checks and the 10 that one may take.
 HEALTH_CHECK_PATIENCE = 60
 # For the unit of the secrets, which goes on trying by itself for a while.
@@ -104,7 +104,9 @@ class Stack:
         services = run(self.compose("config", "--services")).stdout.split()
         if not services or any(name not in present or present[name]["status"] != "running" for name in services):
             return False
-        return not any(present[name]["health"] != "starting" and hangs(present[name], LOOK) for name in services)
+        return not any(
+            present[name]["health"] != "starting" and hangs(present[name], SHORT_PATIENCE) for name in services
+        )
 
     def bring_up(self, stamp: str, *, anew: bool = False) -> list[str]:
         """Point `current` to the release, put the containers right, run compose for it and start the unit.

@@ -24,8 +24,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.access.keys import create_key
-from tests.benchmarks.gateway import free_port, memory, running
+from tests.benchmarks.gateway import memory, start_gateway
 from tests.support.tables import BENCHMARKS, add_write_option, publish
 
 FLOOD_BYTES = 30_000_000
@@ -223,22 +222,8 @@ def start(stack: contextlib.ExitStack, folder: Path) -> Gateway:
     Raises:
         SystemExit: it does not answer.
     """
-    engine_port, port = free_port(), free_port()
-    stack.enter_context(
-        running([sys.executable, "-m", "tests.fakes.engine.instant", str(engine_port)], folder / "engine.log")
-    )
-    key, line = create_key("benchmark")
-    (folder / "keys").write_text(line)
-    process = stack.enter_context(
-        running(
-            [sys.executable, "-m", "gateway", "serve"],
-            folder / "gateway.log",
-            GATEWAY_PORT=str(port),
-            GATEWAY_ENGINE_URL=f"http://127.0.0.1:{engine_port}",
-            GATEWAY_API_KEYS_FILE=str(folder / "keys"),
-        )
-    )
-    gateway = Gateway(port, key, process)
+    serving = start_gateway(stack, folder)
+    gateway = Gateway(serving.port, serving.key, serving.process)
     end = time.monotonic() + 60
     while time.monotonic() < end:
         with contextlib.suppress(OSError):

@@ -212,35 +212,51 @@ def main() -> None:
         publish(f"{table(measured)}\n{limits_table(measured)}", args.write, parser.prog)
 
 
-def start(stack: contextlib.ExitStack, folder: Path, peers: Path | None) -> list[Target]:
-    """Start all that is measured."""
-    bodies = write_bodies(folder)
-    engine_port, gateway_port = free_port(), free_port()
+@dataclass(frozen=True)
+class Serving:
+    """A gateway with its defaults before a fake engine that answers at once: ports, process ids, and a key."""
+
+    port: int
+    process: int
+    key: str
+    engine_port: int
+    engine_process: int
+
+
+def start_gateway(stack: contextlib.ExitStack, folder: Path) -> Serving:
+    """Start a gateway and its engine, with their logs in `folder`; they need a moment until they answer."""
+    engine_port, port = free_port(), free_port()
     engine = stack.enter_context(
         running([sys.executable, "-m", "tests.fakes.engine.instant", str(engine_port)], folder / "engine.log")
     )
     key, line = create_key("benchmark")
     (folder / "keys").write_text(line)
-    serving = stack.enter_context(
+    process = stack.enter_context(
         running(
             [sys.executable, "-m", "gateway", "serve"],
             folder / "gateway.log",
-            GATEWAY_PORT=str(gateway_port),
+            GATEWAY_PORT=str(port),
             GATEWAY_ENGINE_URL=f"http://127.0.0.1:{engine_port}",
             GATEWAY_API_KEYS_FILE=str(folder / "keys"),
         )
     )
-    address = f"http://127.0.0.1:{gateway_port}"
+    return Serving(port, process, key, engine_port, engine)
+
+
+def start(stack: contextlib.ExitStack, folder: Path, peers: Path | None) -> list[Target]:
+    """Start all that is measured."""
+    bodies = write_bodies(folder)
+    serving = start_gateway(stack, folder)
+    engine_url, address = f"http://127.0.0.1:{serving.engine_port}", f"http://127.0.0.1:{serving.port}"
     extract = f"{address}/api/v1/extract"
-    own_key = [f"X-API-Key: {key}"]
+    own_key = [f"X-API-Key: {serving.key}"]
     targets = [
-        Target("engine alone", f"http://127.0.0.1:{engine_port}/v1/chat/completions", bodies.chat, [engine]),
-        Target("this gateway", extract, bodies.extract, [serving], own_key),
-        Target("this gateway, no evidence", extract, bodies.without_evidence, [serving], own_key),
-        Target("this gateway, passing on", f"{address}/v1/chat/completions", bodies.chat, [serving], own_key),
+        Target("engine alone", f"{engine_url}/v1/chat/completions", bodies.chat, [serving.engine_process]),
+        Target("this gateway", extract, bodies.extract, [serving.process], own_key),
+        Target("this gateway, no evidence", extract, bodies.without_evidence, [serving.process], own_key),
+        Target("this gateway, passing on", f"{address}/v1/chat/completions", bodies.chat, [serving.process], own_key),
     ]
     if peers is not None:
-        engine_url = f"http://127.0.0.1:{engine_port}"
         targets += [start_router(stack, folder, peers, engine_url, bodies)]
         targets += start_litellm(stack, folder, peers, engine_url, bodies)
     for target in targets:

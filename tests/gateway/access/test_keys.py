@@ -41,7 +41,7 @@ def test_a_bad_line_is_named_but_not_shown(tmp_path: Path, bad: str) -> None:
 def test_a_changed_file_is_read_again_and_a_broken_one_keeps_the_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.files.watching._CHECK_SECONDS", 0.0)
     path = tmp_path / "keys"
     path.write_text(line("ward", "one"))
     ring = Keyring(path)
@@ -60,7 +60,7 @@ def test_a_changed_file_is_read_again_and_a_broken_one_keeps_the_keys(
 def test_an_unusable_file_is_known_since_when_until_it_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.files.watching._CHECK_SECONDS", 0.0)
     path = tmp_path / "keys"
     path.write_text(line("ward", "one"))
     ring = Keyring(path)
@@ -80,7 +80,7 @@ def test_an_unusable_file_is_known_since_when_until_it_can_be_read(
 def test_a_file_that_becomes_readable_without_a_change_of_its_own_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.files.watching._CHECK_SECONDS", 0.0)
     path = tmp_path / "keys"
     path.write_text(line("ward", "one"))
     ring = Keyring(path)
@@ -99,7 +99,7 @@ def _refuse(path: Path) -> None:
 async def test_health_and_metrics_say_since_when_old_keys_are_in_use(
     start_gateway: StartGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.files.watching._CHECK_SECONDS", 0.0)
     path = tmp_path / "keys"
     path.write_text(line("ward", "one"))
     gateway = await start_gateway(auth="required", api_keys_file=path)

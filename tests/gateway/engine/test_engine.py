@@ -430,7 +430,7 @@ async def test_an_engine_that_answers_again_is_logged(raw: RawEngine, client: Cl
 async def test_the_engines_key_is_sent_and_read_again_and_never_logged(
     raw: RawEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]
 ) -> None:
-    monkeypatch.setattr("gateway.engine.key._CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.files.watching._CHECK_SECONDS", 0.0)
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
     client = Client(raw.url, engine_api_key_file=file)
