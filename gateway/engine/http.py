@@ -21,6 +21,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.tracing import Trace
 from yarl import URL
 
+from gateway.observability import tracing
+
 # Bytes beyond as many as the content has that may come without being content: heads, interim answers, the framing of
 # chunks.
 _MOST_OVERHEAD = 1_048_576
@@ -129,7 +131,8 @@ class HttpClient:
     ) -> AsyncGenerator[Response]:
         """Send a request and yield its answer once the head has arrived.
 
-        Leaving the context before the body has been read closes the connection, which ends the server's work.
+        Leaving the context before the body has been read closes the connection, which ends the server's work. The trace
+        of the request that is being served is passed on.
 
         Args:
             method: GET or POST.
@@ -159,6 +162,8 @@ class HttpClient:
         headers = {} if body is None else {"Content-Type": "application/json"}
         if request_id is not None:
             headers["X-Request-Id"] = request_id
+        if (trace := tracing.CURRENT.get()) is not None:
+            headers |= trace.headers()
         if (key := self._key()) is not None:
             headers["Authorization"] = f"Bearer {key}"
         while True:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.api.http.headers import ALWAYS
 from gateway.api.http.problems import UnexpectedError, as_response
 from gateway.api.http.scope import CLIENT, REQUEST_ID, STATUS, log_status
+from gateway.observability import tracing
 from gateway.observability.logs import describe
 from gateway.observability.metrics import Metrics
 
@@ -21,6 +22,7 @@ _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class RequestLog:
     """Gives each request an id, taken from the client's `X-Request-ID` where it is well-formed, and logs its end.
 
+    A request that belongs to a trace is logged with the trace's id.
     What nothing below has caught becomes a problem document here.
     """
 
@@ -41,6 +43,8 @@ class RequestLog:
             return
         identity = _accepted_id(scope) or secrets.token_hex(16)
         scope[REQUEST_ID] = identity
+        trace = tracing.read(scope["headers"])
+        tracing.CURRENT.set(trace)
         began = time.perf_counter()
         status = 0
 
@@ -76,6 +80,7 @@ class RequestLog:
                 status=status,
                 client=scope.get(CLIENT),
                 milliseconds=round(1000 * seconds, 1),
+                **({"trace_id": trace.identity} if trace is not None else {}),
             )
 
 
