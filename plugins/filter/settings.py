@@ -27,6 +27,7 @@ _TEXT = r"[^\x00-\x1f\x7f]+"
 BUCKET = Kind(re.compile(_BUCKET), "the name of a bucket")
 TAG = Kind(re.compile(r"\w[\w.-]{0,127}", re.ASCII), "the tag of an image")
 NUMBER = Kind(re.compile(r"[1-9][0-9]{0,8}"), "a whole number above 0")
+MINUTES = Kind(re.compile(r"0|[5-9]|[1-9][0-9]{1,4}"), "0 or a whole number of minutes from 5")
 ACCELERATOR = Kind(re.compile(r"gpu|cpu"), "gpu or cpu")
 REGION = Kind(re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]"), "a region, such as us-east-1")
 INSTANCE = Kind(re.compile(r"i-[0-9a-f]{8,17}"), "the id of an instance, such as i-0123456789abcdef0")
@@ -46,6 +47,7 @@ KINDS = {
     "images/engine-tag": TAG,
     "images/gateway-tag": TAG,
     "images/trainer-tag": TAG,
+    "instance/idle-minutes": MINUTES,
     "model/adapter": SOURCE,
     "model/adapter-candidate": SOURCE,
     "model/adapter-serving": SOURCE,

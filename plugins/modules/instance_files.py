@@ -48,7 +48,7 @@ options:
     elements: path
     default: []
   units:
-    description: systemd units to enable; systemd reads its units again when a file changed.
+    description: systemd units to enable; systemd reads its units again when a file changed. A timer is started as well.
     type: list
     elements: str
     default: []
@@ -118,15 +118,21 @@ def make_directories(module: AnsibleModule) -> list[str]:
 
 
 def enable_units(module: AnsibleModule, changed_names: set[str]) -> bool:
-    """Enable the units that are not, and those whose file changed; say whether there were any."""
+    """Enable the units that are not, and those whose file changed; say whether there were any.
+
+    A timer that is only enabled would wait for the next boot.
+    """
     changed = False
     for unit in module.params["units"]:
-        enabled, _, _ = module.run_command(["systemctl", "is-enabled", "--quiet", unit])
+        questions = ("is-enabled", "is-active") if unit.endswith(".timer") else ("is-enabled",)
+        answers = [module.run_command(["systemctl", question, "--quiet", unit])[0] for question in questions]
         # A changed unit may be wanted by other units than before.
-        if enabled != 0 or unit in changed_names:
+        if any(answers) or unit in changed_names:
             changed = True
             if not module.check_mode:
                 module.run_command(["systemctl", "reenable", unit], check_rc=True)
+                if unit.endswith(".timer"):
+                    module.run_command(["systemctl", "restart", unit], check_rc=True)
     return changed
 
 
