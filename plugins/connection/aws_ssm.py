@@ -14,8 +14,11 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.amazon.aws.plugins.connection.aws_ssm import Connection as AwsSsm
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
+from ansible_collections.amazon.aws.plugins.plugin_utils.botocore import get_aws_connection_info
 from ansible_collections.amazon.aws.plugins.plugin_utils.ssm.sessionmanager import SSMProcessManagerTimeOutFailure
 from ansible_collections.slm.serving.plugins.module_utils.aws_errors import code_of, reason
+from ansible_collections.slm.serving.plugins.plugin_utils import aws_clients
+from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -119,6 +122,21 @@ class Connection(AwsSsm):  # type: ignore[misc] # amazon.aws ships no types
     @reconnection_retries.setter
     def reconnection_retries(self, value: Any) -> None:
         """Leave upstream's copy."""
+
+    def client(self, service: str, **parameters: Any) -> Any:
+        """Return a client of AWS with this connection's options; upstream's reads the service's description anew."""
+        region, endpoint, options = get_aws_connection_info(self)
+        options = {"region": region, "endpoint": endpoint, **options, **parameters}
+        # boto3's stubs know each service by its literal name.
+        make: Any = aws_clients.session(options.pop("profile_name", None)).client
+        config = options.pop("aws_config", None)
+        return make(
+            service,
+            region_name=options.pop("region"),
+            endpoint_url=options.pop("endpoint"),
+            config=Config(**config) if isinstance(config, dict) else config,
+            **options,
+        )
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a command in the session, which is opened where there is none."""
