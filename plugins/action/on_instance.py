@@ -48,15 +48,9 @@ lost_session:
   returned: when the session was lost
 """
 
-# What the connection plugin and its calls to AWS raise when a session is gone; a broken pty is an OSError.
+# What a connection raises when a session is gone: ours the first, amazon.aws's own all of them.
 CONNECTION_ERRORS = (AnsibleConnectionFailure, BotoCoreError, ClientError, OSError)
-# What AWS answers while the SSM agent of a running instance is away.
-NOT_CONNECTED = "TargetNotConnected"
-NOT_CONNECTED_ADVICE = (
-    "The SSM agent of the instance is not connected, as in the minute after a start: run again then. If it stays so,"
-    " look at the instance's role and network, or have playbooks/stop.yml and playbooks/start.yml start it anew."
-)
-# The connection itself has tried for some ten seconds each time before it gives up.
+# The connection itself tries for a minute before it gives up (ansible_aws_ssm_retries), unless AWS refuses for good.
 DEFAULT_PATIENCE_SECONDS = 30
 # Ansible adds this key to the result of a module whose answer was no JSON.
 UNREADABLE = "module_stdout"
@@ -168,5 +162,4 @@ def _lost_job(what: str, why: str) -> dict[str, Any]:
 
 
 def _lost(reason: str) -> dict[str, Any]:
-    advice = f" {NOT_CONNECTED_ADVICE}" if NOT_CONNECTED in reason else ""
-    return {"failed": True, "lost_session": True, "msg": f"The session with the instance was lost: {reason}{advice}"}
+    return {"failed": True, "lost_session": True, "msg": f"The session with the instance was lost: {reason}"}

@@ -256,8 +256,9 @@ class Account:
             return
         if not instance.get("IamInstanceProfile"):
             yield (
-                f"The instance {name} has no instance profile, so it can fetch neither secrets nor images: attach one"
-                " with AmazonSSMManagedInstanceCore and what the README lists."
+                f"The instance {name} has no instance profile, so neither Systems Manager reaches it nor can it fetch"
+                " secrets and images: playbooks/provision.yml makes one, or attach your own with what"
+                " roles/infrastructure/templates/instance-policy.json.j2 lists."
             )
         kind = instance["InstanceType"]
         about: dict[str, Any] = {}
@@ -270,16 +271,17 @@ class Account:
             )
         yield from self._session(name)
         if self.state == "running":
-            self.reachable = self._online(name)
+            self.reachable = self._connected(name)
         elif self.state in {"stopped", "stopping"}:
             yield from self._start(client, name)
             yield from self._quota(client, kind, about.get("VCpuInfo", {}).get("DefaultVCpus", 0))
 
-    def _online(self, name: str) -> bool:
-        """Say whether Systems Manager reaches the instance."""
-        filters = [{"Key": "InstanceIds", "Values": [name]}]
-        listed = self._client_of("ssm").describe_instance_information(Filters=filters)["InstanceInformationList"]
-        return any(each["PingStatus"] == "Online" for each in listed)
+    def _connected(self, name: str) -> bool:
+        """Say whether a session can be opened now; a ping status says it minutes after the agent has gone."""
+        with self._tolerant("Whether Systems Manager reaches the instance", "ssm:GetConnectionStatus"):
+            answer = self._client_of("ssm").get_connection_status(Target=name)
+            return bool(answer["Status"] == "connected")
+        return False
 
     def _start(self, client: Any, name: str) -> Iterator[str]:
         """Check by a dry run that the credentials may start the instance."""

@@ -106,6 +106,7 @@ facts:
 """
 
 import email.utils
+import http.client
 import json
 import os
 import shutil
@@ -116,6 +117,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -138,8 +140,56 @@ DOCKER_ROOT = Path("/var/lib/docker")  # where Docker is not installed yet
 NVIDIA_VENDOR = "0x10de"
 LISTEN = "0A"
 GPU_SHARE = 0.9  # what vLLM may take of it
+# Each answer of a service of AWS has one; what a proxy, a captive portal or a web site says by itself has none.
+REQUEST_IDS = ("x-amz-request-id", "x-amzn-requestid")
 TRAINING_UNIT = "slm-ft-serving-training.service"
 SAFE_STATES = {"running", "degraded", "starting", "initializing"}
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Leaves a redirect as the answer: AWS sends who asks for nothing to a web site, which a cache answers."""
+
+    def redirect_request(self, *_arguments: Any, **_more: Any) -> None:
+        """Follow none."""
+
+
+def clock_addresses(region: str) -> list[str]:
+    """Return where to ask for AWS's time: without the internet an instance often reaches one of them only."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return [endpoint] if endpoint else [f"https://{service}.{region}.{domain}" for service in ("s3", "sts")]
+
+
+def headers_of(address: str) -> Message:
+    """Return the headers of the answer that comes from an address itself, whatever its status.
+
+    Raises:
+        OSError: Nothing answers.
+    """
+    headers = {"User-Agent": "slm-ft-serving", "Cache-Control": "no-cache", "Pragma": "no-cache"}
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310
+    try:
+        with urllib.request.build_opener(NoRedirect).open(request, timeout=10) as answer:
+            found: Message = answer.headers
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.headers
+    return found
+
+
+def aws_time(headers: Message) -> float | None:
+    """Return the time of an answer, in seconds since the epoch; None for one that no service of AWS gave.
+
+    A cache keeps the date of what it gives, and says in `Age` how old that is.
+    """
+    if not any(headers.get(name) for name in REQUEST_IDS):
+        return None
+    try:
+        date = email.utils.parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except (TypeError, ValueError):
+        return None
+    age = headers.get("Age", "").strip()
+    return date + (int(age) if age.isdecimal() else 0)
 
 
 def gigabytes(size: float) -> str:
@@ -213,23 +263,26 @@ class Instance:
             )
 
     def clock(self) -> Iterator[str]:
-        """Yield a problem unless the clock agrees with that of AWS, which is in every response."""
-        address = os.environ.get("AWS_ENDPOINT_URL") or f"https://sts.{self.options['region']}.amazonaws.com"
-        request = urllib.request.Request(address, headers={"User-Agent": "slm-ft-serving"})  # noqa: S310
-        try:
-            with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310
-                date = answer.headers.get("Date", "")
-        except urllib.error.HTTPError as error:
-            date = error.headers.get("Date", "")
-        except OSError as error:
+        """Yield a problem unless the clock agrees with that of AWS, which is in every answer of its services."""
+        silent = []
+        addresses = clock_addresses(self.options["region"])
+        for address in addresses:
+            try:
+                date = aws_time(headers_of(address))
+            except (OSError, http.client.HTTPException) as error:
+                silent.append(f"{address}: {error}")
+                continue
+            if date is not None:
+                yield from self._clock_problem(time.time() - date)
+                return
+        # What answers and is not AWS says nothing about AWS's clock; the checks that need AWS say what is wrong.
+        if len(silent) == len(addresses):
             yield (
-                f"The instance does not reach AWS ({address}: {error}): check its route to the internet or its VPC"
-                " endpoints, and its security group."
+                f"The instance does not reach AWS ({'; '.join(silent)}): check its route to the internet or its VPC"
+                " endpoints, its proxy, and its security group."
             )
-            return
-        if not date:
-            return
-        off = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
+
+    def _clock_problem(self, off: float) -> Iterator[str]:
         self.facts["clock_off_seconds"] = round(off, 1)
         if abs(off) > self.options["clock_tolerance"]:
             direction = "ahead of" if off > 0 else "behind"

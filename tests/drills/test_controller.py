@@ -17,12 +17,15 @@ ACTIVATION = "TASK [release : Activate the release 2"
 # Long enough for a test to do something while the new engine loads.
 SLOW_ENGINE = json.dumps({"inference_stack_engine_options": {"stand-in-load": 8}})
 
+# The connection tries on for seven seconds and not for a minute.
+LESS_PATIENCE = "ansible_aws_ssm_retries=3"
+
 
 def test_deployment_whose_sessions_drop_in_mid_task(region: LocalRegion, begin: Begin) -> None:
     """One that drops is opened again by the connection itself, so all of them do until the task is lost."""
     with (
         begin("session dropped in mid-task") as drill,
-        RunningPlaybook(region, "deploy", "-e", SLOW_ENGINE) as deployment,
+        RunningPlaybook(region, "deploy", "-e", SLOW_ENGINE, "-e", LESS_PATIENCE) as deployment,
     ):
         deployment.wait_for(ACTIVATION)
         region.faults.switch_on("session-drop", "0 0")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.drills.test_controller import ACTIVATION, SLOW_ENGINE
+from tests.drills.test_controller import ACTIVATION, LESS_PATIENCE, SLOW_ENGINE
 from tests.local_region.region import LocalRegion
 from tests.support.drill import Begin
 from tests.support.gateway_client import is_serving
@@ -27,7 +27,7 @@ def instance_id(region: LocalRegion) -> str:
 def test_instance_stopped_in_mid_deployment(region: LocalRegion, begin: Begin) -> None:
     with (
         begin("instance stopped in mid-deployment") as drill,
-        RunningPlaybook(region, "deploy", "-e", SLOW_ENGINE) as deployment,
+        RunningPlaybook(region, "deploy", "-e", SLOW_ENGINE, "-e", LESS_PATIENCE) as deployment,
     ):
         deployment.wait_for(ACTIVATION)
         region.client("ec2").stop_instances(InstanceIds=[instance_id(region)])

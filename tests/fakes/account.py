@@ -53,6 +53,10 @@ class FakeMachine:
         """Do as Machine.agent_is_active."""
         return self.running and self.active
 
+    def agent_start(self) -> str | None:
+        """Do as Machine.agent_start."""
+        return f"after {self.stops} stops" if self.agent_is_active() else None
+
     def end_session(self, session: str) -> None:
         """Do as Machine.end_session."""
         self.ended.append(session)

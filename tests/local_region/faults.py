@@ -3,6 +3,7 @@
 | fault | value |
 |---|---|
 | `instance-start` | `capacity`: EC2 refuses the start; `stuck`: it stays pending; `offline`: it never is Online |
+| `session-refusal` | `CODE`: every session is refused with this error, such as `ThrottlingException` |
 | `session-drop` | `NUMBER BYTES`: session NUMBER (0: every one) breaks off after BYTES of output |
 | `session-latency` | seconds that opening a session takes |
 | `s3-cut` | `BUCKET BYTES`: every object read from the bucket breaks off after BYTES |
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-FAULTS = ("instance-start", "session-drop", "session-latency", "s3-cut", "clock", "deny")
+FAULTS = ("instance-start", "session-refusal", "session-drop", "session-latency", "s3-cut", "clock", "deny")
 
 
 class Faults:
@@ -65,6 +66,11 @@ class Faults:
     def instance_start(self) -> str:
         """How a start of the instance goes wrong; empty when it does not."""
         return self.value("instance-start")
+
+    @property
+    def session_refusal(self) -> str:
+        """The error with which every session is refused; empty when none is."""
+        return self.value("session-refusal")
 
     @property
     def s3_cut(self) -> tuple[str, int] | None:

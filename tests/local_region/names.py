@@ -34,6 +34,7 @@ BASE_IMAGE = "slm-ft-serving-base:bookworm"
 REGISTRY_IMAGE = "slm-ft-serving-registry:local"
 INSTANCE_IMAGE = "slm-ft-serving-instance:local"
 
+WEB_SITE_PATH = "/_web-site"  # where AWS's API sends who asks for nothing
 API_STATUS_PATH = "/_local-region"  # beside AWS's own paths; says which region's server answers
 
 DEFAULT_REGION_NAME = "default"

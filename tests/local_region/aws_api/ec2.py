@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from loguru import logger
+from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
 from werkzeug.wrappers import Response
 
@@ -138,6 +139,7 @@ class Ec2:
             answer = forward()
             for instance in ours:
                 if answer.status_code == 200 and before[instance.id] == "stopped":
+                    instance.launch_time = utcnow()  # as on AWS; moto leaves it
                     _set_state(instance, PENDING)
                     self._in_background(instance, self._boot)
         return answer

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from loguru import logger
 from moto.ec2.models import ec2_backends
@@ -42,6 +43,8 @@ from tests.local_region.state import RegionState
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+WEB_SITE_AGE = 1800  # seconds
 
 
 class ApiServer:
@@ -73,6 +76,9 @@ class ApiServer:
             return json_answer({"region": self._region, "pid": os.getpid(), "source": self._digest})(
                 environ, start_response
             )
+        page = self._page(request)
+        if page is not None:
+            return page(environ, start_response)
         metadata = self._metadata.answer(request)
         if metadata is not None:
             return metadata(environ, start_response)
@@ -82,6 +88,14 @@ class ApiServer:
             logger.info("{} {} {} -> {}", call.principal, call.service, call.action, answer.status_code)
             return answer(environ, start_response)
         return self._pass_on(call, environ, start_response)
+
+    def _page(self, request: Request) -> Response | None:
+        """Answer who asks for no call as AWS does: by a redirect to its web site, which a cache answers."""
+        if request.path == names.WEB_SITE_PATH:
+            return Response("<html>A web site</html>", headers={"Age": str(WEB_SITE_AGE)}, content_type="text/html")
+        if request.path != "/" or request.method != "GET" or request.args or "Authorization" in request.headers:
+            return None
+        return Response(status=302, headers={"Location": names.WEB_SITE_PATH, "x-amzn-RequestId": str(uuid4())})
 
     def _refusal(self, call: Call) -> Response | None:
         """Return the refusal that the instance gets for a missing permission: by policy or by the fault `deny`."""
@@ -102,6 +116,8 @@ class ApiServer:
     def _own_answer(self, call: Call, environ: WSGIEnvironment) -> Response | None:
         if call.service == "ssm":
             return self._ssm.answer(call)
+        if call.action in {"StopInstances", "RebootInstances"}:
+            self._ssm.note_pings()
         if call.service == "ec2":
             return self._ec2.answer(call, lambda: Response.from_app(self._moto, environ, buffered=True))
         return None
@@ -147,9 +163,10 @@ class QuietHandler(MotoRequestHandler):
     """A handler that leaves log and clock to the application: werkzeug's log has the whole URL, signature included."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """Return the Date header of an answer."""
+        """Return the Date header of an answer; a cache leaves that of what it keeps."""
         server: Any = self.server
-        return super().date_time_string(server.app.date() if timestamp is None else timestamp)
+        age = WEB_SITE_AGE if self.path == names.WEB_SITE_PATH else 0
+        return super().date_time_string(server.app.date() - age if timestamp is None else timestamp)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log nothing."""

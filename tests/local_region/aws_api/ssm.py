@@ -1,10 +1,11 @@
-"""The Systems Manager calls that moto lacks: sessions, and which instances are Online."""
+"""The Systems Manager calls that moto lacks: sessions, which instances are Online, and which are connected."""
 
 from __future__ import annotations
 
 import datetime as dt
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,21 @@ from tests.local_region.faults import Faults
 
 COUNTER_FILE = "count"
 AGENT_ANSWER_SECONDS = 2.0
+# The agent's own interval. Without a ping AWS goes on to call the instance Online for as long.
+PING_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Ping:
+    """What Systems Manager knows of an agent.
+
+    Attributes:
+        agent: When it started, as the machine names that.
+        at: When it last said that it is there, in seconds since the epoch.
+    """
+
+    agent: str
+    at: float
 
 
 class Ssm:
@@ -40,6 +56,7 @@ class Ssm:
         self._faults = faults
         self._lock = threading.Lock()
         self._sessions: dict[str, dict[str, Any]] = {}
+        self._pings: dict[str, Ping] = {}
 
     def answer(self, call: Call) -> Response | None:
         """Answer a call; None for calls that are moto's."""
@@ -48,13 +65,16 @@ class Ssm:
             "TerminateSession": self._terminate_session,
             "DescribeSessions": self._describe_sessions,
             "DescribeInstanceInformation": self._describe_instance_information,
+            "GetConnectionStatus": self._get_connection_status,
         }
         handler = handlers.get(call.action)
         return handler(call.json()) if handler else None
 
     def _start_session(self, request: dict[str, Any]) -> Response:
         target = request.get("Target", "")
-        if not self._is_online(target, max_age=AGENT_ANSWER_SECONDS):
+        if self._faults.session_refusal:
+            return json_error(self._faults.session_refusal, f"fault: no session with {target}.")
+        if not self._is_connected(target, max_age=AGENT_ANSWER_SECONDS):
             return json_error("TargetNotConnected", f"{target} is not connected.")
         number = self._count()
         session = f"local-region-{uuid4().hex[:17]}"
@@ -88,7 +108,8 @@ class Ssm:
     def _describe_instance_information(self, request: dict[str, Any]) -> Response:
         filters: dict[str, list[str]] = {each["Key"]: each["Values"] for each in request.get("Filters", [])}
         filters |= {each["key"]: each["valueSet"] for each in request.get("InstanceInformationFilterList", [])}
-        entries = [self._information(instance) for instance in self._ec2.instances()]
+        self.note_pings()
+        entries = [self._information(each) for each in self._ec2.instances() if each.id in self._pings]
         if "InstanceIds" in filters:
             entries = [each for each in entries if each["InstanceId"] in filters["InstanceIds"]]
         if "PingStatus" in filters:
@@ -96,11 +117,11 @@ class Ssm:
         return json_answer({"InstanceInformationList": entries})
 
     def _information(self, instance: Any) -> dict[str, Any]:
-        online = self._is_online(instance.id)
+        ping = self._pings[instance.id]
         return {
             "InstanceId": instance.id,
-            "PingStatus": "Online" if online else "ConnectionLost",
-            "LastPingDateTime": _now(),
+            "PingStatus": "Online" if _now() - ping.at < PING_SECONDS else "ConnectionLost",
+            "LastPingDateTime": ping.at,
             "AgentVersion": "3.3.0.0",
             "IsLatestVersion": True,
             "PlatformType": "Linux",
@@ -111,11 +132,29 @@ class Ssm:
             "ComputerName": instance.private_dns_name,
         }
 
-    def _is_online(self, instance_id: str, max_age: float = 0.0) -> bool:
-        if self._faults.instance_start == "offline":
-            return False
-        running = any(each.id == instance_id and each.state == "running" for each in self._ec2.instances())
-        return running and self._machine.agent_is_active(max_age)
+    def _get_connection_status(self, request: dict[str, Any]) -> Response:
+        target = request.get("Target", "")
+        status = "connected" if self._is_connected(target) else "notconnected"
+        return json_answer({"Target": target, "Status": status})
+
+    def note_pings(self) -> None:
+        """Have each agent that runs ping when it is due: at its start, and from then on at its interval.
+
+        To be called before an instance stops too: what its agent said last is what AWS goes by for minutes.
+        """
+        for instance in self._ec2.instances():
+            start = self._machine.agent_start() if self._may_answer(instance) else None
+            last = self._pings.get(instance.id)
+            if start is not None and (last is None or last.agent != start or _now() - last.at >= PING_SECONDS):
+                self._pings[instance.id] = Ping(start, _now())
+
+    def _is_connected(self, instance_id: str, max_age: float = 0.0) -> bool:
+        """Say whether the agent answers now, whatever it last said."""
+        answering = any(each.id == instance_id and self._may_answer(each) for each in self._ec2.instances())
+        return answering and self._machine.agent_is_active(max_age)
+
+    def _may_answer(self, instance: Any) -> bool:
+        return bool(self._faults.instance_start != "offline" and instance.state == "running")
 
     def _count(self) -> int:
         """Return the number of this session, from 1; kept in a file, so that it goes on after a restart."""

@@ -45,6 +45,12 @@ class Machine:
         self._agent_answer = (time.monotonic(), active)
         return active
 
+    def agent_start(self) -> str | None:
+        """Return a name of the agent's start, another one after each boot; None while it does not run."""
+        properties = ("--property", "ActiveState", "--property", "ActiveEnterTimestamp")
+        result = self._run("exec", self.container, "systemctl", "show", AGENT_UNIT, *properties)
+        return result.stdout.strip() if "ActiveState=active" in result.stdout else None
+
     def end_session(self, session: str) -> None:
         """End a session and what it runs, as AWS's agent does; no error if it has ended by itself."""
         self._run("exec", self.container, "/usr/local/sbin/fake-ssm-session", "--end", session)

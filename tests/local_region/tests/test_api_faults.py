@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import email.utils
+import http.client
 import time
+from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError
@@ -39,3 +41,21 @@ def test_clock_is_wrong_in_every_answer(api: Api) -> None:
     assert abs(ahead()) < 60
     Faults(api.state.faults).switch_on("clock", "3600")
     assert abs(ahead() - 3600) < 60
+
+
+def test_who_asks_for_nothing_is_sent_to_a_web_site_whose_date_is_old(api: Api) -> None:
+    def answer(path: str) -> tuple[int, Any, float]:
+        connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=10)
+        connection.request("GET", path)
+        found = connection.getresponse()
+        connection.close()
+        behind = time.time() - email.utils.parsedate_to_datetime(found.headers["Date"]).timestamp()
+        return found.status, found.headers, behind
+
+    status, headers, behind = answer("/")
+    assert (status, bool(headers["x-amzn-RequestId"])) == (302, True)
+    assert abs(behind) < 60
+    status, headers, behind = answer(headers["Location"])
+    assert (status, headers["x-amzn-RequestId"]) == (200, None)
+    assert abs(behind - int(headers["Age"])) < 60
+    assert behind > 600

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import botocore.exceptions
 import pytest
 
 from tests.fakes.account import Api
 from tests.local_region import names
+from tests.local_region.aws_api import ssm
 from tests.local_region.aws_api.calls import INSTANCE_ACCESS_KEY
 from tests.local_region.faults import Faults
 
@@ -28,10 +31,25 @@ def _state(api: Api, instance: str) -> str:
     return str(described["Reservations"][0]["Instances"][0]["State"]["Name"])
 
 
-def _ping(api: Api, instance: str) -> str:
+def _information(api: Api, instance: str) -> dict[str, Any]:
+    """Return what Systems Manager lists of the instance; empty when it does not know it."""
     filters = [{"Key": "InstanceIds", "Values": [instance]}]
     listed = api.client("ssm").describe_instance_information(Filters=filters)["InstanceInformationList"]
-    return str(listed[0]["PingStatus"])
+    return dict(listed[0]) if listed else {}
+
+
+def _ping(api: Api, instance: str) -> str:
+    return str(_information(api, instance).get("PingStatus", "unknown"))
+
+
+def _connection(api: Api, instance: str) -> str:
+    return str(api.client("ssm").get_connection_status(Target=instance)["Status"])
+
+
+def _launched(api: Api, instance: str) -> dt.datetime:
+    described = api.client("ec2").describe_instances(InstanceIds=[instance])
+    launched: dt.datetime = described["Reservations"][0]["Instances"][0]["LaunchTime"]
+    return launched
 
 
 def _wait_for(what: Callable[[], bool]) -> None:
@@ -46,7 +64,7 @@ def test_stopping_takes_as_long_as_the_machine_takes(api: Api, instance: str) ->
     change = api.client("ec2").stop_instances(InstanceIds=[instance])["StoppingInstances"][0]
     assert change["CurrentState"]["Name"] == "stopping"
     assert _state(api, instance) == "stopping"
-    assert _ping(api, instance) == "ConnectionLost"
+    assert _connection(api, instance) == "notconnected"
     api.machine.may_stop.set()
     _wait_for(lambda: _state(api, instance) == "stopped")
     assert not api.machine.running
@@ -60,16 +78,76 @@ def test_an_instance_that_is_stopping_cannot_be_started(api: Api, instance: str)
     api.machine.may_stop.set()
 
 
-def test_a_start_brings_the_machine_back_and_it_is_online_only_when_booted(api: Api, instance: str) -> None:
+def test_a_start_brings_the_machine_back_and_it_is_connected_only_when_booted(api: Api, instance: str) -> None:
     api.client("ec2").stop_instances(InstanceIds=[instance])
     _wait_for(lambda: _state(api, instance) == "stopped")
     api.machine.active = False
     change = api.client("ec2").start_instances(InstanceIds=[instance])["StartingInstances"][0]
     assert change["CurrentState"]["Name"] == "pending"
     _wait_for(lambda: _state(api, instance) == "running")
-    assert _ping(api, instance) == "ConnectionLost"
+    assert _connection(api, instance) == "notconnected"
+    with pytest.raises(botocore.exceptions.ClientError, match="TargetNotConnected"):
+        api.client("ssm").start_session(Target=instance)
     api.machine.active = True
+    assert _connection(api, instance) == "connected"
+
+
+def test_an_instance_whose_agent_never_reported_is_not_listed(api: Api, instance: str) -> None:
+    api.machine.active = False
+    assert _information(api, instance) == {}
+
+
+@pytest.fixture
+def ping_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Have Systems Manager's clock be so many seconds off; EC2 names a start to the second."""
+
+    def set_clock(seconds: float) -> None:
+        monkeypatch.setattr(ssm, "_now", lambda: time.time() + seconds)
+
+    return set_clock
+
+
+def _restart(api: Api, instance: str) -> None:
+    api.client("ec2").stop_instances(InstanceIds=[instance])
+    _wait_for(lambda: _state(api, instance) == "stopped")
+    api.client("ec2").start_instances(InstanceIds=[instance])
+    _wait_for(lambda: _state(api, instance) == "running")
+
+
+def test_a_stopped_instance_stays_online_until_a_ping_is_missed(
+    api: Api, instance: str, ping_at: Callable[[float], None]
+) -> None:
+    """Even where nobody had asked before the stop."""
+    ping_at(-100)
+    api.client("ec2").stop_instances(InstanceIds=[instance])
+    _wait_for(lambda: _state(api, instance) == "stopped")
+    ping_at(0)
     assert _ping(api, instance) == "Online"
+    ping_at(300)
+    assert _ping(api, instance) == "ConnectionLost"
+
+
+def test_until_the_agent_is_up_again_its_last_ping_is_from_before_the_start(
+    api: Api, instance: str, ping_at: Callable[[float], None]
+) -> None:
+    ping_at(-100)
+    before = _information(api, instance)["LastPingDateTime"]
+    api.machine.active = False
+    ping_at(1)
+    _restart(api, instance)
+    assert _information(api, instance)["LastPingDateTime"] == before < _launched(api, instance)
+    assert _ping(api, instance) == "Online"
+    api.machine.active = True
+    assert _information(api, instance)["LastPingDateTime"] > _launched(api, instance)
+
+
+def test_an_agent_pings_at_its_interval(api: Api, instance: str, ping_at: Callable[[float], None]) -> None:
+    ping_at(0)
+    first = _information(api, instance)["LastPingDateTime"]
+    ping_at(200)
+    assert _information(api, instance)["LastPingDateTime"] == first
+    ping_at(301)
+    assert _information(api, instance)["LastPingDateTime"] > first
 
 
 def test_stop_and_start_may_be_repeated(api: Api, instance: str) -> None:
@@ -89,7 +167,8 @@ def test_a_reboot_is_orderly_and_the_instance_stays_running(api: Api, instance: 
     api.machine.may_stop.set()
     _wait_for(lambda: api.machine.stops == 1 and api.machine.running)
     assert _state(api, instance) == "running"
-    assert _ping(api, instance) == "ConnectionLost"
+    assert _ping(api, instance) == "Online", "AWS does not notice"
+    assert _connection(api, instance) == "notconnected"
 
 
 def test_a_machine_that_will_not_start_leaves_the_instance_stopped(api: Api, instance: str) -> None:
@@ -126,6 +205,14 @@ def test_a_session_with_an_instance_that_is_not_there_is_refused_as_by_aws(api: 
         api.client("ssm").start_session(Target=target)
 
 
+def test_the_fault_session_refusal_refuses_every_session(api: Api, instance: str) -> None:
+    Faults(api.state.faults).switch_on("session-refusal", "ThrottlingException")
+    with pytest.raises(botocore.exceptions.ClientError, match="ThrottlingException"):
+        api.client("ssm").start_session(Target=instance)
+    Faults(api.state.faults).switch_off("session-refusal")
+    assert api.client("ssm").start_session(Target=instance)["SessionId"]
+
+
 def test_the_same_instance_comes_back_after_the_memory_was_lost(api: Api, instance: str) -> None:
     api.client("ec2").terminate_instances(InstanceIds=[instance])
     assert api.account.seed(api.state) == instance
@@ -158,7 +245,10 @@ def test_metadata_service_answers_only_with_a_token(api: Api, instance: str) -> 
     assert INSTANCE_ACCESS_KEY in _metadata(api, f"meta-data/iam/security-credentials/{role}", token=token)
 
 
-def test_fault_instance_start_refuses_delays_or_isolates_the_instance(api: Api, instance: str) -> None:
+def test_fault_instance_start_refuses_delays_or_isolates_the_instance(
+    api: Api, instance: str, ping_at: Callable[[float], None]
+) -> None:
+    ping_at(-100)
     faults = Faults(api.state.faults)
     api.client("ec2").stop_instances(InstanceIds=[instance])
     _wait_for(lambda: _state(api, instance) == "stopped")
@@ -170,9 +260,12 @@ def test_fault_instance_start_refuses_delays_or_isolates_the_instance(api: Api, 
     assert _state(api, instance) == "pending"
     faults.switch_on("instance-start", "offline")
     _wait_for(lambda: _state(api, instance) == "running")
-    assert _ping(api, instance) == "ConnectionLost"
+    assert _connection(api, instance) == "notconnected"
+    assert _information(api, instance)["LastPingDateTime"] < _launched(api, instance)
     faults.switch_off()
-    assert _ping(api, instance) == "Online"
+    ping_at(1)
+    assert _connection(api, instance) == "connected"
+    assert _information(api, instance)["LastPingDateTime"] > _launched(api, instance)
 
 
 def test_the_fault_deny_refuses_the_instance_and_not_the_operator(

@@ -27,7 +27,7 @@ def variables(region: LocalRegion, instance_id: str, keys: Mapping[str, str]) ->
     """Return the variables of the session's connection, the keys' fingerprints and an environment for AWS calls."""
     exports = region.exports({})
     return {
-        "ansible_connection": "amazon.aws.aws_ssm",
+        "ansible_connection": "slm.serving.aws_ssm",
         # A session has another user than the connection by which a scenario prepares.
         "ansible_remote_tmp": "/var/tmp/ansible-sessions",
         "ansible_aws_ssm_instance_id": instance_id,

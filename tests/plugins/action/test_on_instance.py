@@ -198,7 +198,6 @@ def test_a_lost_task_can_be_asked_again_and_is_asynchronous_again(folders: dict[
 def test_a_task_that_is_lost_each_time_it_is_asked_stays_a_lost_session(folders: dict[str, Path]) -> None:
     failed = report(folders["asked-again-in-vain"])["failed"]
     assert failed["lost_session"] is True
-    assert "The SSM agent of the instance is not connected" in failed["msg"]
 
 
 def test_an_async_task_over_its_time_is_no_lost_session(folders: dict[str, Path]) -> None:

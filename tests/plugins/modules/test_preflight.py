@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import email.utils
 import json
 import shutil
 import socket
 import threading
+import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from subprocess import CompletedProcess
 from types import SimpleNamespace
@@ -17,6 +20,8 @@ from ansible_collections.slm.serving.plugins.modules import preflight_account as
 from ansible_collections.slm.serving.plugins.modules import preflight_instance as instance_module
 from botocore.exceptions import ClientError
 
+from tests.fakes.http_service import HttpFake
+
 INSTANCE = "i-0123456789abcdef0"
 CALLER = "arn:aws:iam::123456789012:user/someone"
 
@@ -24,6 +29,24 @@ CALLER = "arn:aws:iam::123456789012:user/someone"
 def refused(code: str) -> ClientError:
     """Return AWS's refusal with a code."""
     return ClientError({"Error": {"Code": code, "Message": "no"}}, "SomeCall")
+
+
+class FakeService(HttpFake):
+    """A service with an answer for each path: a status and headers, in which a number is a date so many seconds ago."""
+
+    def __init__(self, answers: dict[str, tuple[int, dict[str, Any]]]) -> None:
+        super().__init__()
+        self._answers = answers
+        self.asked: list[str] = []
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        self.asked.append(request.path)
+        status, headers = self._answers[request.path]
+        request.send_response_only(status)
+        for name, value in {"Content-Length": "0", **headers}.items():
+            date = isinstance(value, int)
+            request.send_header(name, email.utils.formatdate(time.time() - value, usegmt=True) if date else value)
+        request.end_headers()
 
 
 class FakePaginator:
@@ -79,7 +102,7 @@ def account(**answers: Any) -> tuple[Any, FakeAws]:
         "simulate_principal_policy": {"EvaluationResults": [{"EvalDecision": "allowed"}]},
         "get_service_quota": {"Quota": {"Value": 8.0}},
         "every_describe_instances": {"Reservations": []},
-        "describe_instance_information": {"InstanceInformationList": [{"PingStatus": "Online"}]},
+        "get_connection_status": {"Target": INSTANCE, "Status": "connected"},
     }
     fake = FakeAws(**(usual | answers))
     options = {
@@ -106,6 +129,15 @@ def test_running_instance_is_reachable_and_no_start_is_asked_for() -> None:
     assert list(checks.instance()) == []
     assert checks.reachable
     assert "start_instances" not in fake.calls
+
+
+@pytest.mark.parametrize(
+    "connection", [{"Status": "notconnected"}, refused("AccessDeniedException")], ids=["not connected", "not told"]
+)
+def test_running_instance_is_not_reachable_before_its_agent_is_connected(connection: Any) -> None:
+    checks, _ = account(describe_instances=instance("running"), get_connection_status=connection)
+    assert list(checks.instance()) == []
+    assert not checks.reachable
 
 
 @pytest.mark.parametrize(
@@ -290,6 +322,77 @@ def test_images_and_models_share_a_disk(tmp_path: Path, monkeypatch: pytest.Monk
     problems = list(checks.disk())
     assert bool(problems) == (free == 10)
     assert all("7.0 GB for new images and 6.0 GB for new models" in line for line in problems)
+
+
+REQUEST = {"x-amzn-RequestId": "7a62c49f-347e-4fc4-9331-6e8eEXAMPLE"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "problem", "judged"),
+    [
+        (200, {**REQUEST, "Date": 0}, "", True),
+        (200, {"x-amz-request-id": "4442587FB7D0A2F9", "Date": 3600}, " s ahead of AWS's", True),
+        (200, {**REQUEST, "Date": -3600}, " s behind AWS's", True),
+        (302, {**REQUEST, "Date": 0, "Location": "/page"}, "", True),
+        (302, {**REQUEST, "Date": 3600, "Location": "/page"}, "ahead of AWS's", True),
+        (301, {**REQUEST, "Date": 0, "Location": "/page"}, "", True),
+        (307, {**REQUEST, "Date": 0, "Location": "https://another.invalid/"}, "", True),
+        (403, {**REQUEST, "Date": 0}, "", True),
+        (503, {**REQUEST, "Date": 0}, "", True),
+        (200, {**REQUEST, "Date": 1800, "Age": "1800"}, "", True),
+        (200, {**REQUEST, "Date": 0, "Age": "3600"}, "behind AWS's", True),
+        (200, {**REQUEST, "Date": 0, "Age": "some time"}, "", True),
+        (200, {**REQUEST, "Date": "yesterday"}, "", False),
+        (200, REQUEST, "", False),
+        (200, {"Date": 1800, "Content-Type": "text/html"}, "", False),
+        (302, {"Date": 1800, "Location": "/page"}, "", False),
+        (511, {"Date": 1800}, "", False),
+    ],
+)
+def test_clock_is_compared_with_what_a_service_of_aws_says_itself(
+    monkeypatch: pytest.MonkeyPatch, status: int, headers: dict[str, Any], problem: str, judged: bool
+) -> None:
+    with FakeService({"/": (status, headers), "/page": (200, {**REQUEST, "Date": 1800})}) as service:
+        monkeypatch.setattr(instance_module, "clock_addresses", lambda _region: [f"http://127.0.0.1:{service.port}/"])
+        checks = on_instance()
+        problems = list(checks.clock())
+    assert [bool(problem)] * len(problems) == [True] * bool(problem)
+    assert all(problem in line for line in problems)
+    assert ("clock_off_seconds" in checks.facts) == judged
+    assert service.asked == ["/"], "a redirect was followed"
+
+
+@pytest.mark.parametrize("first", ["silent", "proxy"])
+def test_clock_is_asked_of_another_service_where_one_gives_no_time(monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+    """Where there is no way to the internet, an endpoint of one of them is enough."""
+    answers = {"/": (200, {**REQUEST, "Date": 3600}), "/proxy": (403, {"Date": 0})}
+    with FakeService(answers) as service, socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+        closed.close()
+        address = f"http://127.0.0.1:{port}/" if first == "silent" else f"http://127.0.0.1:{service.port}/proxy"
+        addresses = [address, f"http://127.0.0.1:{service.port}/"]
+        monkeypatch.setattr(instance_module, "clock_addresses", lambda _region: addresses)
+        (problem,) = on_instance().clock()
+    assert "ahead of AWS's" in problem
+
+
+def test_instance_that_reaches_no_service_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    monkeypatch.setattr(instance_module, "clock_addresses", lambda _region: [address, address])
+    (problem,) = on_instance().clock()
+    assert problem.startswith("The instance does not reach AWS (http://127.0.0.1:")
+    assert problem.count(address) == 2
+
+
+def test_clock_is_asked_of_the_regions_own_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    assert instance_module.clock_addresses("eu-central-1") == [
+        "https://s3.eu-central-1.amazonaws.com",
+        "https://sts.eu-central-1.amazonaws.com",
+    ]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    assert instance_module.clock_addresses("eu-central-1") == ["http://127.0.0.1:4566"]
 
 
 def test_model_without_a_shard_is_found_before_it_is_fetched(tmp_path: Path) -> None:
