@@ -3,91 +3,100 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.ssm.models import ssm_backends
 
 from tests.fakes.account import Api
 from tests.local_region import names
+from tests.local_region.aws_api.session_documents import DocumentRefusedError, SessionPlan, plan
 
+PORTS = "AWS-StartPortForwardingSession"
 PREFERENCES = "SSM-SessionManagerRunShell"
+Put = Callable[..., None]
 
 
 @pytest.fixture
-def instance(api: Api) -> str:
-    """Seed the account and return its instance's id."""
-    return api.account.seed(api.state)
+def put() -> Iterator[Put]:
+    """Return a way to put a session document into moto's memory, which holds nothing else."""
+    ssm_backends.reset()
+
+    def put(name: str, session_type: str = "Standard_Stream", **inputs: Any) -> None:
+        content = {"schemaVersion": "1.0", "sessionType": session_type, "inputs": inputs}
+        ssm_backends[names.ACCOUNT_ID][names.AWS_REGION].create_document(
+            json.dumps(content), [], [], name, "", "Session", "JSON", "", []
+        )
+
+    yield put
+    ssm_backends.reset()
 
 
-def put(api: Api, name: str, session_type: str = "Standard_Stream", **inputs: Any) -> None:
-    """Put a session document."""
-    content = {"schemaVersion": "1.0", "sessionType": session_type, "inputs": inputs}
-    api.client("ssm").create_document(Name=name, Content=json.dumps(content), DocumentType="Session")
-
-
-def address(api: Api, instance: str, **request: Any) -> str:
-    """Start a session and return what the plugin is to open."""
-    return str(api.client("ssm").start_session(Target=instance, **request)["StreamUrl"])
-
-
-def test_the_accounts_own_document_gives_a_plain_session(api: Api, instance: str) -> None:
-    assert address(api, instance, DocumentName=names.SESSION_DOCUMENT) == "docker://fake-instance"
+@pytest.mark.usefixtures("put")
+def test_without_documents_a_session_is_a_plain_one() -> None:
+    assert plan({}) == SessionPlan()
+    assert plan({}).query() == ""
 
 
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize(
-    ("inputs", "query"),
+    ("inputs", "planned"),
     [
-        ({"runAsEnabled": True, "runAsDefaultUser": "nobody"}, "user=nobody"),
-        ({"runAsEnabled": False, "runAsDefaultUser": "nobody"}, ""),
-        ({"kmsKeyId": "some-key"}, "key=some-key"),
+        ({}, SessionPlan()),
+        ({"runAsEnabled": True, "runAsDefaultUser": "nobody"}, SessionPlan(user="nobody")),
+        ({"runAsEnabled": False, "runAsDefaultUser": "nobody"}, SessionPlan()),
+        ({"kmsKeyId": "some-key"}, SessionPlan(key="some-key")),
     ],
 )
 def test_preferences_hold_where_no_document_is_named(
-    api: Api, instance: str, named: bool, inputs: dict[str, Any], query: str
+    put: Put, named: bool, inputs: dict[str, Any], planned: SessionPlan
 ) -> None:
-    put(api, "other" if named else PREFERENCES, **inputs)
-    request = {"DocumentName": "other"} if named else {}
-    assert address(api, instance, **request).removeprefix("docker://fake-instance").removeprefix("?") == query
+    put("other" if named else PREFERENCES, **inputs)
+    assert plan({"DocumentName": "other"} if named else {}) == planned
 
 
-def test_a_document_of_ones_own_wins_over_the_preferences(api: Api, instance: str) -> None:
-    put(api, PREFERENCES, kmsKeyId="some-key")
-    assert address(api, instance, DocumentName=names.SESSION_DOCUMENT) == "docker://fake-instance"
+def test_a_document_of_ones_own_wins_over_the_preferences(put: Put) -> None:
+    put(PREFERENCES, kmsKeyId="some-key")
+    put("own")
+    assert plan({"DocumentName": "own"}) == SessionPlan()
 
 
 @pytest.mark.parametrize(
     ("parameters", "query"),
     [
-        ({"portNumber": ["8080"], "localPortNumber": ["18080"]}, "port=8080&local_port=18080"),
-        ({"portNumber": ["8080"]}, "port=8080&local_port=0"),
+        ({"portNumber": ["8080"], "localPortNumber": ["18080"]}, "?port=8080&local_port=18080"),
+        ({"portNumber": ["8080"]}, "?port=8080&local_port=0"),
     ],
 )
-def test_a_port_is_forwarded_by_awss_own_document(
-    api: Api, instance: str, parameters: dict[str, list[str]], query: str
-) -> None:
-    opened = address(api, instance, DocumentName="AWS-StartPortForwardingSession", Parameters=parameters)
-    assert opened == f"docker://fake-instance?{query}"
+def test_a_port_is_forwarded_by_awss_own_document(parameters: dict[str, list[str]], query: str) -> None:
+    assert plan({"DocumentName": PORTS, "Parameters": parameters}).query() == query
 
 
 @pytest.mark.parametrize(
-    ("request_", "code"),
+    ("asked", "code"),
     [
         ({"DocumentName": "no-such-document"}, "InvalidDocument"),
         ({"DocumentName": "AWS-StartSSHSession"}, "InvalidDocument"),
         ({"DocumentName": "a-port"}, "InvalidDocument"),
-        (
-            {"DocumentName": "AWS-StartPortForwardingSession", "Parameters": {"portNumber": ["70000"]}},
-            "InvalidParameters",
-        ),
-        (
-            {"DocumentName": "AWS-StartPortForwardingSession", "Parameters": {"portNumber": ["http"]}},
-            "InvalidParameters",
-        ),
+        ({"DocumentName": PORTS, "Parameters": {"portNumber": ["70000"]}}, "InvalidParameters"),
+        ({"DocumentName": PORTS, "Parameters": {"portNumber": ["http"]}}, "InvalidParameters"),
     ],
 )
-def test_what_aws_refuses_is_refused(api: Api, instance: str, request_: dict[str, Any], code: str) -> None:
-    put(api, "a-port", session_type="Port")
-    with pytest.raises(ClientError, match=code):
-        address(api, instance, **request_)
+def test_what_aws_refuses_is_refused(put: Put, asked: dict[str, Any], code: str) -> None:
+    put("a-port", session_type="Port")
+    with pytest.raises(DocumentRefusedError) as refusal:
+        plan(asked)
+    assert refusal.value.code == code
+
+
+def test_start_session_asks_for_the_document(api: Api) -> None:
+    instance, ssm = api.account.seed(api.state), api.client("ssm")
+    assert ssm.start_session(Target=instance, DocumentName=names.SESSION_DOCUMENT)["StreamUrl"] == (
+        "docker://fake-instance"
+    )
+    opened = ssm.start_session(Target=instance, DocumentName=PORTS, Parameters={"portNumber": ["8080"]})
+    assert opened["StreamUrl"] == "docker://fake-instance?port=8080&local_port=0"
+    with pytest.raises(ClientError, match="InvalidDocument"):
+        ssm.start_session(Target=instance, DocumentName="no-such-document")
