@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from moto.ssm.models import ssm_backends
 
-from tests.fakes.account import Api
 from tests.local_region import names
 from tests.local_region.aws_api.session_documents import DocumentRefusedError, SessionPlan, plan
 
@@ -89,14 +87,3 @@ def test_what_aws_refuses_is_refused(put: Put, asked: dict[str, Any], code: str)
     with pytest.raises(DocumentRefusedError) as refusal:
         plan(asked)
     assert refusal.value.code == code
-
-
-def test_start_session_asks_for_the_document(api: Api) -> None:
-    instance, ssm = api.account.seed(api.state), api.client("ssm")
-    assert ssm.start_session(Target=instance, DocumentName=names.SESSION_DOCUMENT)["StreamUrl"] == (
-        "docker://fake-instance"
-    )
-    opened = ssm.start_session(Target=instance, DocumentName=PORTS, Parameters={"portNumber": ["8080"]})
-    assert opened["StreamUrl"] == "docker://fake-instance?port=8080&local_port=0"
-    with pytest.raises(ClientError, match="InvalidDocument"):
-        ssm.start_session(Target=instance, DocumentName="no-such-document")
