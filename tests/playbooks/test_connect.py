@@ -20,7 +20,8 @@ INTERRUPTED = 99
 def test_gateway_is_reached_through_systems_manager_until_ctrl_c(serving: LocalRegion) -> None:
     note = golden_note()
     with RunningPlaybook(serving, "connect", "-e", "connect_local_port=0") as playbook:
-        playbook.wait_for("until Ctrl-C")
+        # Not the name of the task alone.
+        playbook.wait_for("until Ctrl-C ends this")
         found = ADDRESS.search(playbook.output())
         assert found, playbook.output()
         assert found[1] != serving.env()["GATEWAY_URL"]

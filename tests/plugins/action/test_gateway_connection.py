@@ -109,7 +109,7 @@ def test_an_end_of_ansible_itself_ends_the_session(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_what_cannot_be_opened_is_a_failure_in_words(
-    monkeypatch: pytest.MonkeyPatch, forwarding: FakeForwarding, options: dict[str, str], words: str
+    monkeypatch: pytest.MonkeyPatch, forwarding: FakeForwarding, options: dict[str, Any], words: str
 ) -> None:
     result = hold(monkeypatch, forwarding, **options)
     assert result["failed"] is True

@@ -70,7 +70,7 @@ def instance(state: str = "running", kind: str = "g6.2xlarge", **more: Any) -> d
     return {"Reservations": [{"Instances": [about]}]}
 
 
-def account(document: str = "own", **answers: Any) -> tuple[Any, FakeAws]:
+def account(document: str = "own", /, **answers: Any) -> tuple[Any, FakeAws]:
     """Return an account whose instance is stopped and could be started, but for `answers`.
 
     Args:
