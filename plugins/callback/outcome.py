@@ -43,6 +43,7 @@ options:
 AFTERWARDS = "deployment_lock"
 MACHINE_READABLE = ("json", "jsonl")
 LABEL = "{:<9} {}"
+CONNECT = "ansible-playbook playbooks/connect.yml"
 
 
 class CallbackModule(ProfileRoles):  # type: ignore[misc] # ansible ships no types
@@ -139,6 +140,18 @@ def described(outcome: Mapping[str, Any]) -> str:
         lines.append(LABEL.format("release", f"{outcome['serves']}, verified"))
     for name, image in outcome.get("images", {}).items():
         lines.append(LABEL.format(name, f"{image['repository']}:{image['tag']} {image['digest']}"))
-    if outcome.get("address"):
-        lines.append(LABEL.format("address", outcome["address"]))
+    if "address" in outcome:
+        lines.append(LABEL.format("address", way_in(outcome)))
     return "\n".join(lines)
+
+
+def way_in(outcome: Mapping[str, Any]) -> str:
+    """Return under which address the gateway is reached and by whom, or how to come in where its port is closed."""
+    if outcome.get("address_unseen"):
+        return f"{CONNECT} opens a way in; whether the port is open cannot be seen: {outcome['address_unseen']}"
+    open_to = ", ".join(outcome.get("open_to", []))
+    if outcome["address"]:
+        return f"{outcome['address']}, open to {open_to}" if open_to else str(outcome["address"])
+    if open_to:
+        return f"none that {open_to} could call; {CONNECT} opens a way in"
+    return f"none, the port is closed; {CONNECT} opens a way in"

@@ -16,12 +16,7 @@ NAME_VARIABLES = {
 
 
 def network_problems(networks: list[str], *, allow_everyone: bool) -> list[str]:
-    """Return a sentence for each problem of a list of CIDRs; none when they can be used as they are."""
-    if not networks:
-        return [
-            "Nobody could call the gateway: name the networks that may, such as"
-            " -e infrastructure_gateway_cidrs=203.0.113.0/24,198.51.100.7/32."
-        ]
+    """Return a sentence for each problem of a list of CIDRs; none when they can be used, or there are none."""
     problems = []
     for text in networks:
         try:

@@ -32,6 +32,7 @@ ACCELERATOR = Kind(re.compile(r"gpu|cpu"), "gpu or cpu")
 REGION = Kind(re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]"), "a region, such as us-east-1")
 INSTANCE = Kind(re.compile(r"i-[0-9a-f]{8,17}"), "the id of an instance, such as i-0123456789abcdef0")
 SECRET = Kind(SECRET_NAME, "the name or the ARN of a secret (letters, digits and /_+=.@- only)")
+DOCUMENT = Kind(re.compile(r"[\w.:/-]{3,128}", re.ASCII), "the name or the ARN of a session document")
 SOURCE = Kind(
     re.compile(rf"s3://{_BUCKET}(/{_TEXT})?|file:///{_TEXT}|hf://[^\s\x00-\x1f/]+/[^\s\x00-\x1f/]+"),
     "an address s3://bucket/prefix, file:///path or hf://owner/repository@commit",
@@ -56,6 +57,7 @@ KINDS = {
     "s3/transfer-bucket": BUCKET,
     "secrets/gateway-api-keys": SECRET,
     "secrets/hf-token": SECRET,
+    "ssm/session-document": DOCUMENT,
     "training/data": SOURCE,
     "training/destination": DESTINATION,
 }

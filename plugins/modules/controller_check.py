@@ -63,17 +63,13 @@ import datetime as dt
 import email.utils
 import importlib
 import os
-import shutil
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils import session_plugin
 from ansible_collections.slm.serving.plugins.module_utils.aws_errors import code_of, reason
 
-PLUGIN_HELP = (
-    "https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
-)
-DEFAULT_PLUGIN = "/usr/local/bin/session-manager-plugin"
 CLOCK_TOLERANCE = 240  # seconds; AWS takes 300
 DEPLOYMENT_SECONDS = 3600
 CREDENTIALS_HELP = "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or sign in with `aws sso login`."
@@ -81,15 +77,11 @@ CREDENTIALS_HELP = "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_
 
 def plugin_problem(configured: str) -> str | None:
     """Return what is wrong with the session plugin, or None."""
-    configured = configured or os.environ.get("AWS_SESSION_MANAGER_PLUGIN", "")
-    if configured:
-        exists = os.access(configured, os.X_OK)
-    else:
-        exists = os.access(DEFAULT_PLUGIN, os.X_OK) or shutil.which("session-manager-plugin") is not None
-    if exists:
-        return None
-    where = configured or f"{DEFAULT_PLUGIN} or anywhere on PATH"
-    return f"The Session Manager plugin is not at {where}. Install it: {PLUGIN_HELP}"
+    try:
+        session_plugin.find(configured)
+    except session_plugin.PluginMissingError as error:
+        return str(error)
+    return None
 
 
 def library_problems() -> list[str]:

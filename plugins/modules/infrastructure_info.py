@@ -34,6 +34,10 @@ options:
     type: list
     elements: str
     required: true
+  session_document:
+    description: Name of the session document.
+    type: str
+    required: true
   secrets:
     description: Names of the secrets.
     type: list
@@ -73,6 +77,7 @@ EXAMPLES = r"""
     buckets: [slm-ft-serving-models-123456789012-eu-central-1]
     repositories: [slm-ft-serving-vllm, slm-ft-serving-gateway]
     log_groups: [/aws/ssm/slm-ft-serving/sessions]
+    session_document: slm-ft-serving-session
     secrets: [slm-ft-serving/gateway-api-keys]
     parameter_path: /slm-ft-serving
     tags: {ManagedBy: slm-ft-serving}
@@ -145,6 +150,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_list_to_ansible_dict
 from ansible_collections.slm.serving.plugins.module_utils.aws_errors import fail
+from ansible_collections.slm.serving.plugins.module_utils.security_groups import networks
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
@@ -195,7 +201,7 @@ class Account:
         groups = self.clients["ec2"].describe_security_groups(Filters=filters, aws_retry=True)["SecurityGroups"]
         return [
             self.thing("security group", each["GroupName"], boto3_tag_list_to_ansible_dict(each.get("Tags", [])))
-            | {"id": each["GroupId"], "vpc": each["VpcId"]}
+            | {"id": each["GroupId"], "vpc": each["VpcId"], "networks": networks(each["IpPermissions"])}
             for each in groups
         ]
 
@@ -232,6 +238,15 @@ class Account:
         if name not in [each["logGroupName"] for each in groups]:
             return []
         return [self.thing("log group", name, client.list_tags_log_group(logGroupName=name, aws_retry=True)["tags"])]
+
+    def document(self) -> list[Thing]:
+        """Return the session document."""
+        name = self.params["session_document"]
+        try:
+            about = self.clients["ssm"].describe_document(Name=name, aws_retry=True)["Document"]
+        except is_boto3_error_code("InvalidDocument"):
+            return []
+        return [self.thing("session document", name, boto3_tag_list_to_ansible_dict(about.get("Tags", [])))]
 
     def secret(self, name: str) -> list[Thing]:
         """Return a secret, without its value; `deleted` while it can still be restored."""
@@ -300,6 +315,7 @@ class Account:
             ("the instance profile", self.profile),
             ("the security group", self.security_groups),
             ("the parameters", self.parameters),
+            ("the session document", self.document),
             ("the instances", self.instances),
             *[
                 (f"the {kind} {name}", partial(ask, name))
@@ -337,6 +353,7 @@ def main() -> None:
             "buckets": names,
             "repositories": names,
             "log_groups": names,
+            "session_document": text,
             "secrets": {**names, "no_log": False},
             "parameter_path": text,
             "application": text,

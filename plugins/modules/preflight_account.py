@@ -10,7 +10,7 @@ module: preflight_account
 short_description: Check the account for everything that would make a deployment fail
 description:
   - Checks secrets (described, never read), the transfer bucket, models in S3, the instance, the permissions to start it
-    and to open a session, and the quota that the start needs.
+    and to open a session, what the session document says, and the quota that the start needs.
   - Changes nothing. What the credentials may not read is no problem; it is listed in RV(unseen).
 options:
   instance_id:
@@ -39,6 +39,12 @@ options:
     type: str
     choices: [gpu, cpu]
     default: gpu
+  session_document:
+    description:
+      - The document that sessions run under; where it is empty they run under the account's preferences, the document
+        C(SSM-SessionManagerRunShell), where the account has one.
+    type: str
+    default: ""
 author:
   - The slm-ft-serving developers (!UNKNOWN)
 extends_documentation_fragment:
@@ -60,6 +66,7 @@ EXAMPLES = r"""
       - name: slm-ft-serving/gateway-api-keys
         parameter: /slm-ft-serving/secrets/gateway-api-keys
     accelerator: gpu
+    session_document: slm-ft-serving-session
   register: account
 """
 
@@ -89,18 +96,22 @@ state:
   returned: success
   type: str
 reachable:
-  description: Whether Systems Manager reaches the instance, so that it can be checked without starting it.
+  description:
+    - Whether Systems Manager reaches the instance and the document lets sessions be, so that it can be checked without
+      starting it.
   returned: success
   type: bool
 """
 
 import contextlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.slm.serving.plugins.module_utils import session_preferences
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     from botocore.exceptions import BotoCoreError, ClientError
@@ -115,7 +126,7 @@ QUOTAS = {
 }
 LETTERS = re.compile(r"[a-z]+")
 EXPIRY_DAYS = 1
-CHECKS = ("secrets", "models", "bucket", "instance")
+CHECKS = ("secrets", "models", "bucket", "instance", "session_document")
 
 
 def code_of(error: ClientError) -> str:
@@ -136,7 +147,12 @@ class Account:
         self._client_of, self.options = client_of, options
         self.warnings: list[str] = []
         self.unseen: list[str] = []
-        self.state, self.reachable = "", False
+        self.state, self.reachable, self.sessions_prevented = "", False, False
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether a session with the instance would come about now, once the checks are made."""
+        return self.reachable and not self.sessions_prevented
 
     def secrets(self) -> Iterator[str]:
         """Check that every secret exists and has a value."""
@@ -338,6 +354,34 @@ class Account:
                 if result["EvalDecision"] != "allowed" and not result.get("MissingContextValues"):
                     yield f"{principal} may not open a session with {name}: allow it ssm:StartSession."
 
+    def session_document(self) -> Iterator[str]:
+        """Check that the document which sessions run under does not prevent them."""
+        named = self.options["session_document"]
+        name = named or session_preferences.ACCOUNT_PREFERENCES
+        try:
+            answer = self._client_of("ssm").get_document(Name=name, DocumentFormat="JSON")
+            content = json.loads(answer["Content"])
+        except ClientError as error:
+            if code_of(error) != "InvalidDocument":
+                self._left_out(error, f"What the session document {name} says", "ssm:GetDocument")
+            elif named:
+                self.sessions_prevented = True
+                yield (
+                    f"There is no session document {name}: run playbooks/provision.yml, or correct the parameter"
+                    " ssm/session-document."
+                )
+            content = {}
+        if not named:
+            self.warnings.append(
+                "Sessions run under the account's preferences, because the parameter ssm/session-document names no"
+                " document: run playbooks/provision.yml, which makes one of this application's own, whose sessions are"
+                " logged."
+            )
+        self.warnings.extend(session_preferences.warnings(name, content))
+        for problem in session_preferences.problems(name, content):
+            self.sessions_prevented = True
+            yield problem
+
     @contextlib.contextmanager
     def _tolerant(self, what: str, action: str) -> Iterator[None]:
         """Note what cannot be checked."""
@@ -378,6 +422,7 @@ def main() -> None:
             "models": {"type": "dict", "default": {}},
             "secrets": {"type": "list", "elements": "dict", "default": [], "no_log": False},
             "accelerator": {"type": "str", "choices": ["gpu", "cpu"], "default": "gpu"},
+            "session_document": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -388,12 +433,12 @@ def main() -> None:
     problems = run_checks(account)
     module.exit_json(
         changed=False,
-        problems=problems["bucket"] + problems["instance"],
+        problems=problems["bucket"] + problems["instance"] + problems["session_document"],
         shared_problems=problems["secrets"] + problems["models"],
         warnings_found=account.warnings,
         unseen=account.unseen,
         state=account.state,
-        reachable=account.reachable,
+        reachable=account.can_be_asked,
     )
 
 

@@ -17,7 +17,7 @@ ANSIBLE_PREFIX = "ansible_"
 # What parse_kv leaves of an argument that is no NAME=VALUE.
 RAW = "_raw_params"
 # Known to one playbook, to no role.
-OF_A_PLAYBOOK = {"rollback_to": "rollback.yml"}
+OF_A_PLAYBOOK = {"connect_local_port": "connect.yml", "rollback_to": "rollback.yml"}
 # Known to a plugin of this collection, to no role.
 OF_A_PLUGIN = {"on_instance_check_interval", "on_instance_patience"}
 # Lists that a role takes as words with commas between them too.

@@ -24,6 +24,7 @@ SECRET_HF_TOKEN = f"{APPLICATION}/hf-token"
 SECRET_GATEWAY_API_KEYS = f"{APPLICATION}/gateway-api-keys"
 PARAMETER_PREFIX = f"/{APPLICATION}"
 INSTANCE_ROLE = f"{APPLICATION}-instance"
+SESSION_DOCUMENT = f"{APPLICATION}-session"
 
 DEEP_LEARNING_AMI_PARAMETER = (
     "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"

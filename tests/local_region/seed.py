@@ -74,6 +74,7 @@ class Account:
         self._secrets(state)
         self._repositories()
         self._instance_profile()
+        self._session_document()
         instance_id = self._instance(state.name)
         self.put_parameters(
             {
@@ -85,6 +86,7 @@ class Account:
                 "model/base": f"s3://{names.MODELS_BUCKET}/small/base",
                 "model/adapter": f"s3://{names.MODELS_BUCKET}/small/adapter",
                 "engine/accelerator": "cpu",
+                "ssm/session-document": names.SESSION_DOCUMENT,
             }
         )
         return instance_id
@@ -242,6 +244,16 @@ class Account:
         _unless_there(there, lambda: iam.create_instance_profile(InstanceProfileName=role))
         if not iam.get_instance_profile(InstanceProfileName=role)["InstanceProfile"]["Roles"]:
             iam.add_role_to_instance_profile(InstanceProfileName=role, RoleName=role)
+
+    def _session_document(self) -> None:
+        content = {"schemaVersion": "1.0", "sessionType": "Standard_Stream", "inputs": {}}
+        ssm = self.client("ssm")
+        _unless_there(
+            ("DocumentAlreadyExists",),
+            lambda: ssm.create_document(
+                Name=names.SESSION_DOCUMENT, Content=json.dumps(content), DocumentType="Session"
+            ),
+        )
 
     def _instance(self, region: str) -> str:
         ec2: Any = self.client("ec2")

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.region
 
 # What no machine has: bytes that have to stay free, of the disk and of the memory.
 TOO_MUCH = {"preflight_disk_reserve": 10**15, "preflight_memory_reserve": 10**15}
+PREFERENCES = "SSM-SessionManagerRunShell"
 UNKNOWN_TAGS = {"images_engine_tag": "never-pushed", "images_gateway_tag": "nor-this"}
 
 
@@ -71,16 +72,26 @@ def test_preflight_reports_all_problems_in_one_run_and_touches_nothing(unready: 
     assert touched(unready) == ""
 
 
+def prevent_sessions(region: LocalRegion) -> None:
+    """Give the account preferences under which no playbook gets a session, and the application no document."""
+    inputs = {"runAsEnabled": True, "runAsDefaultUser": "nobody", "kmsKeyId": "alias/sessions"}
+    content = {"schemaVersion": "1.0", "sessionType": "Standard_Stream", "inputs": inputs}
+    region.client("ssm").create_document(Name=PREFERENCES, Content=json.dumps(content), DocumentType="Session")
+    region.client("ssm").delete_parameter(Name=f"{names.PARAMETER_PREFIX}/ssm/session-document")
+
+
 def test_problems_of_the_account_are_reported_without_starting_the_instance(bare: LocalRegion) -> None:
     ec2 = bare.client("ec2")
     instance = bare.up()
+    prevent_sessions(bare)
     ec2.stop_instances(InstanceIds=[instance])
     ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     run = run_playbook(bare, "deploy", "-e", json.dumps(UNKNOWN_TAGS | {"model_store_base": "s3://no-such-bucket/x"}))
+    bare.client("ssm").delete_document(Name=PREFERENCES)
     bare.up()
     assert run.returncode != 0
-    assert len(problems(run)) == 3, run.output
-    for words in ("never-pushed", "nor-this", "no-such-bucket", "is stopped"):
+    assert len(problems(run)) == 5, run.output
+    for words in ("never-pushed", "nor-this", "no-such-bucket", "is stopped", "run as nobody", "kms:Decrypt"):
         assert words in run.output
     assert run.sessions == 0
     assert "instance_running" not in run.output

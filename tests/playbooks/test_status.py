@@ -25,6 +25,7 @@ def test_status_fits_one_screen_and_takes_few_sessions(serving: LocalRegion) -> 
         "engine is running (healthy)",
         "gpu       none (cpu)",
         "lock      free",
+        "address   none, the port is closed; ansible-playbook playbooks/connect.yml opens a way in",
     ):
         assert words in shown.output, f"{words!r} is not in\n{shown.output}"
 

@@ -34,7 +34,8 @@ def test_stop_may_be_repeated_and_start_serves_again(serving: LocalRegion) -> No
     assert shown.sessions == 0
     assert "NOT SERVING: the instance is stopped. Start it with playbooks/start.yml." in shown.output
 
-    run_playbook(serving, "start").must_succeed()
+    started = run_playbook(serving, "start").must_succeed()
+    assert "address   none, the port is closed; ansible-playbook playbooks/connect.yml opens a way in" in started.output
     assert serving.instance_state() == "running"
     assert serving.exec("readlink /opt/slm-ft-serving/current").stdout == release
     note = golden_note()

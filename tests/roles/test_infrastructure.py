@@ -58,8 +58,14 @@ def test_teardown_knows_every_parameter_that_other_roles_write() -> None:
     assert value("infrastructure", "_infrastructure_records", {}) == [serving, candidate]
 
 
-def report(**secret: Any) -> str:
-    """Return what provision.yml reports of an account whose one secret was there before."""
+def report(open_to: tuple[str, ...] = (), named: str = "", **secret: Any) -> str:
+    """Return what provision.yml reports of an account whose one secret was there before.
+
+    Args:
+        open_to: networks that could call the gateway before.
+        named: those that the run names.
+        secret: what is known of the secret.
+    """
     name = "slm-ft-serving/gateway-api-keys"
     thing = {"kind": "secret", "name": name, "key": f"secret {name}", "ours": True, "deleted": False, **secret}
     variables = {
@@ -68,7 +74,8 @@ def report(**secret: Any) -> str:
         "infrastructure_settings": {},
         "ansible_check_mode": False,
         "_infrastructure_found": {"things": [thing], "problems": []},
-        "_infrastructure_there": {"secret": [thing]},
+        "_infrastructure_there": {"secret": [thing], "security group": [{"networks": list(open_to)}]},
+        "infrastructure_gateway_cidrs": named,
         "_infrastructure_foreign_keys": [],
         "_infrastructure_keys_there": [thing["key"]],
         "_infrastructure_secrets_named": {"secrets/gateway-api-keys": name},
@@ -86,3 +93,12 @@ def report(**secret: Any) -> str:
 def test_a_deleted_secret_that_comes_back_with_its_old_value_is_reported() -> None:
     assert "came back with the value that it had" in report(deleted=True)
     assert "came back" not in report()
+
+
+def test_a_port_that_is_closed_again_is_reported_with_whom_that_shuts_out() -> None:
+    text = report(open_to=("198.51.100.0/24", "10.0.0.0/8"), named="10.0.0.0/8")
+    assert "198.51.100.0/24 can no longer call port 8080" in text
+    assert "10.0.0.0/8 can no longer" not in text
+    assert "port 8080 is open to 10.0.0.0/8" in text
+    assert "no longer call" not in report()
+    assert "port 8080 is closed: playbooks/connect.yml is the way in" in report(open_to=("10.0.0.0/8",))

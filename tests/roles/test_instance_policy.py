@@ -94,7 +94,7 @@ def test_what_the_code_on_the_instance_asks_for_is_allowed(command: str) -> None
         ("ecr:GetDownloadUrlForLayer", f"{REPOSITORY}/slm-ft-serving-gateway"),
         ("ssm:GetParametersByPath", f"{PARAMETER}/slm-ft-serving"),
         ("ssm:GetParameter", f"{PARAMETER}/slm-ft-serving/aws/region"),
-        ("logs:PutLogEvents", f"{LOG_GROUP}:/aws/ssm/slm-ft-serving/commands:log-stream:a"),
+        ("logs:PutLogEvents", f"{LOG_GROUP}:/aws/ssm/slm-ft-serving/sessions:log-stream:a"),
     ],
 )
 def test_what_agent_and_docker_ask_for_is_allowed(action: str, resource: str) -> None:
@@ -129,7 +129,7 @@ def test_what_agent_and_docker_ask_for_is_allowed(action: str, resource: str) ->
         ("ecr:BatchDeleteImage", f"{REPOSITORY}/slm-ft-serving-vllm"),
         ("ecr:BatchGetImage", f"{REPOSITORY}/other"),
         ("logs:PutLogEvents", f"{LOG_GROUP}:/other:log-stream:a"),
-        ("logs:GetLogEvents", f"{LOG_GROUP}:/aws/ssm/slm-ft-serving/commands:log-stream:a"),
+        ("logs:GetLogEvents", f"{LOG_GROUP}:/aws/ssm/slm-ft-serving/sessions:log-stream:a"),
         ("ec2:DescribeInstances", "*"),
         ("ec2:RunInstances", "*"),
         ("ec2:TerminateInstances", "*"),

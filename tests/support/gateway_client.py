@@ -24,7 +24,12 @@ def golden_note() -> dict[str, Any]:
 
 
 def request(
-    region: LocalRegion, path: str, body: dict[str, Any] | None = None, *, key: str | None = None
+    region: LocalRegion,
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    key: str | None = None,
+    address: str | None = None,
 ) -> tuple[int, Any]:
     """Call the gateway.
 
@@ -33,6 +38,7 @@ def request(
         path: Of the call.
         body: Sent as JSON by POST; GET without one.
         key: In place of the region's demonstration key.
+        address: In place of the one where the region publishes the gateway.
 
     Returns:
         Status and JSON of the answer.
@@ -44,7 +50,7 @@ def request(
     if key is None:
         key = Path(environment["GATEWAY_API_KEY_FILE"]).read_text(encoding="ascii").strip()
     call = urllib.request.Request(
-        environment["GATEWAY_URL"] + path,
+        (address or environment["GATEWAY_URL"]) + path,
         data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json", "X-API-Key": key},
     )

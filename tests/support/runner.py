@@ -162,6 +162,10 @@ class RunningPlaybook:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        os.killpg(self._process.pid, signal.SIGINT)
+
     def finish(self, timeout: float = PLAYBOOK_TIMEOUT_SECONDS) -> PlaybookRun:
         """Wait for its end.
 

@@ -16,6 +16,7 @@ from werkzeug.wrappers import Response
 from tests.local_region import names
 from tests.local_region.aws_api.calls import Call, json_answer, json_error
 from tests.local_region.aws_api.ec2 import Ec2
+from tests.local_region.aws_api.session_documents import DocumentRefusedError, plan
 from tests.local_region.docker.machine import Machine
 from tests.local_region.faults import Faults
 
@@ -76,6 +77,10 @@ class Ssm:
             return json_error(self._faults.session_refusal, f"fault: no session with {target}.")
         if not self._is_connected(target, max_age=AGENT_ANSWER_SECONDS):
             return json_error("TargetNotConnected", f"{target} is not connected.")
+        try:
+            planned = plan(request)
+        except DocumentRefusedError as refusal:
+            return json_error(refusal.code, str(refusal))
         number = self._count()
         session = f"local-region-{uuid4().hex[:17]}"
         with self._lock:
@@ -87,9 +92,8 @@ class Ssm:
             }
         # AWS puts the address of a web socket here; our plugin finds the container and the place of the log.
         log = self._folder / f"{number:05d}-{session}.log"
-        return json_answer(
-            {"SessionId": session, "StreamUrl": f"docker://{self._machine.container}", "TokenValue": str(log)}
-        )
+        address = f"docker://{self._machine.container}{planned.query()}"
+        return json_answer({"SessionId": session, "StreamUrl": address, "TokenValue": str(log)})
 
     def _terminate_session(self, request: dict[str, Any]) -> Response:
         session = request.get("SessionId", "")

@@ -186,7 +186,7 @@ def test_a_machine_that_shut_itself_down_is_seen_as_stopped(api: Api, instance: 
 
 def test_a_session_names_container_and_log_and_is_counted(api: Api, instance: str) -> None:
     ssm = api.client("ssm")
-    first = ssm.start_session(Target=instance)
+    first = ssm.start_session(Target=instance, DocumentName=names.SESSION_DOCUMENT)
     second = ssm.start_session(Target=instance)
     assert first["StreamUrl"] == "docker://fake-instance"
     assert Path(second["TokenValue"]).name == f"00002-{second['SessionId']}.log"
@@ -195,6 +195,13 @@ def test_a_session_names_container_and_log_and_is_counted(api: Api, instance: st
     _wait_for(lambda: api.machine.ended == [first["SessionId"]])
     assert [each["SessionId"] for each in ssm.describe_sessions(State="Active")["Sessions"]] == [second["SessionId"]]
     assert [each["SessionId"] for each in ssm.describe_sessions(State="History")["Sessions"]] == [first["SessionId"]]
+
+    # What a document makes of a session is the plugin's to know.
+    port: dict[str, Any] = {"portNumber": ["8080"]}
+    opened = ssm.start_session(Target=instance, DocumentName="AWS-StartPortForwardingSession", Parameters=port)
+    assert opened["StreamUrl"] == "docker://fake-instance?port=8080&local_port=0"
+    with pytest.raises(botocore.exceptions.ClientError, match="InvalidDocument"):
+        ssm.start_session(Target=instance, DocumentName="no-such-document")
 
 
 @pytest.mark.parametrize("why", ["stopped", "unknown"])

@@ -23,7 +23,8 @@ SETTLED_SECONDS = 1.0  # A prompt drops what was typed before it was ready.
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
 
-def _environment(api: Api, more: Mapping[str, str]) -> dict[str, str]:
+def environment_of(api: Api, more: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment in which a playbook finds the account; `more` is added to it."""
     base = {key: value for key, value in os.environ.items() if key not in environment.UNSET}
     exports = environment.exports(api.state, Ports(api.port, registry=1, gateway=1), base)
     return {**base, **exports, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", **more}
@@ -42,7 +43,7 @@ def play(api: Api, name: str, *arguments: str, **variables: str) -> PlaybookRun:
     result = subprocess.run(
         [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", *arguments],
         cwd=names.REPOSITORY_ROOT,
-        env=_environment(api, variables),
+        env=environment_of(api, variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -70,7 +71,7 @@ def play_in_a_terminal(api: Api, name: str, *arguments: str, typed: Mapping[str,
     process = subprocess.Popen(
         ["setsid", "--ctty", ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", *arguments],
         cwd=names.REPOSITORY_ROOT,
-        env=_environment(api, {}),
+        env=environment_of(api, {}),
         stdin=slave,
         stdout=slave,
         stderr=slave,

@@ -33,7 +33,9 @@ OPERATORS_TAG = "chosen-by-the-operator"
 # What deploy.yml and finetune.yml note down, and what nobody but the operator put.
 RECORDS = {"model/adapter-serving", "model/adapter-candidate"}
 OPERATORS_SETTINGS = {"images/engine-tag": OPERATORS_TAG, "model/adapter-of-last-year": OPERATORS_TAG}
-LOG_GROUPS = {"/aws/ssm/slm-ft-serving/commands", "/aws/ssm/slm-ft-serving/sessions"}
+LOG_GROUPS = {"/aws/ssm/slm-ft-serving/sessions"}
+# Made by an earlier version of provision.yml.
+FORMER_LOG_GROUP = "/aws/ssm/slm-ft-serving/commands"
 BUCKETS = {f"slm-ft-serving-{what}-{names.ACCOUNT_ID}-{names.AWS_REGION}" for what in ("transfer", "models")}
 Holdings = dict[str, set[str]]
 
@@ -59,6 +61,7 @@ def holdings(api: Api) -> Holdings:
         "secrets": {each["Name"] for each in api.client("secretsmanager").list_secrets()["SecretList"]},
         "parameters": set(parameters(api)),
         "log groups": {each["logGroupName"] for each in api.client("logs").describe_log_groups()["logGroups"]},
+        "session documents": {each["Name"] for each in api.client("ssm").list_documents()["DocumentIdentifiers"]},
         "instances": {each["InstanceId"] for each in instances if each["State"]["Name"] == "running"},
     }
 
@@ -89,6 +92,8 @@ def fill_with_what_is_not_ours(api: Api) -> None:
     for name, value in OPERATORS_SETTINGS.items():
         api.client("ssm").put_parameter(Name=f"/slm-ft-serving/{name}", Value=value, Type="String")
     api.client("logs").create_log_group(logGroupName=f"/aws/ssm/slm-ft-serving/{STRANGER}")
+    content = {"schemaVersion": "1.0", "sessionType": "Standard_Stream", "inputs": {}}
+    api.client("ssm").create_document(Name=STRANGER, Content=json.dumps(content), DocumentType="Session")
     start_stranger(api)
 
 
@@ -139,6 +144,7 @@ class Life:
     runs: dict[str, PlaybookRun] = field(default_factory=dict)
     after: dict[str, Holdings] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
+    closed: list[Any] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
     used: Holdings = field(default_factory=dict)
     watched: set[str] = field(default_factory=set)
@@ -165,8 +171,10 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
         modules = folder / "modules"
         with Watch(modules) as watch:
             environment = {"SLM_GATEWAY_API_KEYS": SECRET_VALUE, "HF_TOKEN": SECRET_VALUE}
-            step("first", "provision", "-vvv", *ARGUMENTS, ANSIBLE_REMOTE_TEMP=str(modules), **environment)
+            step("first", "provision", "-vvv", ANSIBLE_REMOTE_TEMP=str(modules), **environment)
         life.watched = watch.seen
+        life.closed = describe(api)["group"]["IpPermissions"]
+        step("opened", "provision", *ARGUMENTS)
         life.made = describe(api)
         life.settings = parameters(api)
         step("again", "provision", *ARGUMENTS)
@@ -175,6 +183,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
         for name in RECORDS:
             # No bucket has so short a name: what is to be removed need not be right.
             api.client("ssm").put_parameter(Name=f"/slm-ft-serving/{name}", Value="s3://a/b", Type="String")
+        api.client("logs").create_log_group(logGroupName=FORMER_LOG_GROUP, tags=OURS)
         life.used = holdings(api)
         step("unconfirmed", "teardown")
         step("removed", "teardown", *CONFIRMED)
@@ -236,6 +245,10 @@ def describe(api: Api) -> dict[str, Any]:
             }
             for name in (names.SECRET_GATEWAY_API_KEYS, names.SECRET_HF_TOKEN)
         },
+        "session document": {
+            "content": json.loads(api.client("ssm").get_document(Name=names.SESSION_DOCUMENT)["Content"]),
+            "tags": tags_of(api.client("ssm").describe_document(Name=names.SESSION_DOCUMENT)["Document"]["Tags"]),
+        },
         "parameter tags": tags_of(
             api.client("ssm").list_tags_for_resource(
                 ResourceType="Parameter", ResourceId="/slm-ft-serving/s3/transfer-bucket"
@@ -260,7 +273,6 @@ def test_provision_in_check_mode_lists_what_it_would_make_and_makes_nothing(life
 
 
 def test_second_provision_changes_nothing(life: Life) -> None:
-    life.runs["first"].must_succeed()
     assert life.runs["again"].must_succeed().changed == 0, life.runs["again"].output
     assert life.after["again"] == life.after["first"]
 
@@ -281,6 +293,30 @@ def test_role_trusts_ec2_and_has_one_policy_of_its_own(life: Life) -> None:
     assert life.made["inline"].keys() == {names.APPLICATION}
     assert life.made["attached"] == []
     assert [role["RoleName"] for role in life.made["profile"]["Roles"]] == [names.INSTANCE_ROLE]
+
+
+def test_no_port_is_open_unless_it_is_asked_for_by_name(life: Life) -> None:
+    assert "port 8080 is closed: playbooks/connect.yml is the way in" in life.runs["first"].must_succeed().output
+    assert life.closed == []
+
+
+def test_to_open_the_port_is_one_change_and_reported_as_plain_http(life: Life) -> None:
+    opened = life.runs["opened"].must_succeed()
+    assert opened.changed == 1, opened.output
+    assert f"port 8080 is open to {', '.join(NETWORKS)}" in opened.output
+    assert "plain HTTP" in opened.output
+
+
+def test_sessions_are_logged_and_run_as_the_agents_user(life: Life) -> None:
+    content = life.made["session document"]["content"]
+    assert content["sessionType"] == "Standard_Stream"
+    inputs = content["inputs"]
+    assert (inputs["runAsEnabled"], inputs["kmsKeyId"]) == (False, "")
+    assert {inputs["cloudWatchLogGroupName"]} == LOG_GROUPS
+    assert (inputs["cloudWatchStreamingEnabled"], inputs["cloudWatchEncryptionEnabled"]) == (True, False)
+    # Following a training sleeps for up to two minutes in a session.
+    assert int(inputs["idleSessionTimeout"]) > 2
+    assert life.settings["ssm/session-document"] == names.SESSION_DOCUMENT
 
 
 def test_only_the_gateways_port_is_open_to_the_named_networks(life: Life) -> None:
@@ -332,6 +368,7 @@ def test_everything_has_both_tags(life: Life) -> None:
         **{name: group["tags"] for name, group in made["log groups"].items()},
         **{name: secret["tags"] for name, secret in made["secrets"].items()},
         "parameters": made["parameter tags"],
+        "session document": made["session document"]["tags"],
     }
     assert {name: tags for name, tags in tagged.items() if not tags.items() >= OURS.items()} == {}
 

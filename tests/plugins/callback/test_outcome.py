@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from ansible_collections.slm.serving.plugins.callback.outcome import cause, described, message
 
 LOCK = "deployment_lock"
@@ -46,13 +49,30 @@ def test_a_good_deployment_ends_with_what_serves() -> None:
         "serves": "20260101T000000Z",
         "images": {"gateway": {"repository": "slm-gateway", "tag": "v2", "digest": "sha256:abc"}},
         "address": "http://203.0.113.7:8080",
+        "open_to": ["198.51.100.0/24", "sg-1"],
+        "address_unseen": "",
     }
     assert described(outcome).splitlines() == [
         "deploy.yml succeeded in 30 s, changed=4",
         "release   20260101T000000Z, verified",
         "gateway   slm-gateway:v2 sha256:abc",
-        "address   http://203.0.113.7:8080",
+        "address   http://203.0.113.7:8080, open to 198.51.100.0/24, sg-1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"open_to": []}, "none, the port is closed; ansible-playbook playbooks/connect.yml opens a way in"),
+        ({"open_to": ["2001:db8::/32"]}, "none that 2001:db8::/32 could call; ansible-playbook playbooks/connect.yml"),
+        ({"address_unseen": "not allowed"}, "whether the port is open cannot be seen: not allowed"),
+    ],
+)
+def test_without_an_address_the_way_in_is_told(found: dict[str, Any], words: str) -> None:
+    base = {"playbook": "start.yml", "result": "succeeded", "seconds": 1, "changed": 0, "address": ""}
+    last = described(base | found).splitlines()[-1]
+    assert last.startswith("address   ")
+    assert words in last
 
 
 def test_check_mode_says_that_nothing_was_changed() -> None:

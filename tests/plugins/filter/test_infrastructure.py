@@ -39,9 +39,9 @@ def test_whole_internet_is_no_problem_when_everyone_is_allowed() -> None:
     assert network_problems(["0.0.0.0/0", "::/0"], allow_everyone=True) == []
 
 
-def test_empty_list_is_a_problem() -> None:
-    (problem,) = network_problems([], allow_everyone=False)
-    assert "-e infrastructure_gateway_cidrs=" in problem
+def test_no_network_closes_the_port_and_is_no_problem() -> None:
+    assert network_problems([], allow_everyone=False) == []
+    assert gateway_rules([], 8080) == []
 
 
 def test_gateway_rules_tell_ipv4_from_ipv6() -> None:

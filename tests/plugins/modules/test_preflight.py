@@ -93,8 +93,13 @@ def instance(state: str = "running", kind: str = "g6.2xlarge", **more: Any) -> d
     return {"Reservations": [{"Instances": [about]}]}
 
 
-def account(**answers: Any) -> tuple[Any, FakeAws]:
-    """Return an account whose instance is stopped and could be started, but for `answers`."""
+def account(document: str = "own", /, **answers: Any) -> tuple[Any, FakeAws]:
+    """Return an account whose instance is stopped and could be started, but for `answers`.
+
+    Args:
+        document: the session document that is named.
+        answers: by call.
+    """
     usual: dict[str, Any] = {
         "describe_instances": instance("stopped"),
         "describe_instance_types": {"InstanceTypes": [{"GpuInfo": {}, "VCpuInfo": {"DefaultVCpus": 8}}]},
@@ -113,6 +118,7 @@ def account(**answers: Any) -> tuple[Any, FakeAws]:
         "bucket": "transfer",
         "secrets": [{"name": "some/secret", "parameter": "/slm/secrets/some"}],
         "models": {"base": "s3://models/base", "adapter": "hf://some/adapter@x"},
+        "session_document": document,
     }
     return account_module.Account(lambda _service: fake, options), fake
 
@@ -222,6 +228,43 @@ def test_models(answer: Any, words: str) -> None:
     problems = list(checks.models())
     assert bool(problems) == bool(words)
     assert all(words in line for line in problems)
+
+
+def session_document(**inputs: Any) -> dict[str, Any]:
+    """Return GetDocument's answer."""
+    return {"Content": json.dumps({"sessionType": "Standard_Stream", "inputs": inputs})}
+
+
+@pytest.mark.parametrize(
+    ("document", "answer", "problem", "warning", "unseen"),
+    [
+        ("own", session_document(), "", "", ""),
+        ("own", session_document(kmsKeyId="alias/x"), "document own would prevent the sessions", "", ""),
+        ("own", refused("InvalidDocument"), "There is no session document own", "", ""),
+        ("own", refused("AccessDeniedException"), "", "", "ssm:GetDocument"),
+        ("", session_document(runAsEnabled=True), "SSM-SessionManagerRunShell would prevent", "provision.yml", ""),
+        ("", session_document(), "", "run playbooks/provision.yml", ""),
+        ("", refused("InvalidDocument"), "", "run playbooks/provision.yml", ""),
+        ("", refused("AccessDeniedException"), "", "run playbooks/provision.yml", "ssm:GetDocument"),
+    ],
+)
+def test_session_document(document: str, answer: Any, problem: str, warning: str, unseen: str) -> None:
+    checks, _ = account(document, get_document=answer)
+    problems = list(checks.session_document())
+    for found, words in ((problems, problem), (checks.warnings, warning), (checks.unseen, unseen)):
+        assert len(found) == bool(words), found
+        assert all(words in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked"),
+    [(session_document(), True), (session_document(kmsKeyId="x"), False), (refused("InvalidDocument"), False)],
+)
+def test_no_session_is_tried_that_the_document_prevents(answer: Any, asked: bool) -> None:
+    checks, _ = account(describe_instances=instance("running"), get_document=answer)
+    list(checks.instance())
+    list(checks.session_document())
+    assert checks.can_be_asked is asked
 
 
 BLOCKED = {"PublicAccessBlockConfiguration": dict.fromkeys(("BlockPublicAcls", "BlockPublicPolicy"), True)}
