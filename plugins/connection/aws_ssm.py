@@ -113,6 +113,7 @@ class Connection(AwsSsm):  # type: ignore[misc] # amazon.aws ships no types
     """amazon.aws's connection, whose losses are connection failures."""
 
     transport = "slm.serving.aws_ssm"
+    session_manager: Any  # upstream's property
 
     @property
     def reconnection_retries(self) -> int:
