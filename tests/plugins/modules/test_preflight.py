@@ -284,7 +284,7 @@ def test_images_and_models_share_a_disk(tmp_path: Path, monkeypatch: pytest.Monk
     """9 GB compressed, 3.5 times that unpacked, would fit alone, and so would the model."""
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=int(free * 1e9)))
-    monkeypatch.setattr(instance_module, "DOCKER_ROOT", tmp_path)
+    monkeypatch.setattr(instance_module, "DEFAULT_ROOT", tmp_path)
     checks = on_instance(images={"engine": {"reference": "r", "size": int(2e9)}}, root=str(tmp_path / "models"))
     checks.model_bytes = int(6e9)
     problems = list(checks.disk())
