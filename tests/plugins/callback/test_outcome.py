@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.slm.serving.plugins.callback.outcome import cause, described, message
 
 LOCK = "deployment_lock"
@@ -53,6 +54,19 @@ def test_a_good_deployment_ends_with_what_serves() -> None:
         "gateway   slm-gateway:v2 sha256:abc",
         "address   http://203.0.113.7:8080",
     ]
+
+
+@pytest.mark.parametrize(
+    ("golden", "words"),
+    [
+        ({"right": 14, "values": 14, "needed": 14, "wrong": []}, "verified (14 of 14 golden values right)"),
+        ({"right": 12, "values": 14, "needed": 10, "wrong": ["x"]}, "12 of 14 golden values right, 10 were needed)"),
+        ({"right": 0, "values": 0, "needed": 0, "wrong": []}, "verified"),
+    ],
+)
+def test_what_serves_is_told_with_how_many_golden_values_are_right(golden: dict[str, object], words: str) -> None:
+    outcome = {"playbook": "deploy.yml", "result": "succeeded", "seconds": 1, "changed": 0, "serves": "A"}
+    assert described({**outcome, "golden": golden}).endswith(words)
 
 
 def test_check_mode_says_that_nothing_was_changed() -> None:
