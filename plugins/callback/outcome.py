@@ -130,10 +130,10 @@ def cause(failures: Iterable[tuple[str, str]]) -> str:
 
 def golden(notes: Mapping[str, Any]) -> str:
     """Return how many values of the golden notes are right, in words that follow `verified`; empty without any."""
-    if not notes.get("values"):
+    if not notes.get("total"):
         return ""
-    needed = f", {notes['needed']} were needed" if notes["right"] < notes["values"] else ""
-    return f" ({notes['right']} of {notes['values']} golden values right{needed})"
+    needed = f", {notes['needed']} were needed" if notes["right"] < notes["total"] else ""
+    return f" ({notes['right']} of {notes['total']} golden values right{needed})"
 
 
 def described(outcome: Mapping[str, Any]) -> str:

@@ -90,6 +90,16 @@ boot:
   description: What differs between any two boots.
   type: str
   returned: success
+unheld_packages:
+  description: Packages that may bring, by themselves, a kernel that has no module of the driver.
+  type: list
+  elements: str
+  returned: success
+unheld_snaps:
+  description: The agent of Systems Manager, where it is a snap that may be refreshed at any time.
+  type: list
+  elements: str
+  returned: success
 """
 
 import os
@@ -113,6 +123,11 @@ from ansible_collections.slm.serving.plugins.module_utils.nvidia import (
 )
 from ansible_collections.slm.serving.plugins.module_utils.os_release import read
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, TooLateError
+from ansible_collections.slm.serving.plugins.module_utils.updates import (
+    AGENT,
+    agent_is_refreshed,
+    kernels_without_module,
+)
 
 
 def inspect(module: AnsibleModule) -> dict[str, Any]:
@@ -145,6 +160,8 @@ def inspect(module: AnsibleModule) -> dict[str, Any]:
         "kernel": kernel.release,
         "machine": kernel.machine,
         "boot": boot(),
+        "unheld_packages": kernels_without_module(),
+        "unheld_snaps": [AGENT] if agent_is_refreshed() else [],
     }
 
 

@@ -137,11 +137,19 @@ from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
 )
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError, ModelFile, Source
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.shards import indexes, shard_problem
+from ansible_collections.slm.serving.plugins.module_utils.os_release import read
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 NVIDIA_VENDOR = "0x10de"
 LISTEN = "0A"
+# What each distribution has of it: Canonical's archive has none from 24.04 on, and the snap is AWS's own.
+INSTALL_AWS = {
+    "ubuntu": "sudo snap install aws-cli --classic",
+    "amzn": "sudo dnf install -y awscli-2",
+    "debian": "sudo apt-get install -y awscli",
+}
+INSTALL_AWS_BY_HAND = "install it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)"
 GPU_SHARE = 0.9  # what vLLM may take of it
 TRAINING_UNIT = "slm-ft-serving-training.service"
 SAFE_STATES = {"running", "degraded", "starting", "initializing"}
@@ -482,9 +490,10 @@ def check(instance: Instance, patience: float) -> list[str]:
     lanes: list[tuple[str, ...]] = [("systemd", "training", "docker", "port"), ("clock",), ("registry",)]
     lanes += [("secrets", *models)] if from_hub else [("secrets",), models]
     if not shutil.which("aws"):
+        command = INSTALL_AWS.get(read()["id"], "")
+        how = f"install it with `{command}` in a session (`aws ssm start-session`)" if command else INSTALL_AWS_BY_HAND
         by_check["aws"] = [
-            "The aws command is not installed on the instance: use AWS's Deep Learning AMI, which has it, or install"
-            " it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)."
+            f"The aws command is not installed on the instance: {how}, or use AWS's Deep Learning AMI, which has it."
         ]
         lanes = [("systemd", "training", "docker", "port"), ("clock",), ("disk", "memory")]
     deadline = time.monotonic() + patience

@@ -64,7 +64,7 @@ golden:
       description: How many values are right.
       type: int
       returned: always
-    values:
+    total:
       description: How many there are.
       type: int
       returned: always
@@ -291,7 +291,7 @@ class Verification:
             found = f"{len(note['expected']) - len(differing)} of {len(note['expected'])} values right"
             self.passed(f"golden note {note['name']}", f"{found} in {time.monotonic() - started:.2f} s")
         needed = self.needed(values)
-        self.golden = {"right": right, "values": values, "needed": needed, "wrong": wrong}
+        self.golden = {"right": right, "total": values, "needed": needed, "wrong": wrong}
         if refused:
             raise StackError("; ".join(refused) + ("\nWrong besides:\n" + listed(wrong) if wrong else ""))
         if right < needed:

@@ -59,9 +59,9 @@ def test_a_good_deployment_ends_with_what_serves() -> None:
 @pytest.mark.parametrize(
     ("golden", "words"),
     [
-        ({"right": 14, "values": 14, "needed": 14, "wrong": []}, "verified (14 of 14 golden values right)"),
-        ({"right": 12, "values": 14, "needed": 10, "wrong": ["x"]}, "12 of 14 golden values right, 10 were needed)"),
-        ({"right": 0, "values": 0, "needed": 0, "wrong": []}, "verified"),
+        ({"right": 14, "total": 14, "needed": 14, "wrong": []}, "verified (14 of 14 golden values right)"),
+        ({"right": 12, "total": 14, "needed": 10, "wrong": ["x"]}, "12 of 14 golden values right, 10 were needed)"),
+        ({"right": 0, "total": 0, "needed": 0, "wrong": []}, "verified"),
     ],
 )
 def test_what_serves_is_told_with_how_many_golden_values_are_right(golden: dict[str, object], words: str) -> None:

@@ -129,7 +129,7 @@ def golden(verification: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 def test_golden_values_are_compared_as_the_evaluation_does(golden: Callable[..., dict[str, Any]]) -> None:
     other = {"stage": "iv.", "treatment": "bevacizumab + Folfox", "response": None, "more": "x"}
-    assert golden({**RIGHT, "a": other}) == {"right": 5, "values": 5, "needed": 5, "wrong": []}
+    assert golden({**RIGHT, "a": other}) == {"right": 5, "total": 5, "needed": 5, "wrong": []}
 
 
 def test_all_wrong_values_of_all_notes_are_told_at_once(
