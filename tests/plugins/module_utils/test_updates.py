@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
             (folder / name).symlink_to(FAKE)
         # The fake's own interpreter.
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin" if programs else str(folder))
-        monkeypatch.setattr(updates.shutil, "which", lambda name: name if (folder / name).exists() else None)
+        monkeypatch.setattr(shutil, "which", lambda name: name if (folder / name).exists() else None)
         (tmp_path / "updates.json").write_text(json.dumps({"packages": [], "dkms": [], "snaps": {}, **told}))
 
     return begin
