@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError
 from ansible_collections.slm.serving.plugins.modules import preflight_account as account_module
 from ansible_collections.slm.serving.plugins.modules import preflight_instance as instance_module
 from botocore.exceptions import ClientError
@@ -345,7 +346,7 @@ def test_missing_aws_command_is_told_with_the_command_that_installs_it(
 
 def test_docker_that_does_not_answer_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     def silent() -> None:
-        raise instance_module.StackError("Docker does not answer: no such file")
+        raise StackError("Docker does not answer: no such file")
 
     monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/docker")
     monkeypatch.setattr(instance_module, "run", lambda *_args, **_more: CompletedProcess([], 0, "active\n", ""))

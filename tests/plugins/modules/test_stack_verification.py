@@ -98,7 +98,7 @@ def test_it_does_not_wait_for_a_crash_loop(verification: Any, instance: FakeInst
     assert verification.is_hopeful({"engine": containers.containers(PROJECT)["engine"]}, before) is False
 
 
-GOLDEN = [
+GOLDEN: list[dict[str, Any]] = [
     {"name": "one", "text": "a", "expected": {"stage": "IV", "treatment": "FOLFOX and bevacizumab", "response": None}},
     {"name": "two", "text": "b", "expected": {"stage": "II", "biomarker": "PD-L1 10%"}},
 ]
