@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError
 from ansible_collections.slm.serving.plugins.modules import image_pull
 
 REFERENCE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/engine@sha256:1"
@@ -33,7 +34,7 @@ def test_failure_that_lasts_is_told_at_once(stderr: str, words: str, monkeypatch
         return SimpleNamespace(returncode=1, stdout="", stderr=stderr)
 
     monkeypatch.setattr(image_pull, "run", run)
-    with pytest.raises(image_pull.StackError, match=words):
+    with pytest.raises(StackError, match=words):
         image_pull.pull(REFERENCE, "v1", Path("/nowhere"), timeout=1)
     assert len(tried) == 1
 
@@ -43,5 +44,5 @@ def test_disk_is_that_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(image_pull, "info", dict)
     monkeypatch.setattr(image_pull, "image_directory", lambda _about: tmp_path / "containerd")
     image_pull.check_disk(0)
-    with pytest.raises(image_pull.StackError, match=f"{tmp_path}/containerd has .* free"):
+    with pytest.raises(StackError, match=f"{tmp_path}/containerd has .* free"):
         image_pull.check_disk(10**18)
