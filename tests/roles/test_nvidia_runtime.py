@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slm.serving.plugins.module_utils import nvidia, process
-from ansible_collections.slm.serving.plugins.modules import nvidia_runtime_info
 
-from tests.plugins.run import run_module
 from tests.roles.test_inference_stack import compose
 from tests.support.rendering import value
 
@@ -153,31 +151,6 @@ def test_gpu_is_proven_in_a_container_that_is_shut_in_as_the_engine_is() -> None
     assert list(nvidia.CONFINEMENT) == words
     confining = {"cap_add", "devices", "gpus", "ipc", "pid", "privileged", "runtime", "user", "userns_mode", "uts"}
     assert not confining & set(service), "and the proof has none of these"
-
-
-@pytest.mark.parametrize(
-    ("outcome", "required", "proven", "failed"),
-    [
-        (None, True, True, False),
-        (process.TooLateError("`docker run` did not end within 1 s"), False, False, False),
-        (process.TooLateError("`docker run` did not end within 1 s"), True, None, True),
-        (process.StackError("a container sees no GPU"), False, None, True),
-    ],
-)
-def test_proof_that_takes_long_is_left_to_another_session(
-    outcome: Exception | None, required: bool, proven: bool | None, failed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def container(image: str, timeout: float) -> None:
-        del image, timeout
-        if outcome:
-            raise outcome
-
-    monkeypatch.setattr(nvidia_runtime_info, "inspect", lambda _: {"missing": []})
-    monkeypatch.setattr(nvidia_runtime_info, "has_image", lambda _: True)
-    monkeypatch.setattr(nvidia_runtime_info, "gpus_of_container", container)
-    asked = {"image": "engine", "minimum_driver": "1.0", "minimum_toolkit": "1.0", "timeout": 1}
-    answer = run_module("nvidia_runtime_info", {**asked, "require_proof": required})
-    assert (answer.get("proven"), answer.get("failed", False)) == (proven, failed)
 
 
 @pytest.mark.parametrize(("docker_started", "before"), [(50.0, True), (2e10, False), (None, False)])

@@ -10,6 +10,8 @@ import pytest
 from ansible_collections.slm.serving.plugins.modules import ecr_image_info
 from botocore.exceptions import ClientError
 
+from tests.plugins.run import run_module
+
 DIGEST = f"sha256:{'1' * 64}"
 IMAGE = {"repository": "some-gateway", "tag": "v1", "digest": DIGEST}
 CONFIG_DIGEST = f"sha256:{'c' * 64}"
@@ -100,3 +102,28 @@ def test_image_that_does_not_tell_it_is_not_refused(manifest: dict[str, Any] | N
 def test_missing_permission_is_left_to_the_caller(call: str) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         ecr_image_info.platforms(FakeEcr(SINGLE, refusing=call), "some-gateway", DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("ecr", "architecture", "problems", "unseen"),
+    [
+        (FakeEcr(index("linux/arm64")), "x86_64", ["The image some-gateway:v1 (gateway) is for linux/arm64, and"], []),
+        (FakeEcr(index("linux/arm64")), "arm64", [], []),
+        (FakeEcr(index("linux/arm64")), "", [], []),
+        (FakeEcr(index("linux/arm64")), "mips64", [], []),
+        (FakeEcr(None, refusing="BatchGetImage"), "x86_64", [], ["What some-gateway:v1 was built for: An error"]),
+        (FakeEcr(None), "x86_64", [], ["What some-gateway:v1 was built for: Requested image not found."]),
+    ],
+)
+def test_module_names_what_is_wrong_and_what_it_could_not_see(
+    ecr: FakeEcr, architecture: str, problems: list[str], unseen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ecr_image_info.AnsibleAWSModule, "client", lambda *_, **__: ecr)
+    monkeypatch.setattr(ecr_image_info, "resolve", lambda *_: (IMAGE, None))
+    images = {"gateway": {"repository": "some-gateway", "tag": "v1"}}
+    options = {"images": images, "architecture": architecture, "fail": False, "region": "us-east-1"}
+    answer = run_module("ecr_image_info", options)
+    assert answer["images"] == {"gateway": IMAGE}
+    for told, expected in ((answer["problems"], problems), (answer["unseen"], unseen)):
+        assert len(told) == len(expected)
+        assert all(line.startswith(words) for line, words in zip(told, expected, strict=True))
