@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.slm.serving.plugins.modules import ecr_image_info
 from botocore.exceptions import ClientError
 
@@ -118,7 +119,7 @@ def test_missing_permission_is_left_to_the_caller(call: str) -> None:
 def test_module_names_what_is_wrong_and_what_it_could_not_see(
     ecr: FakeEcr, architecture: str, problems: list[str], unseen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ecr_image_info.AnsibleAWSModule, "client", lambda *_, **__: ecr)
+    monkeypatch.setattr(AnsibleAWSModule, "client", lambda *_, **__: ecr)
     monkeypatch.setattr(ecr_image_info, "resolve", lambda *_: (IMAGE, None))
     images = {"gateway": {"repository": "some-gateway", "tag": "v1"}}
     options = {"images": images, "architecture": architecture, "fail": False, "region": "us-east-1"}
