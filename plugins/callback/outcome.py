@@ -129,6 +129,14 @@ def cause(failures: Iterable[tuple[str, str]]) -> str:
     return "\n".join(dict.fromkeys(before[-1:] + after[-1:])) or "no task reported why"
 
 
+def golden(notes: Mapping[str, Any]) -> str:
+    """Return how many values of the golden notes are right, in words that follow `verified`; empty without any."""
+    if not notes.get("total"):
+        return ""
+    needed = f", {notes['needed']} were needed" if notes["right"] < notes["total"] else ""
+    return f" ({notes['right']} of {notes['total']} golden values right{needed})"
+
+
 def described(outcome: Mapping[str, Any]) -> str:
     """Return the end of a run in lines for people."""
     seconds = f"{outcome['seconds']} s"
@@ -137,7 +145,7 @@ def described(outcome: Mapping[str, Any]) -> str:
     mode = " in check mode, so nothing was changed" if outcome.get("check") else ""
     lines = [f"{outcome['playbook']} succeeded in {seconds}{mode}, changed={outcome['changed']}"]
     if outcome.get("serves"):
-        lines.append(LABEL.format("release", f"{outcome['serves']}, verified"))
+        lines.append(LABEL.format("release", f"{outcome['serves']}, verified{golden(outcome.get('golden') or {})}"))
     for name, image in outcome.get("images", {}).items():
         lines.append(LABEL.format(name, f"{image['repository']}:{image['tag']} {image['digest']}"))
     if "address" in outcome:

@@ -33,7 +33,7 @@ class AwsError(Exception):
     """Why a call to AWS failed, in words for the operator.
 
     Attributes:
-        reason: the last line of AWS's own error; empty when it did not answer.
+        reason: the line of AWS's own error; empty when it did not answer.
         denied: whether a permission is missing.
     """
 
@@ -85,7 +85,7 @@ def secret_name_problem(name: str) -> str | None:
 
 def refusal(output: str) -> AwsError:
     """Return the error for what the aws command wrote to its standard error."""
-    last = output.splitlines()[-1]
+    last = reason(output)
     if any(words in output for words in CLOCK):
         return AwsError(CLOCK_HELP, last)
     if any(words in output for words in DENIED):
@@ -97,6 +97,12 @@ def refusal(output: str) -> AwsError:
             f"the instance does not reach AWS: {last}. Check its route, its security group, its endpoints", last
         )
     return AwsError(last, last)
+
+
+def reason(output: str) -> str:
+    """Return the line of AWS's error, without what later versions of the command put before and behind it."""
+    lines = (output.partition("Additional error details:")[0].strip() or output).splitlines()
+    return lines[-1].removeprefix("aws: [ERROR]: ").strip()
 
 
 def role_in(output: str) -> str:

@@ -49,9 +49,9 @@ def all_containers(project: str) -> list[Container]:
             {
                 "id": container["Id"],
                 "name": name,
-                "service": container["Config"]["Labels"].get(SERVICE_LABEL, name),
+                "service": (container["Config"].get("Labels") or {}).get(SERVICE_LABEL, name),
                 "status": state["Status"],
-                "health": state.get("Health", {}).get("Status", "none"),
+                "health": (state.get("Health") or {}).get("Status") or "none",
                 "exit_code": state["ExitCode"],
                 "error": state.get("Error", ""),
                 "oom_killed": state.get("OOMKilled", False),

@@ -8,7 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any, TypedDict
 
+from ansible_collections.slm.serving.plugins.module_utils.docker_engine import complaint
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.units import started
 
 RUNTIME = "nvidia"
 # What `nvidia-ctk runtime configure` writes.
@@ -16,6 +18,11 @@ RUNTIME_ENTRY = {"path": "nvidia-container-runtime", "args": []}
 # Docker offers `--gpus` when it found this program at its own start (daemon/nvidia_linux.go of github.com/moby/moby).
 HOOK = "nvidia-container-runtime-hook"
 QUERY = ["--query-gpu=name,driver_version,memory.total", "--format=csv,noheader,nounits"]
+# The engine's part of compose.yml: what the toolkit's hook cannot do in such a container, it cannot do for the engine.
+CONFINEMENT = (
+    *("--gpus", "driver=nvidia,count=all", "--init", "--read-only", "--tmpfs", "/tmp:exec,mode=1777"),  # noqa: S108
+    *("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
+)
 NVIDIA_VENDOR = "0x10de"
 # PCI classes of display and 3D controllers.
 GPU_CLASSES = ("0x0300", "0x0302")
@@ -129,11 +136,8 @@ def docker_started_before_toolkit() -> bool:
     hook = shutil.which(HOOK)
     if hook is None:
         return False
-    shown = run(
-        ["systemctl", "show", "docker.service", "--property=ExecMainStartTimestamp", "--timestamp=unix", "--value"]
-    ).stdout.strip()
-    started = shown.lstrip("@")
-    return started.isdigit() and Path(hook).stat().st_ctime > int(started)
+    docker = started("docker.service")
+    return docker is not None and Path(hook).stat().st_ctime > docker
 
 
 def boot() -> str:
@@ -149,25 +153,27 @@ def boot() -> str:
 
 
 def gpus_of_container(image: str, timeout: float) -> list[Gpu]:
-    """Return the GPUs that a container sees, requested as Compose requests them.
+    """Return the GPUs that a container sees, asked for and shut in as the compose file does it with the engine.
 
     Args:
         image: any image with a C library: the toolkit brings nvidia-smi and the driver's libraries into the container.
         timeout: seconds for the container.
 
     Raises:
+        TooLateError: the container takes longer.
         StackError: it sees none; the message has Docker's or nvidia-smi's own words.
     """
     command = [
-        *("docker", "run", "--rm", "--pull", "never", "--network", "none", "--gpus", "all"),
+        *("docker", "run", "--rm", "--pull", "never", "--network", "none", *CONFINEMENT),
         # nvidia-smi belongs to the capability `utility`, which an image may not ask for.
         *("--env", "NVIDIA_DRIVER_CAPABILITIES=compute,utility", "--entrypoint", "nvidia-smi", image, *QUERY),
     ]
     answer = run(command, timeout=timeout)
     gpus = parse_gpus(answer.stdout) if answer.returncode == 0 else []
     if not gpus:
+        reason = complaint(answer.stdout + answer.stderr).rstrip(".")
         raise StackError(
-            f"a container sees no GPU, though the instance does: {last_line(answer.stdout + answer.stderr)}."
-            " Check `docker run --rm --gpus all` by hand, and /etc/nvidia-container-runtime/config.toml"
+            f"a container sees no GPU, though the instance does: {reason}."
+            f" Check `docker run --rm {' '.join(CONFINEMENT)}` by hand, and /etc/nvidia-container-runtime/config.toml"
         )
     return gpus

@@ -14,6 +14,10 @@ class StackError(Exception):
     """What failed on the instance, in words for the operator."""
 
 
+class TooLateError(StackError):
+    """A command did not end in its time."""
+
+
 def run(argv: Sequence[str], timeout: float = 60, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command to its end and return it, its output captured as text.
 
@@ -23,13 +27,14 @@ def run(argv: Sequence[str], timeout: float = 60, **options: Any) -> subprocess.
         options: further arguments of `subprocess.run`; they win.
 
     Raises:
-        StackError: it takes longer, or is not installed.
+        TooLateError: it takes longer.
+        StackError: it is not installed.
     """
     options = {"capture_output": True, "text": True, "errors": "replace", "check": False, **options}
     try:
         return subprocess.run(argv, timeout=timeout, **options)
     except subprocess.TimeoutExpired as error:
-        raise StackError(f"`{' '.join(argv[:3])}` did not end within {timeout:.0f} s") from error
+        raise TooLateError(f"`{' '.join(argv[:3])}` did not end within {timeout:.0f} s") from error
     except FileNotFoundError as error:
         raise StackError(f"the command {argv[0]} is not installed on the instance") from error
 

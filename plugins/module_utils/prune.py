@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.docker_engine import images, remove_image
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError
 from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
 
 # As model_store names a model's directory, and one that is on its way to be it.
@@ -91,30 +90,26 @@ class Pruning:
             self.problems.append(f"{what} could not be pruned: {error}")
 
     def _superseded(self, kept: set[str], repositories: set[str]) -> list[str]:
-        """Return the names of the images of these repositories that are not kept.
+        """Return the names, in these repositories, of the images that are not kept.
 
         Raises:
             StackError: Docker does not list its images.
         """
-        listed = run(["docker", "image", "ls", "--digests", "--no-trunc", "--format", "{{json .}}"])
-        if listed.returncode != 0:
-            raise StackError(last_line(listed.stderr))
-        images = [json.loads(line) for line in listed.stdout.splitlines()]
-        needed = {image["ID"] for image in images if kept & set(image_names(image))}
-        # With its last tag an image's digest goes too.
         return [
-            image_names(image)[-1]
-            for image in images
-            if image["Repository"] in repositories and image["ID"] not in needed and image_names(image)
+            name
+            for image in images()
+            if not kept & set(image.names)
+            for name in image.names
+            if repository(name) in repositories
         ]
 
     def _images(self, kept: set[str], repositories: set[str]) -> None:
         for name in self._superseded(kept, repositories):
-            removal = run(["docker", "image", "rm", name], timeout=120)
-            if removal.returncode == 0:
-                self.removed["images"].append(name)
+            problem = remove_image(name)
+            if problem:
+                self.problems.append(f"the image {name} could not be pruned: {problem}")
             else:
-                self.problems.append(f"the image {name} could not be pruned: {last_line(removal.stderr)}")
+                self.removed["images"].append(name)
 
     def _models(self, root: Path, kept: set[str]) -> None:
         if not root.is_dir():
@@ -146,16 +141,6 @@ def repository(reference: str) -> str:
     name = reference.partition("@")[0]
     head, slash, tail = name.rpartition("/")
     return f"{head}{slash}{tail.partition(':')[0]}"
-
-
-def image_names(image: dict[str, Any]) -> list[str]:
-    """Return the references that a line of `docker image ls` stands for; by digest first."""
-    names = []
-    if image["Digest"] != "<none>":
-        names.append(f"{image['Repository']}@{image['Digest']}")
-    if image["Tag"] != "<none>":
-        names.append(f"{image['Repository']}:{image['Tag']}")
-    return names
 
 
 def is_superseded_model(directory: Path) -> bool:

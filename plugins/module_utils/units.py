@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 from ansible_collections.slm.serving.plugins.module_utils.process import run
 from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
@@ -22,6 +23,18 @@ def state(unit: str) -> tuple[str, str]:
     if active in {"inactive", "failed"} and values.get("Job", "0") not in {"", "0"}:
         active = "activating"
     return active, values.get("SubState", "unknown")
+
+
+def started(unit: str) -> float | None:
+    """Return when a unit's main process was started, in seconds since the epoch; None when it was not.
+
+    By the monotonic clock: systemd before 251, as on Ubuntu 22.04, tells a date in words only.
+    """
+    shown = run(["systemctl", "show", "--property", "ExecMainStartTimestampMonotonic", unit]).stdout
+    microseconds = shown.strip().partition("=")[2]
+    if not microseconds.isdigit() or int(microseconds) == 0:
+        return None
+    return time.time() - (time.clock_gettime(time.CLOCK_MONOTONIC) - int(microseconds) / 1e6)
 
 
 def secrets_problem() -> str | None:

@@ -68,17 +68,20 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in
-from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
+from ansible_collections.slm.serving.plugins.module_utils.docker_engine import (
+    complaint,
+    has_image,
+    image_directory,
+    info,
+)
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError, run
 
 ATTEMPTS = 3
 SILENCE = ("connection refused", "no such host", "i/o timeout", "no route", "deadline exceeded", "eof")
+# An image that was built for another kind of processor, in the words of either store.
+PLATFORM = ("no matching manifest for", "no match for platform", "does not match the specified platform")
 # What no second attempt can cure.
-FINAL = ("not found", "manifest unknown", "denied", "unauthorized", "no basic auth", "no space left")
-
-
-def is_present(reference: str) -> bool:
-    """Say whether an image is on the instance."""
-    return run(["docker", "image", "inspect", "--format", "{{.Id}}", reference]).returncode == 0
+FINAL = ("not found", "manifest unknown", "denied", "unauthorized", "no basic auth", "no space left", *PLATFORM)
 
 
 def log_in(registry: str, region: str, folder: Path) -> None:
@@ -96,7 +99,7 @@ def log_in(registry: str, region: str, folder: Path) -> None:
 
 def explain(registry: str, stderr: str, attempt: str) -> str:
     """Return a failure of the registry in words for the operator; `attempt` says what was attempted."""
-    reason = last_line(stderr).removeprefix("Error response from daemon: ")
+    reason = complaint(stderr)
     low = reason.lower()
     if any(words in low for words in SILENCE):
         return (
@@ -105,6 +108,11 @@ def explain(registry: str, stderr: str, attempt: str) -> str:
         )
     if "no space left" in low:
         return f"could not {attempt}: the instance's disk is full. Remove old images or enlarge the volume"
+    if any(words in low for words in PLATFORM):
+        return (
+            f"could not {attempt}: it was not built for the instance's processor ({reason}). Build it with"
+            " `docker build --platform linux/amd64`, and push it under another tag"
+        )
     return f"could not {attempt}: {reason}"
 
 
@@ -122,9 +130,9 @@ def pull(reference: str, tag: str, folder: Path, timeout: float) -> None:
 
 
 def check_disk(reserve: int) -> None:
-    """Raise StackError when Docker's disk has fewer than `reserve` bytes free."""
-    root = run(["docker", "info", "--format", "{{.DockerRootDir}}"]).stdout.strip() or "/var/lib/docker"
-    free = shutil.disk_usage(root).free
+    """Raise StackError when the disk of Docker's images has fewer than `reserve` bytes free."""
+    root = image_directory(info())
+    free = shutil.disk_usage(next(path for path in (root, *root.parents) if path.exists())).free
     if free < reserve:
         raise StackError(
             f"{root} has {free / 1e9:.1f} GB free and {reserve / 1e9:.1f} GB are needed for the images:"
@@ -146,7 +154,7 @@ def main() -> None:
     )
     images = module.params["images"]
     try:
-        missing = [name for name, image in images.items() if not is_present(image["reference"])]
+        missing = [name for name, image in images.items() if not has_image(image["reference"])]
         if not missing or not module.params["pull"] or module.check_mode:
             module.exit_json(changed=bool(missing) and module.params["pull"], missing=missing, pulled=[])
         check_disk(module.params["reserve"])

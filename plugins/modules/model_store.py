@@ -97,6 +97,7 @@ from ansible_collections.slm.serving.plugins.module_utils.model_sources.base imp
     ModelFile,
     Source,
     checksum_of,
+    is_skipped,
 )
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.names import name_problem, shown
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.shards import indexes, shard_problem
@@ -131,6 +132,8 @@ def verify_sums(staging: Path) -> None:
     if not listed.is_file():
         return
     for name, expected in read_sums(listed).items():
+        if is_skipped(name):
+            continue  # It was not fetched.
         path = staging / name
         if not path.is_file():
             raise ModelError(f"{name} is named in SHA256SUMS and is missing")

@@ -124,6 +124,12 @@ from typing import Any, TypedDict
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in, secret_name_problem
 from ansible_collections.slm.serving.plugins.module_utils.containers import PROJECT_LABEL
+from ansible_collections.slm.serving.plugins.module_utils.docker_engine import (
+    DEFAULT_ROOT,
+    has_image,
+    image_directory,
+    info,
+)
 from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
     is_whole,
     locate,
@@ -133,12 +139,19 @@ from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
 )
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError, ModelFile, Source
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.shards import indexes, shard_problem
+from ansible_collections.slm.serving.plugins.module_utils.os_release import read
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
-DOCKER_ROOT = Path("/var/lib/docker")  # where Docker is not installed yet
 NVIDIA_VENDOR = "0x10de"
 LISTEN = "0A"
+# What each distribution has of it: Canonical's archive has none from 24.04 on, and the snap is AWS's own.
+INSTALL_AWS = {
+    "ubuntu": "sudo snap install aws-cli --classic",
+    "amzn": "sudo dnf install -y awscli-2",
+    "debian": "sudo apt-get install -y awscli",
+}
+INSTALL_AWS_BY_HAND = "install it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)"
 GPU_SHARE = 0.9  # what vLLM may take of it
 # Each answer of a service of AWS has one; what a proxy, a captive portal or a web site says by itself has none.
 REQUEST_IDS = ("x-amz-request-id", "x-amzn-requestid")
@@ -255,12 +268,10 @@ class Instance:
             return
         if run(["systemctl", "is-active", "docker.service"]).stdout.strip() not in {"active", "failed"}:
             return  # The role container_runtime starts it.
-        answer = run(["docker", "info", "--format", "{{.DockerRootDir}}"], timeout=30)
-        if answer.returncode != 0:
-            yield (
-                f"Docker does not answer on the instance ({last_line(answer.stderr)}): look at"
-                " `journalctl --unit docker` and restart it."
-            )
+        try:
+            info()
+        except StackError as error:
+            yield f"{error}: look at `journalctl --unit docker` on the instance and restart it."
 
     def clock(self) -> Iterator[str]:
         """Yield a problem unless the clock agrees with that of AWS, which is in every answer of its services."""
@@ -387,11 +398,8 @@ class Instance:
 
     def disk(self) -> Iterator[str]:
         """Yield the disks without room for what comes to them: images and models may share one."""
-        docker_root = (
-            run(["docker", "info", "--format", "{{.DockerRootDir}}"]).stdout.strip() if self._has_docker() else ""
-        )
         destinations = {
-            "new images": (Path(docker_root) if docker_root else DOCKER_ROOT, self._image_bytes()),
+            "new images": (self._image_directory(), self._image_bytes()),
             "new models": (Path(self.options["root"]), self.model_bytes),
         }
         disks: dict[int, Disk] = {}
@@ -411,6 +419,13 @@ class Instance:
                     " enlarge the volume, or remove what is old (`docker system prune`, old models)."
                 )
 
+    def _image_directory(self) -> Path:
+        """Return where images will lie; where Docker does not answer, another check says so."""
+        try:
+            return image_directory(info()) if self._has_docker() else DEFAULT_ROOT
+        except StackError:
+            return DEFAULT_ROOT
+
     def _has_docker(self) -> bool:
         return shutil.which("docker") is not None
 
@@ -418,8 +433,7 @@ class Instance:
         """Return the bytes that the missing images take, unpacked and with their layers while they are pulled."""
         images = [image for image in self.options["images"].values() if image]
         if self._has_docker():
-            inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"]
-            images = [image for image in images if run([*inspect, image["reference"]]).returncode != 0]
+            images = [image for image in images if not has_image(image["reference"])]
         return int(sum(image.get("size") or 0 for image in images) * self.options["unpacked"])
 
     def memory(self) -> Iterator[str]:
@@ -529,9 +543,10 @@ def check(instance: Instance, patience: float) -> list[str]:
     lanes: list[tuple[str, ...]] = [("systemd", "training", "docker", "port"), ("clock",), ("registry",)]
     lanes += [("secrets", *models)] if from_hub else [("secrets",), models]
     if not shutil.which("aws"):
+        command = INSTALL_AWS.get(read()["id"], "")
+        how = f"install it with `{command}` in a session (`aws ssm start-session`)" if command else INSTALL_AWS_BY_HAND
         by_check["aws"] = [
-            "The aws command is not installed on the instance: use AWS's Deep Learning AMI, which has it, or install"
-            " it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)."
+            f"The aws command is not installed on the instance: {how}, or use AWS's Deep Learning AMI, which has it."
         ]
         lanes = [("systemd", "training", "docker", "port"), ("clock",), ("disk", "memory")]
     deadline = time.monotonic() + patience

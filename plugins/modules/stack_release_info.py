@@ -77,7 +77,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slm.serving.plugins.module_utils.activation import Stack
-from ansible_collections.slm.serving.plugins.module_utils.process import StackError, run
+from ansible_collections.slm.serving.plugins.module_utils.docker_engine import has_image
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError
 from ansible_collections.slm.serving.plugins.module_utils.releases import GOOD, Releases
 
 
@@ -99,7 +100,7 @@ def problem(releases: Releases, stamp: str | None) -> str | None:
 
 def is_missing(image: dict[str, str]) -> bool:
     """Say whether an image is not on the instance."""
-    return run(["docker", "image", "inspect", "--format", "{{.Id}}", image["reference"]]).returncode != 0
+    return not has_image(image["reference"])
 
 
 def report(releases: Releases, stamp: str | None, stack: Stack) -> dict[str, Any]:

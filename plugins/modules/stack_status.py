@@ -98,6 +98,7 @@ from ansible_collections.slm.serving.plugins.module_utils.containers import (
     is_well,
     reason,
 )
+from ansible_collections.slm.serving.plugins.module_utils.docker_engine import DEFAULT_ROOT, image_directory, info
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 from ansible_collections.slm.serving.plugins.module_utils.releases import GOOD, Releases
@@ -255,7 +256,11 @@ class Status:
     def disks(self) -> list[dict[str, Any]]:
         """Return each file system that the stack uses, once."""
         by_usage: dict[tuple[int, int], dict[str, Any]] = {}
-        for path in (Path("/"), Path("/var/lib/docker"), Path("/var/lib/slm-ft-serving"), Path(self.options["root"])):
+        try:
+            images = image_directory(info(COMMAND))
+        except StackError:
+            images = DEFAULT_ROOT
+        for path in (Path("/"), images, Path("/var/lib/slm-ft-serving"), Path(self.options["root"])):
             if path.is_dir():
                 usage = shutil.disk_usage(path)
                 entry = {"path": str(path), "total": usage.total, "free": usage.free}

@@ -45,7 +45,7 @@ def problems(run: PlaybookRun) -> list[str]:
 def touched(region: LocalRegion) -> str:
     """Return what a deployment leaves on an instance, and the lock."""
     places = "/opt/slm-ft-serving /var/lib/slm-ft-serving /run/slm-ft-serving"
-    left = region.exec(f"find {places} -type f 2>/dev/null; docker images --quiet", check=False).stdout
+    left = region.exec(f"find {places} -type f 2>/dev/null; docker images --all --quiet", check=False).stdout
     objects = region.client("s3").list_objects_v2(Bucket=names.TRANSFER_BUCKET).get("Contents", [])
     return str(left) + "".join(each["Key"] for each in objects)
 

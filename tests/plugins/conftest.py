@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slm.serving.plugins.module_utils import activation, containers, engine, mending, prune, units
+from ansible_collections.slm.serving.plugins.module_utils import (
+    activation,
+    containers,
+    docker_engine,
+    engine,
+    mending,
+    units,
+)
 from ansible_collections.slm.serving.plugins.modules import stack_release
 
 from tests.support.containers import FakeInstance
@@ -23,7 +30,7 @@ def made(tmp_path: Path) -> ReleasesFixture:
 def docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeDocker:
     """Bring up no container, and keep what was asked for."""
     fake = FakeDocker()
-    monkeypatch.setattr(prune, "run", fake.run)
+    monkeypatch.setattr(docker_engine, "run", fake.run)
     monkeypatch.setattr(stack_release, "run", fake.run)
     monkeypatch.setattr(stack_release, "stop", lambda project: fake.commands.append(["stop", project]))
     monkeypatch.setattr(stack_release, "containers", lambda _: {})

@@ -82,6 +82,7 @@ def test_keys_of_no_use_are_named_and_not_shown(
         ("(InvalidSignatureException): Signature expired", ["clock is wrong", "timedatectl set-ntp true"], False),
         ("Unable to locate credentials", ["has no profile"], False),
         ("Could not connect to the endpoint URL", ["could not be read"], False),
+        ("(Throttling): slow down\n\nAdditional error details:\nType: User", ["could not be read", "slow down"], False),
     ],
 )
 def test_refused_secret_explains_what_to_do(

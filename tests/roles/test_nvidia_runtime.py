@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.slm.serving.plugins.module_utils import nvidia, process
 
+from tests.roles.test_inference_stack import compose
 from tests.support.rendering import value
 
 PATH = "/etc/docker/daemon.json"
@@ -135,3 +136,29 @@ def test_packages_that_are_there_are_not_installed() -> None:
 @pytest.mark.parametrize("name", ["ubuntu-20.04", "debian-12", ""])
 def test_other_distributions_are_refused(name: str) -> None:
     assert not rendered("_nvidia_runtime_is_known", name, "apt", "6.8.0", ["driver"])
+
+
+def test_gpu_is_proven_in_a_container_that_is_shut_in_as_the_engine_is() -> None:
+    """What the compose file says of the engine's container and its process, as `docker run` says it."""
+    service = compose()["services"]["engine"]
+    (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+    assert device.pop("capabilities") == ["gpu"], "what --gpus asks for unless it is told otherwise"
+    words = ["--gpus", ",".join(f"{key}={value}" for key, value in device.items())]
+    words += ["--init"] * service["init"] + ["--read-only"] * service["read_only"]
+    words += [word for tmpfs in service["tmpfs"] for word in ("--tmpfs", tmpfs)]
+    words += [word for name in service["cap_drop"] for word in ("--cap-drop", name)]
+    words += [word for option in service["security_opt"] for word in ("--security-opt", option)]
+    assert list(nvidia.CONFINEMENT) == words
+    confining = {"cap_add", "devices", "gpus", "ipc", "pid", "privileged", "runtime", "user", "userns_mode", "uts"}
+    assert not confining & set(service), "and the proof has none of these"
+
+
+@pytest.mark.parametrize(("docker_started", "before"), [(50.0, True), (2e10, False), (None, False)])
+def test_docker_that_is_older_than_the_toolkit_is_found(
+    docker_started: float | None, before: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = tmp_path / nvidia.HOOK
+    hook.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(nvidia, "started", lambda _: docker_started)
+    assert nvidia.docker_started_before_toolkit() is before

@@ -61,11 +61,16 @@ class FakeDocker:
         self.commands: list[list[str]] = []
 
     def run(self, argv: list[str], timeout: float = 60, **_: Any) -> SimpleNamespace:
-        """Answer `docker image ls`, `image rm` and, with success, everything else."""
+        """Answer `docker image ls`, `inspect` and `rm` and, with success, everything else; each name is an image."""
         del timeout
         self.commands.append(argv)
         if argv[:3] == ["docker", "image", "ls"]:
-            return SimpleNamespace(returncode=0, stdout="\n".join(map(self._line, self.names)), stderr="")
+            # Since Engine 29 what has no tag is listed only where it is asked for.
+            listed = [name for name in self.names if "--all" in argv or "@" not in name]
+            return SimpleNamespace(returncode=0, stdout="\n".join(listed), stderr="")
+        if argv[:3] == ["docker", "image", "inspect"]:
+            text = json.dumps([self._inspected(name) for name in argv[3:]])
+            return SimpleNamespace(returncode=0, stdout=text, stderr="")
         if argv[:3] == ["docker", "image", "rm"]:
             if argv[3] == self.used:
                 return SimpleNamespace(returncode=1, stdout="", stderr="conflict: in use by a container")
@@ -73,12 +78,8 @@ class FakeDocker:
         return SimpleNamespace(returncode=0, stdout="", stderr="")
 
     @staticmethod
-    def _line(name: str) -> str:
-        repository, _, digest = name.partition("@")
-        repository, _, tag = repository.partition(":")
-        return json.dumps(
-            {"Repository": repository, "Tag": tag or "<none>", "Digest": digest or "<none>", "ID": f"sha256:{name}"}
-        )
+    def _inspected(name: str) -> dict[str, Any]:
+        return {"Id": name, "RepoDigests": [name] if "@" in name else None, "RepoTags": [] if "@" in name else [name]}
 
 
 class FakeModule(SimpleNamespace):

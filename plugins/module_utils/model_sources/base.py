@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
 import hashlib
 import http.client
 import shutil
@@ -15,6 +16,11 @@ from typing import Any, TypedDict
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.names import clash, name_problem, shown
 
 MANIFEST = ".manifest.json"
+# What a repository of the Hub holds beside what an engine loads: the weights once more in other forms, descriptions. A
+# folder that one was downloaded to has them too, and is what people upload.
+SKIPPED = (".gitattributes", "*.md", "original/*", "*.pth", "*.bin", "*.pt", "*.gguf", "*.msgpack", "*.h5")
+# What such a download leaves there for itself.
+LEFTOVERS = (".cache/*", ".git/*")
 BLOCK_BYTES = 1 << 20
 ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 1.0
@@ -59,7 +65,7 @@ class Source:
     source: str
 
     def listing(self) -> dict[str, ModelFile]:
-        """Return the model's files by relative path, which leads to below any folder it is joined to.
+        """Return the files that an engine needs by relative path, which leads to below any folder it is joined to.
 
         Raises:
             ModelError: the source cannot be read, or has a file whose name is no such path.
@@ -68,7 +74,7 @@ class Source:
         # An instance's own manifest, uploaded with the folder that it was copied from.
         files.pop(MANIFEST, None)
         check_files(self.source, files)
-        return files
+        return {name: file for name, file in files.items() if not is_skipped(name)}
 
     def files(self) -> dict[str, ModelFile]:
         """Return the files by the names that the source gives them, unchecked. Raises ModelError."""
@@ -92,6 +98,11 @@ class Source:
     def problem(self, path: Path, name: str, file: ModelFile) -> str | None:
         """Return what is wrong with the content of a fetched file, or None. Raises ModelError."""
         raise NotImplementedError
+
+
+def is_skipped(name: str) -> bool:
+    """Say whether an engine does not need a file of a model."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in (*SKIPPED, *LEFTOVERS))
 
 
 def check_files(source: str, files: dict[str, ModelFile]) -> None:

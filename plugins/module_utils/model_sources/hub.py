@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import re
 import urllib.error
@@ -13,22 +12,17 @@ from typing import Any
 
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import (
     SILENCE_SECONDS,
+    SKIPPED,
     ModelError,
     ModelFile,
     RemoteSource,
     SourceOptions,
     checksum_of,
+    is_skipped,
     request,
 )
 
-# Files of a Hub repository that an engine does not need.
-SKIPPED = (".gitattributes", "*.md", "original/*", "*.pth", "*.bin", "*.pt", "*.gguf", "*.msgpack", "*.h5")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
-def is_skipped(name: str) -> bool:
-    """Say whether an engine does not need a file of a repository."""
-    return any(fnmatch.fnmatch(name, pattern) for pattern in SKIPPED)
 
 
 def described(sibling: dict[str, Any]) -> ModelFile:

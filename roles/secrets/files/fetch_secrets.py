@@ -114,7 +114,9 @@ def read_secret(secret: dict[str, Any], region: str) -> str:
         raise SecretError(why, final=False)
     if "Unable to locate credentials" in output:
         raise SecretError(f"the instance has no profile to read the {label} with", final=False)
-    last = output.splitlines()[-1] if output else f"aws ended with exit code {result.returncode}"
+    # Later versions of the command put details behind the reason.
+    lines = output.partition("Additional error details:")[0].split("\n")
+    last = next((line for line in reversed(lines) if line.strip()), f"aws ended with exit code {result.returncode}")
     raise SecretError(f"the {label} could not be read: {last}", final=False)
 
 

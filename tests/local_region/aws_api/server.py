@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import signal
 import sys
 import threading
@@ -33,6 +34,7 @@ from tests.local_region.aws_api.calls import (
     s3_error,
 )
 from tests.local_region.aws_api.ec2 import Ec2
+from tests.local_region.aws_api.ecr import Ecr
 from tests.local_region.aws_api.metadata import Metadata
 from tests.local_region.aws_api.policy import leave_bucket_policies_out, refused
 from tests.local_region.aws_api.source import source_digest
@@ -60,7 +62,9 @@ class ApiServer:
         """
         self._region = region
         self._faults = Faults(folder / "faults")
-        machine = InstanceMachine(docker, RegionState(region, root=folder.parent))
+        state = RegionState(region, root=folder.parent)
+        machine = InstanceMachine(docker, state)
+        self._ecr = Ecr(state)
         self._ec2 = Ec2(machine, self._faults)
         self._ssm = Ssm(machine, self._ec2, folder / "sessions", self._faults)
         self._metadata = Metadata(self._ec2)
@@ -79,9 +83,9 @@ class ApiServer:
         page = self._page(request)
         if page is not None:
             return page(environ, start_response)
-        metadata = self._metadata.answer(request)
-        if metadata is not None:
-            return metadata(environ, start_response)
+        unsigned = self._metadata.answer(request) or self._ecr.download(request)
+        if unsigned is not None:
+            return unsigned(environ, start_response)
         call = read_call(environ)
         answer = self._refusal(call) or self._own_answer(call, environ)
         if answer is not None:
@@ -116,6 +120,8 @@ class ApiServer:
     def _own_answer(self, call: Call, environ: WSGIEnvironment) -> Response | None:
         if call.service == "ssm":
             return self._ssm.answer(call)
+        if call.service == "ecr":
+            return self._ecr.answer(call, environ["HTTP_HOST"])
         if call.action in {"StopInstances", "RebootInstances"}:
             self._ssm.note_pings()
         if call.service == "ec2":
@@ -156,6 +162,8 @@ def _add_deep_learning_ami() -> None:
     image = backend.register_image(
         name="Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) fake", description="fake of the local region"
     )
+    # That of this machine, for which the region's images are built.
+    image.architecture = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
     add_public_parameter(names.DEEP_LEARNING_AMI_PARAMETER, image.id)
 
 

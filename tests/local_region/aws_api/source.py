@@ -12,6 +12,7 @@ SOURCES = (
     "aws_api/*.py",
     "docker/machine.py",
     "docker/containers.py",
+    "docker/images.py",
     "docker/instance_container.py",
     "faults.py",
     "names.py",

@@ -335,7 +335,7 @@ def push(
     """
     began = time.monotonic()
     tag = image.rpartition(":")[2]
-    client = _RegistryClient(registry, docker_config, authority)
+    client = RegistryClient(registry, docker_config, authority)
     there = client.manifest(repository, tag)
     if there is not None:
         progress(f"{repository}: in the registry already")
@@ -363,10 +363,17 @@ def _daemon_address(engine: DockerEngine) -> str:
     )
 
 
-class _RegistryClient:
-    """A reader of manifests (the OCI distribution API), which no docker command returns unchanged."""
+class RegistryClient:
+    """A reader of manifests and blobs (the OCI distribution API), which no docker command returns unchanged."""
 
     def __init__(self, registry: str, docker_config: Path, authority: Path) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            registry: `host:port`, on this machine.
+            docker_config: Folder with the config.json that holds the log-in.
+            authority: Certificate authority of the registry.
+        """
         self._registry = registry
         self._context = ssl.create_default_context(cafile=str(authority))
         self._login = json.loads((docker_config / "config.json").read_text(encoding="utf-8"))["auths"][registry]["auth"]
@@ -377,10 +384,28 @@ class _RegistryClient:
         Raises:
             ImageError: The registry answers anything else.
         """
-        headers = {"Authorization": f"Basic {self._login}", "Accept": ", ".join(MANIFEST_TYPES)}
+        found = self._get(f"{repository}/manifests/{tag}", ", ".join(MANIFEST_TYPES))
+        if found is None:
+            return None
+        media_type, body = found
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        return PushedImage(repository, tag, digest, body.decode(), media_type)
+
+    def blob(self, repository: str, digest: str) -> bytes | None:
+        """Return a layer, or an image's configuration; None where there is none.
+
+        Raises:
+            ImageError: The registry answers anything else.
+        """
+        found = self._get(f"{repository}/blobs/{digest}", "*/*")
+        return found[1] if found else None
+
+    def _get(self, path: str, accepted: str) -> tuple[str, bytes] | None:
+        """Return media type and content; None where there is nothing. Raises ImageError."""
+        headers = {"Authorization": f"Basic {self._login}", "Accept": accepted}
         connection = http.client.HTTPSConnection(self._registry, context=self._context, timeout=30)
         try:
-            connection.request("GET", f"/v2/{repository}/manifests/{tag}", headers=headers)
+            connection.request("GET", f"/v2/{path}", headers=headers)
             answer = connection.getresponse()
             body = answer.read()
         except OSError as error:
@@ -390,9 +415,5 @@ class _RegistryClient:
         if answer.status == http.HTTPStatus.NOT_FOUND:
             return None
         if answer.status != http.HTTPStatus.OK:
-            raise ImageError(
-                f"The registry at {self._registry} answers {repository}:{tag} with status {answer.status}."
-            )
-        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-        media_type = answer.headers.get_content_type()
-        return PushedImage(repository, tag, digest, body.decode(), media_type)
+            raise ImageError(f"The registry at {self._registry} answers {path} with status {answer.status}.")
+        return answer.headers.get_content_type(), body

@@ -67,6 +67,8 @@ def test_every_value_that_a_role_would_refuse_is_named_at_once(tmp_path: Path) -
         health_verification_wait="soon",
         inference_stack_accelerator="tpu",
         inference_stack_engine_options="max-num-seqs=4",
+        # Not a role's own, but part of what one is given.
+        health_verification_minimum="most",
         rollback_timeout="{{ what_a_role_is_yet_to_find_out }}",
         release_keep_failed="7",
     )
@@ -77,6 +79,7 @@ def test_every_value_that_a_role_would_refuse_is_named_at_once(tmp_path: Path) -
         "health_verification_wait",
         "inference_stack_accelerator",
         "inference_stack_engine_options",
+        "inference_stack_verification",
     }
     assert answer["msg"].startswith("Nothing was touched. ")
 
@@ -91,6 +94,7 @@ def test_every_value_that_a_role_would_refuse_is_named_at_once(tmp_path: Path) -
         ("inference_stack_engine_options", {}),
         ("inference_stack_engine_memory", ""),
         ("secrets_list", [{"name": "a", "parameter": "b", "path": "c"}]),
+        ("inference_stack_verification", {"adapters": ["a"], "gateway_port": "8080", "golden": [], "minimum": "12"}),
         ("release_stamp", None),
     ],
 )
@@ -110,6 +114,7 @@ def test_what_a_role_takes_is_not_refused(name: str, value: Any) -> None:
         ("inference_stack_engine_options", ["a"]),
         ("secrets_list", "a,b"),
         ("secrets_list", [{"name": "a"}]),
+        ("inference_stack_verification", {"minimum": "12 of 14"}),
     ],
 )
 def test_what_a_role_refuses_is_refused(name: str, value: Any) -> None:

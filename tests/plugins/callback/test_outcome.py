@@ -75,6 +75,19 @@ def test_without_an_address_the_way_in_is_told(found: dict[str, Any], words: str
     assert words in last
 
 
+@pytest.mark.parametrize(
+    ("golden", "words"),
+    [
+        ({"right": 14, "total": 14, "needed": 14, "wrong": []}, "verified (14 of 14 golden values right)"),
+        ({"right": 12, "total": 14, "needed": 10, "wrong": ["x"]}, "12 of 14 golden values right, 10 were needed)"),
+        ({"right": 0, "total": 0, "needed": 0, "wrong": []}, "verified"),
+    ],
+)
+def test_what_serves_is_told_with_how_many_golden_values_are_right(golden: dict[str, object], words: str) -> None:
+    outcome = {"playbook": "deploy.yml", "result": "succeeded", "seconds": 1, "changed": 0, "serves": "A"}
+    assert described({**outcome, "golden": golden}).endswith(words)
+
+
 def test_check_mode_says_that_nothing_was_changed() -> None:
     outcome = {"playbook": "deploy.yml", "result": "succeeded", "seconds": 30, "changed": 4, "check": True}
     assert described(outcome) == "deploy.yml succeeded in 30 s in check mode, so nothing was changed, changed=4"

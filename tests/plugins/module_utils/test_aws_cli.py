@@ -84,3 +84,35 @@ def test_preflight_asks_for_no_secret_of_an_impossible_name(name: str) -> None:
     (problem,) = instance.secrets()
     assert "is no name of a secret" in problem
     assert "/slm/secrets/some" in problem
+
+
+WHO = "User: arn:aws:sts::123456789012:assumed-role/some-role/i-1 is not authorized to perform: s3:GetObject"
+ERRORS = {
+    "An error occurred (AccessDenied) when calling the GetObject operation: " + WHO: ("some-role is not allowed", True),
+    "An error occurred (NoSuchBucket) when calling the ListObjectsV2 operation: no such bucket": (
+        "NoSuchBucket",
+        False,
+    ),
+    "An error occurred (RequestTimeTooSkewed) when calling the GetObject operation: no": ("timedatectl", False),
+    "Unable to locate credentials. You can configure credentials": ("has no instance profile", False),
+    'Could not connect to the endpoint URL: "https://s3.invalid/"': ("does not reach AWS", False),
+}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        # Version 1 and earlier ones of 2; later ones without, and with details.
+        "\n{}\n",
+        "\naws: [ERROR]: {}\n",
+        "\naws: [ERROR]: {}\n\nAdditional error details:\nBucketName: some-bucket\n",
+    ],
+)
+@pytest.mark.parametrize("error", ERRORS)
+def test_refusal_is_read_as_every_version_of_the_command_writes_it(error: str, form: str) -> None:
+    words, denied = ERRORS[error]
+    refusal = aws_cli.refusal(form.format(error).strip())
+    assert words in str(refusal)
+    assert refusal.reason == error
+    assert refusal.denied is denied
+    assert "some-bucket" not in str(refusal)

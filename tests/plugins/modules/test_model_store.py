@@ -43,7 +43,7 @@ def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     (folder / "sub").mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    (folder / "sub" / "weights.bin").write_bytes(b"w" * 1000)
+    (folder / "sub" / "weights.safetensors").write_bytes(b"w" * 1000)
     return folder
 
 
@@ -73,7 +73,7 @@ def test_directory_is_copied_once(tmp_path: Path, source: Path) -> None:
     assert again["changed"] is False
     assert first["models"] == again["models"]
     path = Path(first["models"]["base"]["path"])
-    assert (path / "sub" / "weights.bin").read_bytes() == b"w" * 1000
+    assert (path / "sub" / "weights.safetensors").read_bytes() == b"w" * 1000
     assert [each.name for each in path.parent.iterdir() if "staging" in each.name] == []
 
 
@@ -109,9 +109,9 @@ def test_notes_are_for_one_user_only_and_no_change(tmp_path: Path, source: Path)
 
 def test_damaged_model_is_fetched_again(tmp_path: Path, source: Path) -> None:
     path = Path(run(tmp_path / "models", source.as_uri())["models"]["base"]["path"])
-    (path / "sub" / "weights.bin").write_bytes(b"w" * 10)
+    (path / "sub" / "weights.safetensors").write_bytes(b"w" * 10)
     assert run(tmp_path / "models", source.as_uri())["changed"] is True
-    assert (path / "sub" / "weights.bin").read_bytes() == b"w" * 1000
+    assert (path / "sub" / "weights.safetensors").read_bytes() == b"w" * 1000
 
 
 def test_sha256sums_of_the_model_is_checked(tmp_path: Path, source: Path) -> None:
@@ -149,7 +149,7 @@ def test_line_of_sha256sums_touches_nothing_outside_the_model(
 
 @pytest.mark.parametrize("form", ["{sum}  {name}\n", "{sum} *{name}\n", "{sum}  ./{name}\r\n\n"])
 def test_checksums_are_read_as_sha256sum_writes_them(tmp_path: Path, source: Path, form: str) -> None:
-    name = "sub/weights.bin"
+    name = "sub/weights.safetensors"
     right = hashlib.sha256((source / name).read_bytes()).hexdigest()
     (source / "SHA256SUMS").write_bytes(form.format(sum=right, name=name).encode())
     assert run(tmp_path / "models", source.as_uri())["changed"] is True
@@ -395,6 +395,36 @@ def test_manifest_that_was_uploaded_with_a_model_is_left_out(tmp_path: Path, hub
     source = f"hf://{REPOSITORY}@{COMMIT}"
     assert run(tmp_path / "models", source, hub=hub.address)["changed"] is True
     assert run(tmp_path / "models", source, hub=hub.address)["changed"] is False
+
+
+BESIDE = {
+    "original/consolidated.00.pth": b"w" * 99,
+    "README.md": b"read",
+    "training_args.bin": b"a",
+    ".cache/huggingface/download/config.json.metadata": b"m",
+    ".gitattributes": b"*",
+}
+
+
+def test_s3_gives_what_an_engine_needs_of_an_uploaded_download(s3: FakeS3) -> None:
+    """What is left out is not asked for, and a list of checksums may name it."""
+    sums = "".join(f"{'0' * 64}  {name}\n" for name in BESIDE).encode()
+    files = FILES | BESIDE | {"SHA256SUMS": sums}
+    s3.put({name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in files.items()}, 0, files)
+    s3.hub.files["models/base/SHA256SUMS"] = sums
+    found = s3.run()
+    folder = Path(found["models"]["base"]["path"])
+    kept = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert kept == {*(set(FILES) - set(BESIDE)), "SHA256SUMS", ".manifest.json"}
+
+
+def test_directory_gives_what_an_engine_needs_of_a_download(source: Path) -> None:
+    for name, content in BESIDE.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(content)
+    opened = model_sources.open_source("base", source.as_uri(), {})
+    assert not set(BESIDE) & set(opened.listing())
+    assert "config.json" in opened.listing()
 
 
 def test_refusal_of_s3_names_role_and_permissions(s3: FakeS3) -> None:

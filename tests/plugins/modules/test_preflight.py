@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.slm.serving.plugins.module_utils.process import StackError
 from ansible_collections.slm.serving.plugins.modules import preflight_account as account_module
 from ansible_collections.slm.serving.plugins.modules import preflight_instance as instance_module
 from botocore.exceptions import ClientError
@@ -359,7 +360,7 @@ def test_images_and_models_share_a_disk(tmp_path: Path, monkeypatch: pytest.Monk
     """9 GB compressed, 3.5 times that unpacked, would fit alone, and so would the model."""
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=int(free * 1e9)))
-    monkeypatch.setattr(instance_module, "DOCKER_ROOT", tmp_path)
+    monkeypatch.setattr(instance_module, "DEFAULT_ROOT", tmp_path)
     checks = on_instance(images={"engine": {"reference": "r", "size": int(2e9)}}, root=str(tmp_path / "models"))
     checks.model_bytes = int(6e9)
     problems = list(checks.disk())
@@ -466,3 +467,49 @@ def test_check_that_hangs_is_a_problem_and_delays_nothing(monkeypatch: pytest.Mo
     never.set()
     assert len(problems) == 1
     assert "The checks clock did not end" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("distribution", "words"),
+    [
+        ("ubuntu", "`sudo snap install aws-cli --classic`"),
+        ("amzn", "`sudo dnf install -y awscli-2`"),
+        ("debian", "`sudo apt-get install -y awscli`"),
+        ("", "getting-started-install.html"),
+    ],
+)
+def test_missing_aws_command_is_told_with_the_command_that_installs_it(
+    distribution: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = on_instance()
+    for name in ("systemd", "training", "docker", "port", "clock", "disk", "memory"):
+        monkeypatch.setattr(checks, name, list)
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    monkeypatch.setattr(instance_module, "read", lambda: {"id": distribution})
+    (problem,) = instance_module.check(checks, patience=30)
+    assert words in problem
+
+
+def test_docker_that_does_not_answer_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent() -> None:
+        raise StackError("Docker does not answer: no such file")
+
+    monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/docker")
+    monkeypatch.setattr(instance_module, "run", lambda *_args, **_more: CompletedProcess([], 0, "active\n", ""))
+    monkeypatch.setattr(instance_module, "info", silent)
+    (problem,) = on_instance().docker()
+    assert problem.startswith("Docker does not answer: no such file: look at `journalctl --unit docker`")
+
+
+def test_images_are_measured_where_containerd_keeps_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker's own directory has room; the disk that takes the images has not."""
+    containerd = tmp_path / "containerd"
+    containerd.mkdir()
+    monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/docker")
+    monkeypatch.setattr(instance_module, "info", dict)
+    monkeypatch.setattr(instance_module, "has_image", lambda _reference: False)
+    monkeypatch.setattr(instance_module, "image_directory", lambda _about: containerd)
+    free = {str(containerd): 10**9}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free.get(str(path), 10**12)))
+    (problem,) = on_instance(images={"engine": {"reference": "r", "size": 10**9}}).disk()
+    assert f"The disk of {containerd} has 1.0 GB free" in problem

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,6 +96,83 @@ def test_it_does_not_wait_for_a_crash_loop(verification: Any, instance: FakeInst
     before = containers.containers(PROJECT)
     instance.add("engine", Status="restarting", restarts=7)
     assert verification.is_hopeful({"engine": containers.containers(PROJECT)["engine"]}, before) is False
+
+
+GOLDEN: list[dict[str, Any]] = [
+    {"name": "one", "text": "a", "expected": {"stage": "IV", "treatment": "FOLFOX and bevacizumab", "response": None}},
+    {"name": "two", "text": "b", "expected": {"stage": "II", "biomarker": "PD-L1 10%"}},
+]
+RIGHT = {"a": GOLDEN[0]["expected"], "b": GOLDEN[1]["expected"]}
+
+
+@pytest.fixture
+def golden(verification: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Return what asks the golden notes: answers by text, a number being a status; returns what they came to."""
+    (tmp_path / "verification-key").write_text("key\n")
+    verification.options["secrets_directory"] = str(tmp_path)
+
+    def ask(answers: dict[str, Any], minimum: Any = 0) -> dict[str, Any]:
+        verification.expected = {"golden": GOLDEN, "minimum": minimum}
+
+        def settled(path: str, body: dict[str, str], passing: set[int]) -> tuple[int, dict[str, Any]]:
+            del path, passing
+            answer = answers[body["text"]]
+            return (answer, {"detail": "no answer"}) if isinstance(answer, int) else (200, answer)
+
+        verification.settled = settled
+        verification.check_golden_notes()
+        result: dict[str, Any] = verification.golden
+        return result
+
+    return ask
+
+
+def test_golden_values_are_compared_as_the_evaluation_does(golden: Callable[..., dict[str, Any]]) -> None:
+    other = {"stage": "iv.", "treatment": "bevacizumab + Folfox", "response": None, "more": "x"}
+    assert golden({**RIGHT, "a": other}) == {"right": 5, "total": 5, "needed": 5, "wrong": []}
+
+
+def test_all_wrong_values_of_all_notes_are_told_at_once(
+    golden: Callable[..., dict[str, Any]], verification: Any
+) -> None:
+    answers = {"a": {"stage": "Stage IV", "treatment": "FOLFOX and bevacizumab"}, "b": {"stage": None, "biomarker": 7}}
+    with pytest.raises(process.StackError) as caught:
+        golden(answers)
+    assert str(caught.value).splitlines() == [
+        "1 of 5 values of the golden notes are right, and 5 have to be"
+        " (a deployment with -e health_verification_minimum=1 accepts that):",
+        "  one stage: expected 'IV', got 'Stage IV'",
+        "  one response: expected None, got None",
+        "  two stage: expected 'II', got None",
+        "  two biomarker: expected 'PD-L1 10%', got 7",
+    ]
+    assert verification.golden["right"] == 1
+
+
+@pytest.mark.parametrize(
+    ("minimum", "needed", "passes"),
+    [(0, 5, False), (4, 4, True), ("4", 4, True), (5, 5, False), (9, 5, False), (-1, 5, False)],
+)
+def test_release_says_how_many_golden_values_are_needed(
+    golden: Callable[..., dict[str, Any]], verification: Any, minimum: Any, needed: int, passes: bool
+) -> None:
+    answers = {**RIGHT, "b": {**RIGHT["b"], "stage": "III"}}
+    if passes:
+        assert golden(answers, minimum)["wrong"] == ["two stage: expected 'II', got 'III'"]
+    else:
+        with pytest.raises(process.StackError, match=f"4 of 5 values .* {needed} have to be"):
+            golden(answers, minimum)
+    assert verification.golden["needed"] == needed
+
+
+def test_note_without_an_answer_is_a_failure_however_few_values_are_needed(
+    golden: Callable[..., dict[str, Any]],
+) -> None:
+    answers = {"a": 502, "b": {**RIGHT["b"], "stage": "III"}}
+    with pytest.raises(process.StackError) as caught:
+        golden(answers, 1)
+    assert str(caught.value).startswith("the golden note 'one' was answered with 502: no answer")
+    assert "two stage: expected 'II', got 'III'" in str(caught.value)
 
 
 def test_an_engine_that_makes_no_token_is_told_with_what_helps(
