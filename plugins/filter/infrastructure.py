@@ -168,7 +168,7 @@ def _volume_differences(instance: dict[str, Any], expected: dict[str, Any]) -> l
     differences, volumes = [], instance["volumes"]
     growth = {} if instance["ours"] else volume_growth(instance, expected)
     if growth:
-        command = " ".join(f"--{key} {value}" for key, value in growth.items() if key != "id")
+        command = " ".join(f"--{key} {value}" for key, value in growth.items() if key in ("size", "throughput", "iops"))
         differences.append(
             f"Its volume {growth['id']} is smaller or slower than {_words(expected)}, so that images and model may not"
             f" fit or load slowly: run `aws ec2 modify-volume --volume-id {growth['id']} {command}`; an image with"
@@ -183,9 +183,10 @@ def _volume_differences(instance: dict[str, Any], expected: dict[str, Any]) -> l
 
 
 def volume_growth(instance: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
-    """Return how the root volume has to grow: its `id`, its `size` and what else changes; empty where it need not.
+    """Return how the root volume has to grow: `id`, `zone`, `volume_type`, `size` and more; empty where it need not.
 
-    Nothing is ever lowered, and of another type than gp3 only the size is changed.
+    Nothing is ever lowered, and of another type than gp3 only the size is changed: the type and the operations that AWS
+    is told are the volume's own.
 
     Args:
         instance: as infrastructure_info returns it.
@@ -194,13 +195,17 @@ def volume_growth(instance: dict[str, Any], expected: dict[str, Any]) -> dict[st
     volume = next((each for each in instance["volumes"] if each["root"]), None)
     if volume is None:
         return {}
-    growth = {}
-    if volume["volume_type"] == "gp3":
+    growth: dict[str, int] = {}
+    kind = volume["volume_type"]
+    if kind == "gp3":
         # What AWS does not tell is not compared.
         growth = {key: expected[key] for key in ("throughput", "iops") if 0 < (volume[key] or 0) < expected[key]}
     if volume["size"] >= expected["volume_gib"] and not growth:
         return {}
-    return {"id": volume["id"], "size": max(volume["size"], expected["volume_gib"]), **growth}
+    if kind in ("io1", "io2"):
+        growth["iops"] = volume["iops"]
+    size = max(volume["size"], expected["volume_gib"])
+    return {"id": volume["id"], "zone": volume["zone"], "volume_type": kind, "size": size, **growth}
 
 
 def _words(expected: dict[str, Any]) -> str:

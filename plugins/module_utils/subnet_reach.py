@@ -62,8 +62,8 @@ class Reach:
             )
         return (
             f"The subnet {name} has no route to an internet or NAT gateway, and its VPC lacks endpoints (available, and"
-            f" with private DNS) for {', '.join(missing)}: make them, or take another subnet. What comes from elsewhere,"
-            " such as models from the Hugging Face Hub, needs the internet in any case."
+            f" with private DNS) for {', '.join(missing)}: make them, or take another subnet. Models from the Hugging"
+            " Face Hub need the internet in any case."
         )
 
     def _table(self, subnet: str) -> dict[str, Any]:

@@ -294,6 +294,7 @@ class Account:
             volumes=[
                 {
                     "id": each["VolumeId"],
+                    "zone": each["AvailabilityZone"],
                     "size": each["Size"],
                     "volume_type": each["VolumeType"],
                     "throughput": each.get("Throughput"),

@@ -58,7 +58,15 @@ def test_teardown_knows_every_parameter_that_other_roles_write() -> None:
     assert value("infrastructure", "_infrastructure_records", {}) == [serving, candidate]
 
 
-VOLUME = {"id": "vol-1", "size": 200, "volume_type": "gp3", "throughput": 500, "iops": 3000, "root": True}
+VOLUME = {
+    "id": "vol-1",
+    "zone": "us-east-1a",
+    "size": 200,
+    "volume_type": "gp3",
+    "throughput": 500,
+    "iops": 3000,
+    "root": True,
+}
 PRICE = {"known": True, "instance_hour": 1.0, "volume_gib_month": 0.08, "source": "a test"}
 
 

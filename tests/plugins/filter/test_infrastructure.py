@@ -154,6 +154,7 @@ EXPECTED = {
 }
 VOLUME = {
     "id": "vol-1",
+    "zone": "us-east-1a",
     "size": 200,
     "volume_type": "gp3",
     "throughput": 500,
@@ -207,11 +208,14 @@ def test_each_difference_is_reported(change: dict[str, Any], word: str) -> None:
         ({"size": 80, "iops": 300}, {"size": 200, "iops": 3000}),
         ({"size": 80, "throughput": None, "iops": None}, {"size": 200}),
         ({"size": 80, "volume_type": "gp2", "throughput": None, "iops": 240}, {"size": 200}),
+        ({"size": 80, "volume_type": "io2", "throughput": None, "iops": 100}, {"size": 200, "iops": 100}),
         ({"size": 80, "root": False}, {}),
     ],
 )
 def test_a_volume_grows_and_never_shrinks(change: dict[str, Any], growth: dict[str, Any]) -> None:
-    expected = {"id": "vol-1", **growth} if growth else {}
+    # Its type is always told, and always its own.
+    own = {"id": "vol-1", "zone": "us-east-1a", "volume_type": change.get("volume_type", "gp3")}
+    expected = own | growth if growth else {}
     assert volume_growth(INSTANCE | {"volumes": [VOLUME | change]}, EXPECTED) == expected
 
 

@@ -48,7 +48,7 @@ def problems_of(free: int) -> Iterator[str]:
     instance._image_bytes = lambda: image_bytes(instance)  # type: ignore[arg-type]
     usage = SimpleNamespace(free=free)
     with (
-        mock.patch.object(preflight_instance.shutil, "disk_usage", return_value=usage),
+        mock.patch("shutil.disk_usage", return_value=usage),
         mock.patch.object(preflight_instance, "DOCKER_ROOT", Path("/")),
     ):
         yield from preflight_instance.Instance.disk(instance)  # type: ignore[arg-type]

@@ -158,6 +158,7 @@ def test_the_request_is_one_that_ec2_understands_and_is_sent_with_a_token_of_its
     aws = FakeEc2(a=FULL, b=RUNNING)
     launch(aws)
     shape = botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
+    assert shape
     assert ParamValidator().validate(aws.asked[0], shape).generate_report() == ""
     assert aws.asked[0]["ClientToken"] != aws.asked[1]["ClientToken"]
     ebs = aws.asked[0]["BlockDeviceMappings"][0]["Ebs"]
