@@ -213,7 +213,7 @@ def test_without_the_right_to_read_routes_the_start_goes_on_with_a_warning(monke
 
 
 def test_the_default_volume_holds_two_versions_of_the_engine_and_the_model() -> None:
-    twice = {"images_bytes": 2 * ENGINE, "models_bytes": BASE_MODEL}
+    twice: dict[str, Any] = {"images_bytes": 2 * ENGINE, "models_bytes": BASE_MODEL}
     _, placement = find_placement(FakeAws(image_gib=SINGLE_CUDA), **twice)
     assert placement.problems == []
     assert placement.needed_gib > SINGLE_CUDA + 2 * image_bytes(ENGINE) / 2**30
