@@ -134,7 +134,7 @@ def instance_differences(instance: dict[str, Any], expected: dict[str, Any]) -> 
 
     Args:
         instance: as infrastructure_info returns it.
-        expected: `type`, `volume_gib` and `security_group`.
+        expected: `type`, `volume_gib`, `throughput`, `iops` and `security_group`.
     """
     differences = []
     if instance["type"] != expected["type"]:
@@ -155,20 +155,56 @@ def instance_differences(instance: dict[str, Any], expected: dict[str, Any]) -> 
         differences.append(
             f"Its security groups are {groups}: make sure that they allow the gateway's port only, from your networks."
         )
-    return differences + _volume_differences(instance["volumes"], expected["volume_gib"])
+    return differences + _volume_differences(instance, expected)
 
 
-def _volume_differences(volumes: list[dict[str, Any]], expected_gib: int) -> list[str]:
-    differences = []
-    largest = max((volume["size"] for volume in volumes), default=0)
-    if largest < expected_gib:
-        differences.append(f"Its largest volume has {largest} GiB, not {expected_gib}: images and model may not fit.")
+def _volume_differences(instance: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """Return the differences of the volumes; what provisioning enlarges itself is none."""
+    differences, volumes = [], instance["volumes"]
+    growth = {} if instance["ours"] else volume_growth(instance, expected)
+    if growth:
+        command = " ".join(f"--{key} {value}" for key, value in growth.items() if key in ("size", "throughput", "iops"))
+        differences.append(
+            f"Its volume {growth['id']} is smaller or slower than {_words(expected)}, so that images and model may not"
+            f" fit or load slowly: run `aws ec2 modify-volume --volume-id {growth['id']} {command}`; an image with"
+            " cloud-init grows the file system at the next boot."
+        )
     if any(not volume["encrypted"] for volume in volumes):
         differences.append("It has a volume that is not encrypted.")
     types = sorted({volume["volume_type"] for volume in volumes} - {"gp3"})
     if types:
         differences.append(f"It has a volume of the type {', '.join(types)}, not gp3.")
     return differences
+
+
+def volume_growth(instance: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    """Return how the root volume has to grow: `id`, `zone`, `volume_type`, `size` and more; empty where it need not.
+
+    Nothing is ever lowered, and of another type than gp3 only the size is changed: the type and the operations that AWS
+    is told are the volume's own.
+
+    Args:
+        instance: as infrastructure_info returns it.
+        expected: `volume_gib`, `throughput` and `iops`.
+    """
+    volume = next((each for each in instance["volumes"] if each["root"]), None)
+    if volume is None:
+        return {}
+    growth: dict[str, int] = {}
+    kind = volume["volume_type"]
+    if kind == "gp3":
+        # What AWS does not tell is not compared.
+        growth = {key: expected[key] for key in ("throughput", "iops") if 0 < (volume[key] or 0) < expected[key]}
+    if volume["size"] >= expected["volume_gib"] and not growth:
+        return {}
+    if kind in ("io1", "io2"):
+        growth["iops"] = volume["iops"]
+    size = max(volume["size"], expected["volume_gib"])
+    return {"id": volume["id"], "zone": volume["zone"], "volume_type": kind, "size": size, **growth}
+
+
+def _words(expected: dict[str, Any]) -> str:
+    return f"{expected['volume_gib']} GiB, {expected['throughput']} MiB/s and {expected['iops']} operations a second"
 
 
 class FilterModule:
@@ -184,4 +220,5 @@ class FilterModule:
             "named_secrets": named_secrets,
             "network_problems": network_problems,
             "secret_plan": secret_plan,
+            "volume_growth": volume_growth,
         }

@@ -21,9 +21,14 @@ options:
     choices: [present, absent]
     default: present
   images_kept:
-    description: Number of images to keep; older ones expire.
+    description:
+      - Number of tagged images to keep; older ones expire. What the index of a kept image names stays with it.
     type: int
     default: 10
+  untagged_days:
+    description: Days after which an image without a tag expires.
+    type: int
+    default: 14
   force:
     description: Whether to remove a repository that holds images.
     type: bool
@@ -75,11 +80,34 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
 
 
-def lifecycle(images_kept: int) -> dict[str, Any]:
-    """Return the lifecycle policy that keeps the newest images."""
-    selection = {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": images_kept}
-    rule = {"rulePriority": 1, "description": f"Keep the last {images_kept}", "selection": selection}
-    return {"rules": [{**rule, "action": {"type": "expire"}}]}
+def lifecycle(images_kept: int, untagged_days: int) -> dict[str, Any]:
+    """Return the lifecycle policy that keeps the newest images.
+
+    Counted are tags: a push of Docker's makes an index, an image and an attestation, and only the index has the tag.
+
+    Args:
+        images_kept: tagged images that are kept.
+        untagged_days: days that an image without a tag is kept.
+    """
+    tagged = {
+        "tagStatus": "tagged",
+        "tagPatternList": ["*"],
+        "countType": "imageCountMoreThan",
+        "countNumber": images_kept,
+    }
+    untagged = {
+        "tagStatus": "untagged",
+        "countType": "sinceImagePushed",
+        "countUnit": "days",
+        "countNumber": untagged_days,
+    }
+    rules = ((f"Keep the last {images_kept} tags", tagged), (f"Keep untagged for {untagged_days} days", untagged))
+    return {
+        "rules": [
+            {"rulePriority": number, "description": text, "selection": selection, "action": {"type": "expire"}}
+            for number, (text, selection) in enumerate(rules, start=1)
+        ]
+    }
 
 
 class Repository:
@@ -115,6 +143,9 @@ class Repository:
             return {}
         return json.loads(answer["lifecyclePolicyText"])
 
+    def _wanted_lifecycle(self) -> dict[str, Any]:
+        return lifecycle(self.params["images_kept"], self.params["untagged_days"])
+
     def _missing_tags(self) -> dict[str, str]:
         tags = self.client.list_tags_for_resource(resourceArn=self.arn, aws_retry=True)["tags"]
         current = boto3_tag_list_to_ansible_dict(tags)
@@ -127,7 +158,7 @@ class Repository:
         settings = {
             "mutability": self.current.get("imageTagMutability") != "IMMUTABLE",
             "scanning": not self.current.get("imageScanningConfiguration", {}).get("scanOnPush"),
-            "lifecycle": self._lifecycle() != lifecycle(self.params["images_kept"]),
+            "lifecycle": self._lifecycle() != self._wanted_lifecycle(),
             "tags": bool(self._missing_tags()),
         }
         return [setting for setting, differs in settings.items() if differs]
@@ -161,7 +192,7 @@ class Repository:
         )
 
     def _put_lifecycle(self) -> None:
-        policy = json.dumps(lifecycle(self.params["images_kept"]))
+        policy = json.dumps(self._wanted_lifecycle())
         self.client.put_lifecycle_policy(repositoryName=self.name, lifecyclePolicyText=policy, aws_retry=True)
 
     def _tag(self) -> None:
@@ -180,6 +211,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "images_kept": {"type": "int", "default": 10},
+            "untagged_days": {"type": "int", "default": 14},
             "force": {"type": "bool", "default": False},
             "tags": {"type": "dict", "default": {}},
         },

@@ -144,7 +144,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -237,7 +236,9 @@ class Account:
         groups = client.describe_log_groups(logGroupNamePrefix=name, aws_retry=True)["logGroups"]
         if name not in [each["logGroupName"] for each in groups]:
             return []
-        return [self.thing("log group", name, client.list_tags_log_group(logGroupName=name, aws_retry=True)["tags"])]
+        # The tagging API takes the ARN without the streams that follow it.
+        arn = next(each["arn"] for each in groups if each["logGroupName"] == name).removesuffix(":*")
+        return [self.thing("log group", name, client.list_tags_for_resource(resourceArn=arn, aws_retry=True)["tags"])]
 
     def document(self) -> list[Thing]:
         """Return the session document."""
@@ -285,10 +286,13 @@ class Account:
         return [self._instance(each) for each in instances.values() if each["State"]["Name"] not in GONE]
 
     def _instance(self, instance: dict[str, Any]) -> Thing:
-        volumes = [
-            mapping["Ebs"]["VolumeId"] for mapping in instance.get("BlockDeviceMappings", []) if "Ebs" in mapping
-        ]
-        disks = self.clients["ec2"].describe_volumes(VolumeIds=volumes, aws_retry=True)["Volumes"] if volumes else []
+        volumes = {
+            mapping["DeviceName"]: mapping["Ebs"]["VolumeId"]
+            for mapping in instance.get("BlockDeviceMappings", [])
+            if "Ebs" in mapping
+        }
+        ids = list(volumes.values())
+        disks = self.clients["ec2"].describe_volumes(VolumeIds=ids, aws_retry=True)["Volumes"] if ids else []
         return self.thing(
             "instance",
             instance["InstanceId"],
@@ -303,10 +307,33 @@ class Account:
             public_address=instance.get("PublicIpAddress", ""),
             private_address=instance.get("PrivateIpAddress", ""),
             volumes=[
-                camel_dict_to_snake_dict({key: each.get(key) for key in ("Size", "VolumeType", "Encrypted")})
+                {
+                    "id": each["VolumeId"],
+                    "zone": each["AvailabilityZone"],
+                    "size": each["Size"],
+                    "volume_type": each["VolumeType"],
+                    "throughput": each.get("Throughput"),
+                    "iops": each.get("Iops"),
+                    "encrypted": each["Encrypted"],
+                    "root": each["VolumeId"] == volumes.get(instance.get("RootDeviceName", "")),
+                }
                 for each in disks
             ],
         )
+
+    def addresses(self) -> list[Thing]:
+        """Return the Elastic IPs of the application; `instance` is the one that holds it."""
+        filters = [{"Name": "tag:Application", "Values": [self.params["application"]]}]
+        found = self.clients["ec2"].describe_addresses(Filters=filters, aws_retry=True)["Addresses"]
+        return [
+            self.thing(
+                "elastic ip",
+                each["PublicIp"],
+                boto3_tag_list_to_ansible_dict(each.get("Tags", [])),
+                instance=each.get("InstanceId", ""),
+            )
+            for each in found
+        ]
 
     def questions(self) -> list[Question]:
         """Return every question: what it is about, and a callable that answers it."""
@@ -317,6 +344,7 @@ class Account:
             ("the parameters", self.parameters),
             ("the session document", self.document),
             ("the instances", self.instances),
+            ("the Elastic IPs", self.addresses),
             *[
                 (f"the {kind} {name}", partial(ask, name))
                 for kind, ask, names in (

@@ -1,4 +1,4 @@
-"""Find a subnet and an image for an instance of a type, and check the quota.
+"""Find subnets and an image for an instance of a type, and check ways out, disk, processor and quota.
 
 An own module: the ready ones answer each of these questions alone, and none finds a zone that has the instance type.
 """
@@ -7,18 +7,24 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: instance_placement_info
-short_description: Find a subnet and an image for an instance, and check the quota
+short_description: Find subnets and an image for an instance, and check that they fit
 description:
-  - Changes nothing. Everything that prevents a start is returned in RV(problems).
+  - Changes nothing. Everything that prevents a start, or a deployment after it, is returned in RV(problems).
 options:
   instance_type:
     description: The instance type.
     type: str
     required: true
   subnet_id:
-    description: The subnet; empty means a default subnet of a zone that has the instance type.
+    description: The subnet; empty means the default subnets of the zones that have the instance type.
     type: str
     default: ""
+  public_address:
+    description:
+      - Whether the instance gets a public address. V(subnet) leaves that to the subnet.
+    type: str
+    choices: [subnet, always, never]
+    default: subnet
   ami_parameter:
     description: Public parameter of Systems Manager that holds the image's id.
     type: str
@@ -27,6 +33,14 @@ options:
     description: Size of the root volume in GiB.
     type: int
     required: true
+  images_bytes:
+    description: Bytes of the compressed layers of the container images that come to the volume.
+    type: int
+    default: 0
+  models_bytes:
+    description: Bytes of the models that come to the volume.
+    type: int
+    default: 0
 author:
   - The slm-ft-serving developers (!UNKNOWN)
 extends_documentation_fragment:
@@ -40,22 +54,30 @@ EXAMPLES = r"""
   slm.serving.instance_placement_info:
     region: eu-central-1
     instance_type: g6.2xlarge
-    ami_parameter: /aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id
-    volume_gib: 80
+    ami_parameter: /aws/service/deeplearning/ami/x86_64/base-with-single-cuda-ubuntu-24.04/latest/ami-id
+    volume_gib: 200
+    images_bytes: 12640000000
+    models_bytes: 16060000000
   register: placement
 """
 
 RETURN = r"""
-subnet_id:
-  description: The subnet; empty where none is suitable.
+subnets:
+  description: The subnets to try, in this order; all of one VPC.
   returned: success
-  type: str
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Its id.
+      returned: always
+      type: str
+    zone:
+      description: Its zone.
+      returned: always
+      type: str
 vpc_id:
-  description: The subnet's VPC.
-  returned: success
-  type: str
-zone:
-  description: The subnet's zone.
+  description: The subnets' VPC; empty where there is no subnet.
   returned: success
   type: str
 image_id:
@@ -70,6 +92,10 @@ root_device:
   description: Name of the image's root device.
   returned: success
   type: str
+needed_gib:
+  description: GiB that the volume needs for the image, the container images and the models.
+  returned: success
+  type: int
 problems:
   description: A sentence for each thing that prevents a start.
   returned: success
@@ -83,13 +109,13 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.slm.serving.plugins.module_utils.aws_errors import reason
+from ansible_collections.slm.serving.plugins.module_utils.disk_need import GIB, needed_bytes, volume_gib
+from ansible_collections.slm.serving.plugins.module_utils.subnet_reach import Reach
+from ansible_collections.slm.serving.plugins.module_utils.vcpu_quotas import quota_of, running_vcpus
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
-
-# Running On-Demand G and VT instances, counted in vCPUs: https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
-GPU_QUOTA = "L-DB2E81BA"
-GPU_FAMILIES = ("g", "vt")
 
 
 class Placement:
@@ -104,6 +130,8 @@ class Placement:
         # Not retried: EC2 itself reports an exceeded quota later.
         self.quotas = module.client("service-quotas")
         self.problems: list[str] = []
+        self.warnings: list[str] = []
+        self.needed_gib = 0
 
     @contextlib.contextmanager
     def errors_as_problems(self) -> Iterator[None]:
@@ -111,10 +139,10 @@ class Placement:
         try:
             yield
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            self.problems.append(f"AWS does not say where an instance can be started: {error}")
+            self.problems.append(f"AWS does not say where an instance can be started: {reason(error)}")
 
-    def subnet(self) -> dict[str, Any]:
-        """Return the subnet to use; empty when none is suitable."""
+    def subnets(self) -> list[dict[str, Any]]:
+        """Return the subnets to try, one for each zone; empty when none is suitable."""
         offerings = self.ec2.describe_instance_type_offerings(
             LocationType="availability-zone",
             Filters=[{"Name": "instance-type", "Values": [self.params["instance_type"]]}],
@@ -126,9 +154,9 @@ class Placement:
                 f"{self.region} has no {self.params['instance_type']}. Take another region (AWS_REGION) or name another"
                 " type with -e infrastructure_instance_type=TYPE."
             )
-            return {}
+            return []
         if self.params["subnet_id"]:
-            return self._named_subnet(zones)
+            return self._with_a_way_out(self._named_subnet(zones))
         default = [{"Name": "default-for-az", "Values": ["true"]}]
         subnets = self.ec2.describe_subnets(Filters=default, aws_retry=True)["Subnets"]
         suitable = sorted((each for each in subnets if each["AvailabilityZone"] in zones), key=_zone)
@@ -138,9 +166,9 @@ class Placement:
                 " `aws ec2 create-default-vpc`, or name a subnet that reaches the internet, in one of the zones"
                 f" {', '.join(sorted(zones))}, with -e infrastructure_subnet_id=SUBNET."
             )
-        return suitable[0] if suitable else {}
+        return self._with_a_way_out(suitable)
 
-    def _named_subnet(self, zones: set[str]) -> dict[str, Any]:
+    def _named_subnet(self, zones: set[str]) -> list[dict[str, Any]]:
         name = self.params["subnet_id"]
         # A filter: an id that does not exist is then no error.
         filters = [{"Name": "subnet-id", "Values": [name]}]
@@ -149,13 +177,30 @@ class Placement:
             self.problems.append(
                 f"There is no subnet {name} in {self.region}. Correct infrastructure_subnet_id, or leave it out."
             )
-            return {}
-        if subnets[0]["AvailabilityZone"] not in zones:
+        elif subnets[0]["AvailabilityZone"] not in zones:
             self.problems.append(
                 f"The subnet {name} is in {subnets[0]['AvailabilityZone']}, which has no"
                 f" {self.params['instance_type']}. Take one in {', '.join(sorted(zones))}."
             )
-        return subnets[0]
+        return subnets
+
+    def _with_a_way_out(self, subnets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the subnets from which AWS is reached; all of them, and a problem each, where none is."""
+        if not subnets:
+            return []
+        try:
+            reach = Reach(self.ec2, self.region, subnets[0]["VpcId"])
+            found = {each["SubnetId"]: reach.problem(each, self.params["public_address"]) for each in subnets}
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+            # The start does not need the permission to read route tables.
+            self.warnings.append(
+                f"Whether the instance will reach AWS from its subnet could not be checked: {reason(error)}"
+            )
+            return subnets
+        suitable = [each for each in subnets if not found[each["SubnetId"]]]
+        if not suitable:
+            self.problems += found.values()
+        return suitable or subnets
 
     def image(self) -> dict[str, Any]:
         """Return the image that the public parameter names; empty when there is none."""
@@ -175,28 +220,52 @@ class Placement:
         return images[0]
 
     def _check_size(self, image: dict[str, Any]) -> None:
-        sizes = [each["Ebs"].get("VolumeSize", 0) for each in image.get("BlockDeviceMappings", []) if "Ebs" in each]
-        if sizes and max(sizes) > self.params["volume_gib"]:
+        """Add a problem where the volume cannot hold the image, the container images and the models."""
+        mappings = image.get("BlockDeviceMappings", [])
+        snapshot = max((each["Ebs"].get("VolumeSize", 0) for each in mappings if "Ebs" in each), default=0)
+        needed = needed_bytes(self.params["images_bytes"], self.params["models_bytes"])
+        self.needed_gib = volume_gib(snapshot, needed)
+        if self.needed_gib > self.params["volume_gib"]:
             self.problems.append(
-                f"The image {image['ImageId']} needs {max(sizes)} GiB: set infrastructure_volume_gib to that at least."
+                f"A volume of {self.params['volume_gib']} GiB is too small: the image {image['ImageId']} takes up to"
+                f" {snapshot} GiB, and the container images, the models and what has to stay free {-(-needed // GIB)}"
+                f" GiB. Set infrastructure_volume_gib to {self.needed_gib} at least; every further version of the"
+                " engine's image takes as much again."
             )
 
-    def check_quota(self) -> None:
-        """Add a problem where the quota of vCPUs is smaller than the type; a new account's is 0."""
-        if not self.params["instance_type"].startswith(GPU_FAMILIES):
+    def check_type(self, image: dict[str, Any]) -> None:
+        """Add a problem where the type does not run the image, or the quota of vCPUs is too small for it.
+
+        Args:
+            image: as EC2 describes it; empty where there is none.
+        """
+        types = [self.params["instance_type"]]
+        described = self.ec2.describe_instance_types(InstanceTypes=types, aws_retry=True)["InstanceTypes"][0]
+        architectures = described.get("ProcessorInfo", {}).get("SupportedArchitectures", [])
+        architecture = image.get("Architecture", "")
+        if architecture and architectures and architecture not in architectures:
+            self.problems.append(
+                f"The image {image['ImageId']} is for {architecture}, and {types[0]} runs {', '.join(architectures)}."
+                " Name another with -e infrastructure_ami_parameter=NAME, or another type."
+            )
+        self._check_quota(described["VCpuInfo"]["DefaultVCpus"])
+
+    def _check_quota(self, needed: int) -> None:
+        """Add a problem where the quota has no room for the type; a new account's for GPUs is 0."""
+        code, title = quota_of(self.params["instance_type"])
+        if not code:
             return
         try:
-            allowed = self.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=GPU_QUOTA)["Quota"]["Value"]
+            allowed = self.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"]
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
             return  # The start does not need the permission to read the quota.
-        described = self.ec2.describe_instance_types(InstanceTypes=[self.params["instance_type"]], aws_retry=True)
-        needed = described["InstanceTypes"][0]["VCpuInfo"]["DefaultVCpus"]
-        if allowed < needed:
+        used = running_vcpus(self.ec2, code)
+        if allowed < used + needed:
             self.problems.append(
-                f"The account may run {allowed:g} vCPUs of GPU instances in {self.region}, and"
+                f"The quota {title} in {self.region} is {allowed:g} vCPUs, {used} run, and"
                 f" {self.params['instance_type']} has {needed}. Ask for more, and wait for AWS's approval: aws"
-                f" service-quotas request-service-quota-increase --service-code ec2 --quota-code {GPU_QUOTA}"
-                f" --desired-value {needed}"
+                f" service-quotas request-service-quota-increase --service-code ec2 --quota-code {code}"
+                f" --desired-value {used + needed}"
             )
 
 
@@ -210,28 +279,33 @@ def main() -> None:
         argument_spec={
             "instance_type": {"type": "str", "required": True},
             "subnet_id": {"type": "str", "default": ""},
+            "public_address": {"type": "str", "choices": ["subnet", "always", "never"], "default": "subnet"},
             "ami_parameter": {"type": "str", "required": True},
             "volume_gib": {"type": "int", "required": True},
+            "images_bytes": {"type": "int", "default": 0},
+            "models_bytes": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )
     placement = Placement(module)
-    subnet: dict[str, Any] = {}
+    subnets: list[dict[str, Any]] = []
     image: dict[str, Any] = {}
     with placement.errors_as_problems():
-        subnet = placement.subnet()
+        subnets = placement.subnets()
     with placement.errors_as_problems():
         image = placement.image()
     with placement.errors_as_problems():
-        placement.check_quota()
+        placement.check_type(image)
+    for warning in placement.warnings:
+        module.warn(warning)
     module.exit_json(
         changed=False,
-        subnet_id=subnet.get("SubnetId", ""),
-        vpc_id=subnet.get("VpcId", ""),
-        zone=subnet.get("AvailabilityZone", ""),
+        subnets=[{"id": each["SubnetId"], "zone": each["AvailabilityZone"]} for each in subnets],
+        vpc_id=subnets[0]["VpcId"] if subnets else "",
         image_id=image.get("ImageId", ""),
         image_name=image.get("Name", ""),
         root_device=image.get("RootDeviceName", "/dev/sda1"),
+        needed_gib=placement.needed_gib,
         problems=placement.problems,
     )
 

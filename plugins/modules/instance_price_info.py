@@ -66,6 +66,7 @@ source:
 import contextlib
 import datetime as dt
 import json
+import re
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -76,23 +77,38 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
 PRICE_LIST_REGION = "us-east-1"  # The price list of all regions is served there.
 
 
-def on_demand_price(client: Any, filters: dict[str, str]) -> float:
+def on_demand_price(client: Any, filters: dict[str, str], usage: str) -> float:
     """Return the one on-demand price of a product, in USD.
+
+    The filters may let a second product through, such as that of Outposts or of a local zone: then the usage type
+    decides, which has the region before it everywhere but in us-east-1.
+
+    Args:
+        client: of the price list.
+        filters: what the product's attributes are.
+        usage: end of its usage type.
 
     Raises:
         LookupError: the list has no price, or several.
     """
     matches = [{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in filters.items()]
-    products = client.get_products(ServiceCode="AmazonEC2", Filters=matches, MaxResults=10)["PriceList"]
+    listed = client.get_products(ServiceCode="AmazonEC2", Filters=matches, MaxResults=100)["PriceList"]
+    products = [json.loads(product) for product in listed]
+    fitting = re.compile(rf"(?:[A-Z0-9]+-)?{re.escape(usage)}")
+    billed = [each for each in products if fitting.fullmatch(_attribute(each, "usagetype"))]
     prices = {
         float(dimension["pricePerUnit"]["USD"])
-        for product in products
-        for term in json.loads(product)["terms"].get("OnDemand", {}).values()
+        for product in billed or products
+        for term in product["terms"].get("OnDemand", {}).values()
         for dimension in term["priceDimensions"].values()
-    }
+    } - {0.0}  # of what is paid for otherwise, such as reservations
     if len(prices) != 1:
         raise LookupError(f"{len(prices)} prices for {filters}")
     return prices.pop()
+
+
+def _attribute(product: dict[str, Any], name: str) -> str:
+    return str(product.get("product", {}).get("attributes", {}).get(name, ""))
 
 
 def list_prices(client: Any, region: str, instance_type: str) -> dict[str, Any]:
@@ -109,8 +125,8 @@ def list_prices(client: Any, region: str, instance_type: str) -> dict[str, Any]:
     volume = {"regionCode": region, "productFamily": "Storage", "volumeApiName": "gp3"}
     return {
         "known": True,
-        "instance_hour": on_demand_price(client, instance),
-        "volume_gib_month": on_demand_price(client, volume),
+        "instance_hour": on_demand_price(client, instance, f"BoxUsage:{instance_type}"),
+        "volume_gib_month": on_demand_price(client, volume, "EBS:VolumeUsage.gp3"),
         "source": f"AWS's price list, {dt.datetime.now(dt.UTC):%Y-%m-%d}",
     }
 

@@ -112,19 +112,13 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.slm.serving.plugins.module_utils import session_preferences
+from ansible_collections.slm.serving.plugins.module_utils.vcpu_quotas import quota_of, running_vcpus
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError  # What is no AWS, such as a proxy, may answer anything.
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "AccessDeniedFault"}
-# Service Quotas' codes of EC2's vCPUs of running On-Demand instances, by the first letters of the type.
-QUOTAS = {
-    "g": ("L-DB2E81BA", "Running On-Demand G and VT instances"),
-    "vt": ("L-DB2E81BA", "Running On-Demand G and VT instances"),
-    "p": ("L-417A185B", "Running On-Demand P instances"),
-}
-LETTERS = re.compile(r"[a-z]+")
 EXPIRY_DAYS = 1
 CHECKS = ("secrets", "models", "bucket", "instance", "session_document")
 
@@ -311,29 +305,17 @@ class Account:
 
     def _quota(self, client: Any, kind: str, needed: int) -> Iterator[str]:
         """Check that the quota of vCPUs suffices for one more instance of this type."""
-        family = LETTERS.match(kind)
-        code, title = QUOTAS.get(family[0] if family else "", ("", ""))
+        code, title = quota_of(kind)
         if not code or not needed:
             return
         with self._tolerant(f"The quota {title}", "servicequotas:GetServiceQuota"):
             quota = self._client_of("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=code)
-            limit, used = quota["Quota"]["Value"], self._running_vcpus(client, code)
+            limit, used = quota["Quota"]["Value"], running_vcpus(client, code)
             if used + needed > limit:
                 yield (
                     f"The quota {title} is {limit:.0f} vCPUs; {used} run and this {kind} needs {needed} more: ask for a"
                     f" higher quota ({code}) in the Service Quotas console, or stop others."
                 )
-
-    @staticmethod
-    def _running_vcpus(client: Any, code: str) -> int:
-        """Return the vCPUs of the running On-Demand instances that count towards a quota."""
-        prefixes = [prefix for prefix, (other, _) in QUOTAS.items() if other == code]
-        filters = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
-        pages = client.get_paginator("describe_instances").paginate(Filters=filters)
-        every = [each for page in pages for reservation in page["Reservations"] for each in reservation["Instances"]]
-        families = [(each, LETTERS.match(each["InstanceType"])) for each in every if not each.get("InstanceLifecycle")]
-        counted = [each.get("CpuOptions", {}) for each, family in families if family and family[0] in prefixes]
-        return int(sum(cpu.get("CoreCount", 0) * cpu.get("ThreadsPerCore", 0) for cpu in counted))
 
     def _session(self, name: str) -> Iterator[str]:
         """Check that the policies of the credentials, a user's or a role's, allow a session."""

@@ -124,6 +124,7 @@ from typing import Any, TypedDict
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in, secret_name_problem
 from ansible_collections.slm.serving.plugins.module_utils.containers import PROJECT_LABEL
+from ansible_collections.slm.serving.plugins.module_utils.disk_need import image_bytes
 from ansible_collections.slm.serving.plugins.module_utils.docker_engine import (
     DEFAULT_ROOT,
     has_image,
@@ -434,7 +435,7 @@ class Instance:
         images = [image for image in self.options["images"].values() if image]
         if self._has_docker():
             images = [image for image in images if not has_image(image["reference"])]
-        return int(sum(image.get("size") or 0 for image in images) * self.options["unpacked"])
+        return image_bytes(sum(image.get("size") or 0 for image in images), self.options["unpacked"])
 
     def memory(self) -> Iterator[str]:
         """Yield a problem unless GPU and memory can hold the model."""

@@ -4,6 +4,8 @@
 |---|---|
 | `instance-start` | `capacity`: EC2 refuses the start; `stuck`: it stays pending; `offline`: it never is Online |
 | `session-refusal` | `CODE`: every session is refused with this error, such as `ThrottlingException` |
+| `zone-capacity` | zones, with spaces between: EC2 has no capacity in them, to launch or to start |
+| `profile-delay` | seconds in which EC2 does not know a new instance profile |
 | `session-drop` | `NUMBER BYTES`: session NUMBER (0: every one) breaks off after BYTES of output |
 | `session-latency` | seconds that opening a session takes |
 | `s3-cut` | `BUCKET BYTES`: every object read from the bucket breaks off after BYTES |
@@ -18,7 +20,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-FAULTS = ("instance-start", "session-refusal", "session-drop", "session-latency", "s3-cut", "clock", "deny")
+FAULTS = (
+    *("instance-start", "zone-capacity", "profile-delay"),
+    *("session-refusal", "session-drop", "session-latency", "s3-cut", "clock", "deny"),
+)
 
 
 class Faults:
@@ -71,6 +76,16 @@ class Faults:
     def session_refusal(self) -> str:
         """The error with which every session is refused; empty when none is."""
         return self.value("session-refusal")
+
+    @property
+    def full_zones(self) -> set[str]:
+        """Zones in which EC2 has no capacity."""
+        return set(self.value("zone-capacity").split())
+
+    @property
+    def profile_delay(self) -> float:
+        """Seconds in which EC2 does not know a new instance profile."""
+        return float(self.value("profile-delay") or 0)
 
     @property
     def s3_cut(self) -> tuple[str, int] | None:

@@ -26,9 +26,7 @@ PARAMETER_PREFIX = f"/{APPLICATION}"
 INSTANCE_ROLE = f"{APPLICATION}-instance"
 SESSION_DOCUMENT = f"{APPLICATION}-session"
 
-DEEP_LEARNING_AMI_PARAMETER = (
-    "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
-)
+DEEP_LEARNING_AMI_PARAMETER = "/aws/service/deeplearning/ami/x86_64/base-with-single-cuda-ubuntu-24.04/latest/ami-id"
 
 REGION_LABEL = f"{APPLICATION}.region"
 BASE_IMAGE = "slm-ft-serving-base:bookworm"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 INSTANCE_TYPE = "g6.2xlarge"
-VOLUME_GIB = 80
+VOLUME_GIB = 200
 SMALL_MODEL = names.REPOSITORY_ROOT / "models" / "small"
 MODEL_PARTS = ("base", "adapter")
 EVALUATION = "evaluation.json"

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.local_region.names import REPOSITORY_ROOT
 from tests.support.rendering import value
-from tests.support.role_variables import ROLES
+from tests.support.role_variables import ROLES, defaults, load
 
 
 def kept_and_removed(**variables: Any) -> tuple[set[str], set[str]]:
@@ -58,16 +58,29 @@ def test_teardown_knows_every_parameter_that_other_roles_write() -> None:
     assert value("infrastructure", "_infrastructure_records", {}) == [serving, candidate]
 
 
-def report(open_to: tuple[str, ...] = (), named: str = "", **secret: Any) -> str:
-    """Return what provision.yml reports of an account whose one secret was there before.
+VOLUME = {
+    "id": "vol-1",
+    "zone": "us-east-1a",
+    "size": 200,
+    "volume_type": "gp3",
+    "throughput": 500,
+    "iops": 3000,
+    "root": True,
+}
+PRICE = {"known": True, "instance_hour": 1.0, "volume_gib_month": 0.08, "source": "a test"}
+
+
+def report(*, open_to: tuple[str, ...] = (), named: str = "", deleted: bool = False, **changes: Any) -> str:
+    """Return what provision.yml reports of an account whose one secret and instance were there before.
 
     Args:
         open_to: networks that could call the gateway before.
         named: those that the run names.
-        secret: what is known of the secret.
+        deleted: whether the secret was marked for deletion.
+        changes: other values of the role's variables.
     """
     name = "slm-ft-serving/gateway-api-keys"
-    thing = {"kind": "secret", "name": name, "key": f"secret {name}", "ours": True, "deleted": False, **secret}
+    thing = {"kind": "secret", "name": name, "key": f"secret {name}", "ours": True, "deleted": deleted}
     variables = {
         "infrastructure_region": "us-east-1",
         "infrastructure_account": "1",
@@ -81,11 +94,12 @@ def report(open_to: tuple[str, ...] = (), named: str = "", **secret: Any) -> str
         "_infrastructure_secrets_named": {"secrets/gateway-api-keys": name},
         "_infrastructure_settings_to_put": {},
         "_infrastructure_adopting": False,
-        "_infrastructure_instance": {"state": "running", "public_address": ""},
+        "_infrastructure_instance": {"state": "running", "public_address": "", "ours": True, "volumes": [VOLUME]},
         "_infrastructure_instance_id": "i-1",
         "_infrastructure_instance_differences": [],
         "_infrastructure_price": {"known": False},
         "_infrastructure_price_type": "g6.2xlarge",
+        **changes,
     }
     return str(value("infrastructure", "lookup('ansible.builtin.template', 'report.txt.j2')", variables))
 
@@ -102,3 +116,51 @@ def test_a_port_that_is_closed_again_is_reported_with_whom_that_shuts_out() -> N
     assert "port 8080 is open to 10.0.0.0/8" in text
     assert "no longer call" not in report()
     assert "port 8080 is closed: playbooks/connect.yml is the way in" in report(open_to=("10.0.0.0/8",))
+
+
+def test_the_cost_of_a_month_is_computed_from_instance_address_disk_and_throughput() -> None:
+    text = " ".join(report(_infrastructure_price=PRICE).split())
+    # 200 GiB and 375 MiB/s above what gp3 includes.
+    volume = 200 * 0.08 + 375 * 0.04
+    assert f"{volume / 730:.4f} USD an hour always (200 GiB of gp3 with 500 MiB/s)" in text
+    assert "0.0050 USD an hour while it runs" in text
+    assert f"{730 + volume + 730 * 0.005:.2f} USD in a month of 730 hours without a stop, {volume:.2f} USD in" in text
+    assert "secrets 0.40 USD (1)" in text
+
+
+def test_an_elastic_ip_is_billed_while_the_instance_is_stopped_too() -> None:
+    address = {"kind": "elastic ip", "name": "192.0.2.1", "key": "elastic ip 192.0.2.1", "ours": True}
+    text = report(
+        _infrastructure_price=PRICE, infrastructure_elastic_ip=True, _infrastructure_there={"elastic ip": [address]}
+    )
+    assert "0.0050 USD an hour always (its Elastic IP)" in text
+    assert "elastic ip       192.0.2.1" in text
+
+
+def test_a_volume_that_was_enlarged_is_reported_with_what_is_to_do_and_its_new_cost() -> None:
+    small = {"state": "running", "public_address": "", "ours": True, "volumes": [VOLUME | {"size": 80}]}
+    text = " ".join(report(_infrastructure_instance=small, _infrastructure_price=PRICE).split())
+    assert "its volume vol-1 was changed to 200 GiB" in text
+    assert "grows at the next boot: playbooks/stop.yml, then playbooks/start.yml" in text
+    assert "(200 GiB of gp3 with 500 MiB/s)" in text
+
+
+def test_zones_without_capacity_are_reported() -> None:
+    started = {
+        "instance_id": "i-1",
+        "zone": "us-east-1b",
+        "public_address": "",
+        "refused": ["us-east-1a: Insufficient"],
+    }
+    text = report(_infrastructure_instance={}, _infrastructure_started=started)
+    assert "i-1 started in us-east-1b" in text
+    assert "no capacity in us-east-1a: Insufficient" in text
+
+
+def test_the_default_image_is_one_that_the_host_roles_know() -> None:
+    distribution = re.search(r"ubuntu-\d\d\.\d\d", defaults("infrastructure")["infrastructure_ami_parameter"])
+    assert distribution
+    docker = load(ROLES / "container_runtime/vars/main.yml")["_container_runtime_sources"]
+    driver = load(ROLES / "nvidia_runtime/vars/main.yml")["_nvidia_runtime_folders"]
+    assert distribution[0] in docker
+    assert distribution[0] in driver

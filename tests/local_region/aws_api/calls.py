@@ -45,6 +45,11 @@ class Call:
         loaded = json.loads(self.body or b"{}")
         return loaded if isinstance(loaded, dict) else {}
 
+    def field(self, *names: str) -> str:
+        """Return the first of these fields of the query protocol that the call has; empty when it has none."""
+        fields = parse_qs(self.body.decode())
+        return next((fields[name][0] for name in names if name in fields), "")
+
     def numbered(self, name: str) -> list[str]:
         """Return a list of the query protocol, such as `InstanceId.1`, `InstanceId.2`, in order."""
         fields = parse_qs(self.body.decode())

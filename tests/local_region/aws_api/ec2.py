@@ -1,7 +1,12 @@
-"""EC2's run, start, stop, reboot and terminate act on the instance container, which EC2's state follows."""
+"""EC2's run, start, stop, reboot and terminate act on the instance container, which EC2's state follows.
+
+What moto is too kind about is refused as AWS refuses it: a zone without capacity, a profile that EC2 does not know yet,
+a volume of another zone. The public address is another one after each start, unless an Elastic IP is held.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -10,6 +15,7 @@ from typing import Any, Protocol
 from loguru import logger
 from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
 from werkzeug.wrappers import Response
 
 from tests.local_region import names
@@ -59,11 +65,16 @@ class Ec2:
 
     def instances(self) -> list[Any]:
         """Return moto's instances that have a machine, terminated ones left out."""
-        backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
-        every = [instance for reservation in backend.describe_instances() for instance in reservation.instances]
         return [
-            each for each in every if _tags(each).get("Application") == names.APPLICATION and each.state != "terminated"
+            each
+            for each in self._all()
+            if _tags(each).get("Application") == names.APPLICATION and each.state != "terminated"
         ]
+
+    @staticmethod
+    def _all() -> list[Any]:
+        backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
+        return [instance for reservation in backend.describe_instances() for instance in reservation.instances]
 
     def answer(self, call: Call, forward: Forward) -> Response | None:
         """Answer a call.
@@ -77,6 +88,9 @@ class Ec2:
         """
         handlers: dict[str, Callable[[Call, Forward], Response]] = {
             "RunInstances": self._run,
+            "AssociateIamInstanceProfile": self._give_profile,
+            "ReplaceIamInstanceProfileAssociation": self._give_profile,
+            "AttachVolume": self._attach_volume,
             "TerminateInstances": self._terminate,
             "StartInstances": self._start,
             "StopInstances": self._stop,
@@ -97,11 +111,17 @@ class Ec2:
                         _set_state(instance, actual)
         return forward()
 
-    def _run(self, _call: Call, forward: Forward) -> Response:
+    def _run(self, call: Call, forward: Forward) -> Response:
         """Give a new instance of ours the machine; one that runs already is kept, as the region made it."""
+        refusal = self._new_profile(call) or self._full_zone(_zone_of(call))
+        if refusal:
+            return refusal
         with self._lock:
             before = self.instances()
             answer = forward()
+            for instance in self.instances():
+                if not any(instance is each for each in before):
+                    _set_throughput(instance, call.field("BlockDeviceMapping.1.Ebs.Throughput"))
             if self._machine.is_running():
                 return answer
             for instance in self.instances():
@@ -109,6 +129,46 @@ class Ec2:
                     _set_state(instance, PENDING)
                     self._in_background(instance, self._create)
         return answer
+
+    def _full_zone(self, zone: str) -> Response | None:
+        """Return AWS's refusal where a zone has no capacity."""
+        if zone not in self._faults.full_zones:
+            return None
+        return ec2_error(
+            "InsufficientInstanceCapacity",
+            f"We currently do not have sufficient capacity in the Availability Zone you requested ({zone}). Our system"
+            " will be working on provisioning additional capacity.",
+            500,
+        )
+
+    def _new_profile(self, call: Call) -> Response | None:
+        """Return AWS's refusal where EC2 does not know an instance profile yet."""
+        name = call.field("IamInstanceProfile.Name")
+        profiles = iam_backends[names.ACCOUNT_ID]["aws"].instance_profiles.values()
+        made = next((each.create_date for each in profiles if each.name == name), None)
+        # moto's times are UTC and do not say so.
+        age = (dt.datetime.now(dt.UTC) - made.replace(tzinfo=dt.UTC)).total_seconds() if made else 0.0
+        if made is None or age >= self._faults.profile_delay:
+            return None
+        return ec2_error(
+            "InvalidParameterValue",
+            f"Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
+        )
+
+    def _give_profile(self, call: Call, forward: Forward) -> Response:
+        return self._new_profile(call) or forward()
+
+    def _attach_volume(self, call: Call, forward: Forward) -> Response:
+        """Attach a volume of the instance's own zone."""
+        backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
+        volume = backend.volumes.get(call.field("VolumeId"))
+        instance = next((each for each in self._all() if each.id == call.field("InstanceId")), None)
+        if volume and instance and volume.zone.name != instance.placement.zone:
+            return ec2_error(
+                "InvalidVolume.ZoneMismatch",
+                f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'",
+            )
+        return forward()
 
     def _terminate(self, call: Call, forward: Forward) -> Response:
         ours = self._ours(call)
@@ -129,6 +189,8 @@ class Ec2:
                         "IncorrectInstanceState",
                         f"The instance '{instance.id}' is not in a state from which it can be started.",
                     )
+                if refusal := self._full_zone(instance.placement.zone):
+                    return refusal
             if ours and self._faults.instance_start == "capacity":
                 return ec2_error(
                     "InsufficientInstanceCapacity",
@@ -138,6 +200,7 @@ class Ec2:
             before = {instance.id: instance.state for instance in ours}
             answer = forward()
             for instance in ours:
+                _keep_elastic_ip(instance)
                 if answer.status_code == 200 and before[instance.id] == "stopped":
                     instance.launch_time = utcnow()  # as on AWS; moto leaves it
                     _set_state(instance, PENDING)
@@ -150,6 +213,7 @@ class Ec2:
             before = {instance.id: (instance.state, instance.state_code) for instance in ours}
             answer = forward()
             for instance in ours:
+                _keep_elastic_ip(instance)
                 if answer.status_code != 200:
                     continue
                 if before[instance.id][0] in ("running", "pending"):
@@ -216,6 +280,30 @@ class Ec2:
 def _tags(instance: Any) -> dict[str, str]:
     tags: Iterable[dict[str, str]] = instance.get_tags()
     return {tag["key"]: tag["value"] for tag in tags}
+
+
+def _zone_of(call: Call) -> str:
+    """Return the zone in which an instance is to run; empty where the call leaves it to EC2."""
+    subnet = call.field("SubnetId", "NetworkInterface.1.SubnetId")
+    if not subnet:
+        return call.field("Placement.AvailabilityZone")
+    found = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION].describe_subnets(filters={"subnet-id": [subnet]})
+    return str(found[0].availability_zone) if found else ""
+
+
+def _set_throughput(instance: Any, throughput: str) -> None:
+    """Note the root volume's throughput, which moto forgets."""
+    mapping = instance.block_device_mapping.get(instance.root_device_name)
+    if mapping and throughput:
+        ec2_backends[names.ACCOUNT_ID][names.AWS_REGION].volumes[mapping.volume_id].throughput = int(throughput)
+
+
+def _keep_elastic_ip(instance: Any) -> None:
+    """Let an Elastic IP stay over stop and start; moto gives a random address each time."""
+    addresses = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION].addresses
+    for address in addresses:
+        if address.instance is instance:
+            instance.nics[0].public_ip = address.public_ip
 
 
 def _set_state(instance: Any, state: State) -> None:

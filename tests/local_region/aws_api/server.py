@@ -72,6 +72,7 @@ class ApiServer:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._digest = source_digest()
         _add_deep_learning_ami()
+        _lead_to_the_internet()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or pass it on to moto."""
@@ -160,11 +161,21 @@ def _add_deep_learning_ami() -> None:
     """Add the Deep Learning AMI and its public parameter, which moto lacks."""
     backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
     image = backend.register_image(
-        name="Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) fake", description="fake of the local region"
+        name="Deep Learning Base AMI with Single CUDA (Ubuntu 24.04) fake", description="fake of the local region"
     )
     # That of this machine, for which the region's images are built.
     image.architecture = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
     add_public_parameter(names.DEEP_LEARNING_AMI_PARAMETER, image.id)
+
+
+def _lead_to_the_internet() -> None:
+    """Give the default VPC the internet gateway and the route that AWS's has, and moto's lacks."""
+    backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
+    vpc = backend.get_default_vpc()
+    table = backend.describe_route_tables(filters={"vpc-id": [vpc.id]})[0]
+    gateway = backend.create_internet_gateway()
+    backend.attach_internet_gateway(gateway.id, vpc.id)
+    backend.create_route(table.id, "0.0.0.0/0", None, gateway_id=gateway.id)
 
 
 class QuietHandler(MotoRequestHandler):

@@ -275,6 +275,80 @@ def test_fault_instance_start_refuses_delays_or_isolates_the_instance(
     assert _information(api, instance)["LastPingDateTime"] > _launched(api, instance)
 
 
+ZONE = "us-east-1a"  # of the seeded instance
+
+
+def _refusal(call: Callable[..., object], **arguments: object) -> str:
+    """Return the code with which a call is refused."""
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        call(**arguments)
+    return str(refused.value.response["Error"]["Code"])
+
+
+def _launch(api: Api, zone: str, **more: object) -> str:
+    """Launch a stranger in a zone and return its id."""
+    ec2 = api.client("ec2")
+    subnet = ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": [zone]}])["Subnets"][0]["SubnetId"]
+    image = api.client("ssm").get_parameter(Name=names.DEEP_LEARNING_AMI_PARAMETER)["Parameter"]["Value"]
+    network: dict[str, object] = {"NetworkInterfaces": [{"DeviceIndex": 0, "SubnetId": subnet}]}
+    made = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, **network, **more)
+    return str(made["Instances"][0]["InstanceId"])
+
+
+def test_a_full_zone_refuses_to_launch_and_to_start_and_another_does_not(api: Api, instance: str) -> None:
+    ec2 = api.client("ec2")
+    ec2.stop_instances(InstanceIds=[instance])
+    _wait_for(lambda: _state(api, instance) == "stopped")
+    Faults(api.state.faults).switch_on("zone-capacity", f"us-east-1c {ZONE}")
+    assert _refusal(ec2.start_instances, InstanceIds=[instance]) == "InsufficientInstanceCapacity"
+    assert _state(api, instance) == "stopped"
+    assert _refusal(_launch, api=api, zone=ZONE) == "InsufficientInstanceCapacity"
+    assert _state(api, _launch(api, "us-east-1b")) == "running"
+
+
+def test_a_new_profile_is_unknown_to_ec2_for_as_long_as_the_fault_says(api: Api, instance: str) -> None:
+    ec2, profile = api.client("ec2"), {"Name": names.INSTANCE_ROLE}
+    Faults(api.state.faults).switch_on("profile-delay", "3600")
+    assert _refusal(_launch, api=api, zone=ZONE, IamInstanceProfile=profile) == "InvalidParameterValue"
+    associate = ec2.associate_iam_instance_profile
+    assert _refusal(associate, InstanceId=instance, IamInstanceProfile=profile) == "InvalidParameterValue"
+    Faults(api.state.faults).switch_off("profile-delay")
+    assert _launch(api, ZONE, IamInstanceProfile=profile)
+
+
+def test_a_volume_is_attached_in_its_own_zone_only(api: Api, instance: str) -> None:
+    ec2 = api.client("ec2")
+    own, other = (ec2.create_volume(AvailabilityZone=zone, Size=1)["VolumeId"] for zone in (ZONE, "us-east-1b"))
+    attachment = {"InstanceId": instance, "Device": "/dev/sdf"}
+    assert _refusal(ec2.attach_volume, VolumeId=other, **attachment) == "InvalidVolume.ZoneMismatch"
+    assert ec2.attach_volume(VolumeId=own, **attachment)["InstanceId"] == instance
+
+
+def _address(api: Api, instance: str) -> str:
+    described = api.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    return str(described.get("PublicIpAddress", ""))
+
+
+def _stop_and_start(api: Api, instance: str) -> tuple[str, str, str]:
+    """Return the address before, while it is stopped, and after."""
+    before = _address(api, instance)
+    api.client("ec2").stop_instances(InstanceIds=[instance])
+    _wait_for(lambda: _state(api, instance) == "stopped")
+    stopped = _address(api, instance)
+    api.client("ec2").start_instances(InstanceIds=[instance])
+    _wait_for(lambda: _state(api, instance) == "running")
+    return before, stopped, _address(api, instance)
+
+
+def test_the_public_address_changes_at_a_start_unless_it_is_an_elastic_ip(api: Api, instance: str) -> None:
+    before, stopped, after = _stop_and_start(api, instance)
+    assert (before != "", stopped, after not in ("", before)) == (True, "", True)
+    ec2 = api.client("ec2")
+    allocated = ec2.allocate_address(Domain="vpc")
+    ec2.associate_address(InstanceId=instance, AllocationId=allocated["AllocationId"])
+    assert _stop_and_start(api, instance) == (allocated["PublicIp"],) * 3
+
+
 def test_the_fault_deny_refuses_the_instance_and_not_the_operator(
     api: Api, instance: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from tests.fakes.account import Api, forget, served
 from tests.local_region import names
+from tests.local_region.faults import Faults
 from tests.local_region.state import RegionState
 from tests.playbooks.isolated.account_runner import play, play_in_a_terminal
 from tests.support.runner import PlaybookRun
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.region
 NETWORKS = ("198.51.100.0/24", "2001:db8::/32")
 ARGUMENTS = ("-e", f"infrastructure_gateway_cidrs={','.join(NETWORKS)}")
 CONFIRMED = ("-e", f"infrastructure_confirmation={names.APPLICATION}")
+STAYING = ("-e", "infrastructure_elastic_ip=true")
+FULL_ZONE = f"{names.AWS_REGION}a"
 OURS = {"Application": names.APPLICATION, "ManagedBy": "provision.yml"}
 SECRET_VALUE = f"demo:{secrets.token_hex(32)}"
 STRANGER = "somebody-else"
@@ -36,7 +39,9 @@ OPERATORS_SETTINGS = {"images/engine-tag": OPERATORS_TAG, "model/adapter-of-last
 LOG_GROUPS = {"/aws/ssm/slm-ft-serving/sessions"}
 # Made by an earlier version of provision.yml.
 FORMER_LOG_GROUP = "/aws/ssm/slm-ft-serving/commands"
+LOG_GROUP_ARN = f"arn:aws:logs:{names.AWS_REGION}:{names.ACCOUNT_ID}:log-group"
 BUCKETS = {f"slm-ft-serving-{what}-{names.ACCOUNT_ID}-{names.AWS_REGION}" for what in ("transfer", "models")}
+TAGGED = ("role", "profile", "group", "instance", "volume", "address")
 Holdings = dict[str, set[str]]
 
 
@@ -62,6 +67,7 @@ def holdings(api: Api) -> Holdings:
         "parameters": set(parameters(api)),
         "log groups": {each["logGroupName"] for each in api.client("logs").describe_log_groups()["logGroups"]},
         "session documents": {each["Name"] for each in api.client("ssm").list_documents()["DocumentIdentifiers"]},
+        "addresses": {each["PublicIp"] for each in ec2.describe_addresses()["Addresses"]},
         "instances": {each["InstanceId"] for each in instances if each["State"]["Name"] == "running"},
     }
 
@@ -171,13 +177,15 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
         modules = folder / "modules"
         with Watch(modules) as watch:
             environment = {"SLM_GATEWAY_API_KEYS": SECRET_VALUE, "HF_TOKEN": SECRET_VALUE}
-            step("first", "provision", "-vvv", ANSIBLE_REMOTE_TEMP=str(modules), **environment)
+            Faults(api.state.faults).switch_on("zone-capacity", FULL_ZONE)
+            step("first", "provision", "-vvv", *STAYING, ANSIBLE_REMOTE_TEMP=str(modules), **environment)
+            Faults(api.state.faults).switch_off()
         life.watched = watch.seen
         life.closed = describe(api)["group"]["IpPermissions"]
-        step("opened", "provision", *ARGUMENTS)
+        step("opened", "provision", *ARGUMENTS, *STAYING)
         life.made = describe(api)
         life.settings = parameters(api)
-        step("again", "provision", *ARGUMENTS)
+        step("again", "provision", *ARGUMENTS, *STAYING)
         for bucket in BUCKETS:
             api.client("s3").put_object(Bucket=bucket, Key="x", Body=b"x")
         for name in RECORDS:
@@ -210,6 +218,7 @@ def describe(api: Api) -> dict[str, Any]:
         "profile": iam.get_instance_profile(InstanceProfileName=names.INSTANCE_ROLE)["InstanceProfile"],
         "group": ec2.describe_security_groups(GroupIds=[instance["SecurityGroups"][0]["GroupId"]])["SecurityGroups"][0],
         "instance": instance,
+        "address": ec2.describe_addresses()["Addresses"][0],
         "volume": ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0],
         "buckets": {
             name: {
@@ -234,7 +243,7 @@ def describe(api: Api) -> dict[str, Any]:
         "log groups": {
             name: {
                 **logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"][0],
-                "tags": logs.list_tags_log_group(logGroupName=name)["tags"],
+                "tags": logs.list_tags_for_resource(resourceArn=f"{LOG_GROUP_ARN}:{name}")["tags"],
             }
             for name in LOG_GROUPS
         },
@@ -340,8 +349,9 @@ def test_repositories_are_immutable_scanned_and_keep_the_last_images(life: Life)
     for repository in life.made["repositories"]:
         assert repository["imageTagMutability"] == "IMMUTABLE"
         assert repository["imageScanningConfiguration"]["scanOnPush"]
-        (rule,) = repository["lifecycle"]["rules"]
-        assert rule["selection"] == {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 10}
+        selections = [rule["selection"] for rule in repository["lifecycle"]["rules"]]
+        assert [each["tagStatus"] for each in selections] == ["tagged", "untagged"]
+        assert selections[0]["countNumber"] == 10
 
 
 def test_instance_has_the_required_properties(life: Life) -> None:
@@ -351,8 +361,20 @@ def test_instance_has_the_required_properties(life: Life) -> None:
     assert "KeyName" not in instance
     assert instance["IamInstanceProfile"]["Arn"] == life.made["profile"]["Arn"]
     assert [group["GroupName"] for group in instance["SecurityGroups"]] == ["slm-ft-serving-gateway"]
-    assert (volume["Size"], volume["VolumeType"], volume["Encrypted"]) == (80, "gp3", True)
+    disk = {key: volume[key] for key in ("Size", "VolumeType", "Throughput", "Encrypted")}
+    assert disk == {"Size": 200, "VolumeType": "gp3", "Throughput": 500, "Encrypted": True}
     assert life.settings["ec2/instance-id"] == instance["InstanceId"]
+
+
+def test_instance_is_launched_in_the_next_zone_where_one_is_full(life: Life) -> None:
+    assert life.made["instance"]["Placement"]["AvailabilityZone"] == f"{names.AWS_REGION}b"
+    assert f"no capacity in {FULL_ZONE}: InsufficientInstanceCapacity" in " ".join(life.runs["first"].output.split())
+
+
+def test_elastic_ip_is_the_instances_address(life: Life) -> None:
+    assert life.made["address"]["InstanceId"] == life.made["instance"]["InstanceId"]
+    assert life.made["instance"]["PublicIpAddress"] == life.made["address"]["PublicIp"]
+    assert f"at {life.made['address']['PublicIp']}" in life.runs["first"].output
 
 
 def test_log_groups_forget_after_a_month(life: Life) -> None:
@@ -362,7 +384,7 @@ def test_log_groups_forget_after_a_month(life: Life) -> None:
 def test_everything_has_both_tags(life: Life) -> None:
     made = life.made
     tagged = {
-        **{kind: tags_of(made[kind]["Tags"]) for kind in ("role", "profile", "group", "instance", "volume")},
+        **{kind: tags_of(made[kind]["Tags"]) for kind in TAGGED},
         **{name: bucket["tags"] for name, bucket in made["buckets"].items()},
         **{repository["repositoryName"]: repository["tags"] for repository in made["repositories"]},
         **{name: group["tags"] for name, group in made["log groups"].items()},
@@ -427,6 +449,12 @@ def test_teardown_lists_the_records_of_later_playbooks(life: Life) -> None:
     output = life.runs["unconfirmed"].output.partition("Report what would be removed")[2]
     assert [name for name in RECORDS if f"/slm-ft-serving/{name}" not in output] == []
     assert "/slm-ft-serving/model/adapter-of-last-year" not in output
+
+
+def test_teardown_says_what_the_kept_data_costs(life: Life) -> None:
+    output = " ".join(life.runs["unconfirmed"].output.split())
+    assert f"{names.SECRET_HF_TOKEN} 0.40 USD a month" in output
+    assert "0.023 USD a month for each GB" in output
 
 
 def test_teardown_removes_what_was_made_but_data_and_nothing_else(life: Life) -> None:
@@ -495,7 +523,7 @@ def test_an_adopted_instance_gets_tag_and_profile_and_nothing_else(adoption: Ado
 
 def test_differences_of_an_adopted_instance_are_reported(adoption: Adoption) -> None:
     output = " ".join(adoption.provisioned.output.split())
-    for difference in ("It is a t3.large, not a g6.2xlarge", "key pair a-key-pair", "GiB, not 80", "without a token"):
+    for difference in ("It is a t3.large, not a g6.2xlarge", "key pair a-key-pair", "modify-volume", "without a token"):
         assert difference in output
 
 

@@ -13,6 +13,7 @@ from ansible_collections.slm.serving.plugins.filter.infrastructure import (
     named_secrets,
     network_problems,
     secret_plan,
+    volume_growth,
 )
 
 
@@ -144,15 +145,32 @@ def test_unclear_instance_is_a_problem(instances: list[dict[str, Any]], named: s
     assert word in problem
 
 
-EXPECTED = {"type": "g6.2xlarge", "volume_gib": 80, "security_group": "gateway"}
+EXPECTED = {
+    "type": "g6.2xlarge",
+    "volume_gib": 200,
+    "throughput": 500,
+    "iops": 3000,
+    "security_group": "gateway",
+}
+VOLUME = {
+    "id": "vol-1",
+    "zone": "us-east-1a",
+    "size": 200,
+    "volume_type": "gp3",
+    "throughput": 500,
+    "iops": 3000,
+    "encrypted": True,
+    "root": True,
+}
 INSTANCE = {
     "id": "i-1",
+    "ours": False,
     "type": "g6.2xlarge",
     "metadata_hops": 1,
     "metadata_tokens": "required",
     "key_pair": "",
     "security_groups": ["gateway"],
-    "volumes": [{"size": 80, "volume_type": "gp3", "encrypted": True}],
+    "volumes": [VOLUME],
 }
 
 
@@ -169,11 +187,43 @@ def test_instance_as_provisioned_has_no_differences() -> None:
         ({"metadata_hops": 64}, "over 64 hops"),
         ({"key_pair": "k"}, "SSH"),
         ({"security_groups": ["default"]}, "default"),
-        ({"volumes": [{"size": 8, "volume_type": "gp3", "encrypted": True}]}, "8 GiB"),
-        ({"volumes": [{"size": 80, "volume_type": "gp3", "encrypted": False}]}, "not encrypted"),
-        ({"volumes": [{"size": 80, "volume_type": "gp2", "encrypted": True}]}, "gp2"),
+        ({"volumes": [VOLUME | {"size": 8}]}, "modify-volume --volume-id vol-1 --size 200`"),
+        ({"volumes": [VOLUME | {"throughput": 125}]}, "modify-volume --volume-id vol-1 --size 200 --throughput 500`"),
+        ({"volumes": [VOLUME | {"encrypted": False}]}, "not encrypted"),
+        ({"volumes": [VOLUME | {"volume_type": "gp2"}]}, "gp2"),
     ],
 )
 def test_each_difference_is_reported(change: dict[str, Any], word: str) -> None:
     (difference,) = instance_differences(INSTANCE | change, EXPECTED)
     assert word in difference
+
+
+@pytest.mark.parametrize(
+    ("change", "growth"),
+    [
+        ({}, {}),
+        ({"size": 80}, {"size": 200}),
+        ({"size": 300, "throughput": 1000, "iops": 16000}, {}),
+        ({"size": 300, "throughput": 125}, {"size": 300, "throughput": 500}),
+        ({"size": 80, "iops": 300}, {"size": 200, "iops": 3000}),
+        ({"size": 80, "throughput": None, "iops": None}, {"size": 200}),
+        ({"size": 80, "volume_type": "gp2", "throughput": None, "iops": 240}, {"size": 200}),
+        ({"size": 80, "volume_type": "io2", "throughput": None, "iops": 100}, {"size": 200, "iops": 100}),
+        ({"size": 80, "root": False}, {}),
+    ],
+)
+def test_a_volume_grows_and_never_shrinks(change: dict[str, Any], growth: dict[str, Any]) -> None:
+    # Its type is always told, and always its own.
+    own = {"id": "vol-1", "zone": "us-east-1a", "volume_type": change.get("volume_type", "gp3")}
+    expected = own | growth if growth else {}
+    assert volume_growth(INSTANCE | {"volumes": [VOLUME | change]}, EXPECTED) == expected
+
+
+def test_the_root_volume_counts_and_not_the_largest() -> None:
+    data = VOLUME | {"id": "vol-2", "size": 900, "root": False}
+    grown = volume_growth(INSTANCE | {"volumes": [data, VOLUME | {"size": 80}]}, EXPECTED)
+    assert (grown["id"], grown["size"]) == ("vol-1", 200)
+
+
+def test_what_provisioning_enlarges_itself_is_no_difference() -> None:
+    assert instance_differences(INSTANCE | {"ours": True, "volumes": [VOLUME | {"size": 80}]}, EXPECTED) == []

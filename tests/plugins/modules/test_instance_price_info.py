@@ -6,7 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.slm.serving.plugins.modules.instance_price_info import fallback_prices, list_prices
+from ansible_collections.slm.serving.plugins.modules.instance_price_info import (
+    fallback_prices,
+    list_prices,
+    on_demand_price,
+)
 
 FALLBACK = {
     "region": "us-east-1",
@@ -18,25 +22,48 @@ FALLBACK = {
 
 
 class FakePriceList:
-    """A price list that answers every GetProducts with the same prices."""
+    """A price list that answers every GetProducts with the same products, each a usage type and a price."""
 
-    def __init__(self, *prices: str) -> None:
-        terms = [{"priceDimensions": {"d": {"pricePerUnit": {"USD": price}}}} for price in prices]
-        self._products = [json.dumps({"terms": {"OnDemand": {"t": term}}}) for term in terms]
+    def __init__(self, *products: tuple[str, str]) -> None:
+        self._products = [
+            json.dumps(
+                {
+                    "product": {"attributes": {"usagetype": usage}},
+                    "terms": {"OnDemand": {"t": {"priceDimensions": {"d": {"pricePerUnit": {"USD": price}}}}}},
+                }
+            )
+            for usage, price in products
+        ]
 
     def get_products(self, **_: Any) -> dict[str, Any]:
         """Return the products."""
         return {"PriceList": self._products}
 
 
+def instance_price(*products: tuple[str, str]) -> float:
+    """Return the price of an instance hour."""
+    return on_demand_price(FakePriceList(*products), {}, "BoxUsage:g6.2xlarge")
+
+
 def test_only_price_of_the_list_is_returned() -> None:
-    assert list_prices(FakePriceList("0.25"), "us-east-1", "g6.2xlarge")["instance_hour"] == 0.25
+    assert list_prices(FakePriceList(("unknown", "0.25")), "us-east-1", "g6.2xlarge")["instance_hour"] == 0.25
 
 
-@pytest.mark.parametrize("prices", [(), ("1", "2")])
+@pytest.mark.parametrize("usage", ["BoxUsage:g6.2xlarge", "EUC1-BoxUsage:g6.2xlarge"])
+def test_of_several_products_the_usage_that_is_billed_counts(usage: str) -> None:
+    others = (("LAX1-Outposts-BoxUsage:g6.2xlarge", "3"), ("UnusedBox:g6.2xlarge", "4"), (usage, "0.0000000000"))
+    assert instance_price(*others, (usage, "0.25")) == 0.25
+
+
+def test_the_gp3_of_outposts_is_another_product() -> None:
+    products = FakePriceList(("EUC1-EBS:VolumeUsage.gp3", "0.0952"), ("EUC1-OTP-EBS:VolumeUsage.gp3", "0.2"))
+    assert on_demand_price(products, {}, "EBS:VolumeUsage.gp3") == 0.0952
+
+
+@pytest.mark.parametrize("prices", [(), ("1", "2"), ("0.0",)])
 def test_list_without_exactly_one_price_is_an_error(prices: tuple[str, ...]) -> None:
     with pytest.raises(LookupError):
-        list_prices(FakePriceList(*prices), "us-east-1", "g6.2xlarge")
+        instance_price(*(("BoxUsage:g6.2xlarge", price) for price in prices))
 
 
 def test_fallback_is_used_for_its_own_region_and_type_only() -> None:
