@@ -83,10 +83,11 @@ def on_demand_price(client: Any, filters: dict[str, str]) -> float:
         LookupError: the list has no price, or several.
     """
     matches = [{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in filters.items()]
-    products = client.get_products(ServiceCode="AmazonEC2", Filters=matches, MaxResults=10)["PriceList"]
+    pages = client.get_paginator("get_products").paginate(ServiceCode="AmazonEC2", Filters=matches)
     prices = {
         float(dimension["pricePerUnit"]["USD"])
-        for product in products
+        for page in pages
+        for product in page["PriceList"]
         for term in json.loads(product)["terms"].get("OnDemand", {}).values()
         for dimension in term["priceDimensions"].values()
     }

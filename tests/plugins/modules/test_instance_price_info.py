@@ -18,15 +18,20 @@ FALLBACK = {
 
 
 class FakePriceList:
-    """A price list that answers every GetProducts with the same prices."""
+    """A price list that answers every GetProducts with the same prices, each on a page of its own."""
 
     def __init__(self, *prices: str) -> None:
         terms = [{"priceDimensions": {"d": {"pricePerUnit": {"USD": price}}}} for price in prices]
         self._products = [json.dumps({"terms": {"OnDemand": {"t": term}}}) for term in terms]
 
-    def get_products(self, **_: Any) -> dict[str, Any]:
-        """Return the products."""
-        return {"PriceList": self._products}
+    def get_paginator(self, operation: str) -> FakePriceList:
+        """Return itself."""
+        assert operation == "get_products"
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        """Return the pages; a filtered answer of AWS may begin with an empty one."""
+        return [{"PriceList": []}, *({"PriceList": [product]} for product in self._products)]
 
 
 def test_only_price_of_the_list_is_returned() -> None:
