@@ -3,8 +3,8 @@
 Runs where vLLM is installed, and with nothing of this repository: `python engine_parser.py FILE...`, where a file's
 `model` is a folder with the model's config.json; weights are not needed. Prints, by file, what the engine understood
 and every problem: what its parser or its configuration refuses, a name that it does not have word for word (its parser
-would take an abbreviation), a value that it would drop, and whatever it calls deprecated. Without a FILE it prints the
-options that the engine has, which tests/roles/vllm_options.json keeps for tests without an engine.
+would take an abbreviation), a value that it would drop, and whatever it calls deprecated. With it comes what the engine
+has at all, `engine`, which tests/roles/vllm_options.json keeps for tests without one.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -126,12 +126,10 @@ def options() -> dict[str, Any]:
 
 def main() -> None:
     """Run from the command line."""
-    if not sys.argv[1:]:
-        sys.stdout.write(f"{json.dumps(options(), indent=1)}\n")
-        return
     # A GPU quantises in any way; a CPU knows few, and would refuse by the machine, not by the file.
     current_platform.supported_quantization = []
-    sys.stdout.write(json.dumps({path: read(path) for path in sys.argv[1:]}))
+    said = {"engine": options(), "files": {path: read(path) for path in sys.argv[1:]}}
+    sys.stdout.write(f"{json.dumps(said, indent=1)}\n")
 
 
 if __name__ == "__main__":
