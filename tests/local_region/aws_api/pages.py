@@ -1,6 +1,6 @@
 """Answers in pages where AWS makes pages and moto answers all at once, or makes pages that no test ever fills.
 
-Small ones, and the first of them empty, as AWS says that a page of these may be: so nobody here gets by with the first.
+Small ones, so nobody gets by with the first; of parameters that one is empty, as AWS says that a page of them may be.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ class Paged(NamedTuple):
         token: of the next page, in the request and in the answer.
         limit: of the greatest size.
         named: with which the caller names what it wants, and gets it at once.
+        first: things on the first page.
     """
 
     items: str
     token: str
     limit: str
     named: str = ""
+    first: int = PAGE
 
 
 PAGED = {
     ("ecr", "DescribeImages"): Paged("imageDetails", "nextToken", "maxResults", "imageIds"),
     ("ecr", "ListImages"): Paged("imageIds", "nextToken", "maxResults"),
-    ("logs", "DescribeLogGroups"): Paged("logGroups", "nextToken", "limit"),
-    ("secretsmanager", "ListSecrets"): Paged("SecretList", "NextToken", "MaxResults"),
-    ("ssm", "GetParametersByPath"): Paged("Parameters", "NextToken", "MaxResults"),
+    ("ssm", "GetParametersByPath"): Paged("Parameters", "NextToken", "MaxResults", first=0),
 }
 
 
@@ -53,8 +53,11 @@ def page_of(call: Call, environ: WSGIEnvironment, moto: WSGIApplication) -> Resp
         environ: The request.
         moto: Who has the whole answer.
     """
-    paged, asked = PAGED.get((call.service, call.action)), call.json()
-    if paged is None or (paged.named and asked.get(paged.named)):
+    paged = PAGED.get((call.service, call.action))
+    if paged is None:
+        return None
+    asked = call.json()
+    if paged.named and asked.get(paged.named):
         return None
     token = str(asked.pop(paged.token, "") or "")
     # Who sets a limit wants no more than that, and gets it at once.
@@ -69,7 +72,7 @@ def page_of(call: Call, environ: WSGIEnvironment, moto: WSGIApplication) -> Resp
         answer = _ask({**asked, paged.token: next_of_moto}, environ, moto)
         content = json.loads(answer.get_data())
         items += content[paged.items]
-    end = begin + (size or (PAGE if token else 0))
+    end = begin + (size or (PAGE if token else paged.first))
     content[paged.items] = items[begin:end]
     if end < len(items):
         content[paged.token] = f"{TOKEN}{end}"

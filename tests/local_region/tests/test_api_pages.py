@@ -1,4 +1,4 @@
-"""Answers in small pages, the first of them empty."""
+"""Answers in small pages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_what_is_named_or_limited_comes_at_once(filled: Api) -> None:
     ecr = filled.client("ecr")
     assert len(ecr.describe_images(repositoryName="images", imageIds=[{"imageTag": "b"}])["imageDetails"]) == 1
     assert len(ecr.list_images(repositoryName="images", maxResults=1)["imageIds"]) == 1
-    assert ecr.describe_images(repositoryName="images")["imageDetails"] == []
+    assert len(ecr.describe_images(repositoryName="images")["imageDetails"]) == 2
 
 
 def test_modules_read_all_pages(filled: Api) -> None:
@@ -48,6 +48,11 @@ def test_modules_read_all_pages(filled: Api) -> None:
 
 def test_nothing_needs_no_page(filled: Api) -> None:
     assert "NextToken" not in filled.client("ssm").get_parameters_by_path(Path="/other")
+
+
+def test_other_protocols_are_left_alone(api: Api) -> None:
+    api.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")
+    assert [each["RoleName"] for each in api.client("iam").list_roles()["Roles"]] == ["role"]
 
 
 def test_an_error_stays_one(filled: Api) -> None:
