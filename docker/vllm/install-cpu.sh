@@ -19,7 +19,7 @@ find "$target/lib" -maxdepth 1 \( -name '*.a' -o -name '*.dbg' \) -delete
 "$target/bin/python3" -c '
 import importlib
 for module in """
-    vllm.entrypoints.openai.api_server vllm.v1.engine.async_llm vllm.v1.engine.core vllm.v1.executor.uniproc_executor
+    vllm.entrypoints.launchers.api_server.entry vllm.v1.engine.async_llm vllm.v1.engine.core vllm.v1.executor.uniproc_executor
     vllm.v1.worker.cpu_worker vllm.v1.worker.cpu_model_runner vllm.v1.attention.backends.cpu_attn vllm.platforms.cpu
     vllm.model_executor.models.llama vllm.model_executor.model_loader.default_loader vllm.lora.worker_manager
     vllm.lora.punica_wrapper.punica_cpu vllm.v1.structured_output.backend_xgrammar xgrammar transformers.models.llama

@@ -29,6 +29,7 @@ TAG = Kind(re.compile(r"\w[\w.-]{0,127}", re.ASCII), "the tag of an image")
 NUMBER = Kind(re.compile(r"[1-9][0-9]{0,8}"), "a whole number above 0")
 MINUTES = Kind(re.compile(r"0|[5-9]|[1-9][0-9]{1,4}"), "0 or a whole number of minutes from 5")
 ACCELERATOR = Kind(re.compile(r"gpu|cpu"), "gpu or cpu")
+PROFILE = Kind(re.compile(r"fast|quality|cpu"), "fast, quality or cpu")
 REGION = Kind(re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]"), "a region, such as us-east-1")
 INSTANCE = Kind(re.compile(r"i-[0-9a-f]{8,17}"), "the id of an instance, such as i-0123456789abcdef0")
 SECRET = Kind(SECRET_NAME, "the name or the ARN of a secret (letters, digits and /_+=.@- only)")
@@ -39,12 +40,16 @@ SOURCE = Kind(
 )
 DESTINATION = Kind(re.compile(rf"s3://{_BUCKET}/{_TEXT}"), "an address s3://bucket/prefix")
 
+# Profiles of the engine, by what it computes on.
+PROFILES = {"gpu": ("fast", "quality"), "cpu": ("cpu",)}
+
 # Every parameter that anything reads or records.
 KINDS = {
     "aws/region": REGION,
     "ec2/instance-id": INSTANCE,
     "engine/accelerator": ACCELERATOR,
     "engine/max-model-len": NUMBER,
+    "engine/profile": PROFILE,
     "images/engine-tag": TAG,
     "images/gateway-tag": TAG,
     "images/trainer-tag": TAG,
@@ -97,6 +102,25 @@ def unknown_setting_warnings(settings: Mapping[str, str], path: str) -> list[str
     return warnings
 
 
+def profile_problems(profile: str, accelerator: str, path: str) -> list[str]:
+    """Return a sentence where a profile is none of the accelerator's; an empty one means the accelerator's default.
+
+    A value that is no accelerator or no profile at all is left to those who check each by itself.
+
+    Args:
+        profile: of the engine.
+        accelerator: that the engine computes on.
+        path: of the parameters.
+    """
+    fitting = PROFILES.get(accelerator, ())
+    if not fitting or profile in ("", *fitting) or not PROFILE.pattern.fullmatch(profile):
+        return []
+    return [
+        f"The parameter {path}/engine/profile is {profile}, which is no profile of the accelerator {accelerator}"
+        f" ({path}/engine/accelerator). Set it to {' or '.join(fitting)}, or delete it for the default, {fitting[0]}."
+    ]
+
+
 class FilterModule:
     """The filters, for Ansible."""
 
@@ -104,6 +128,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "invalid_setting_problems": invalid_setting_problems,
+            "profile_problems": profile_problems,
             "stripped_settings": stripped_settings,
             "unknown_setting_warnings": unknown_setting_warnings,
         }

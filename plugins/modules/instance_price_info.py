@@ -92,8 +92,8 @@ def on_demand_price(client: Any, filters: dict[str, str], usage: str) -> float:
         LookupError: the list has no price, or several.
     """
     matches = [{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in filters.items()]
-    listed = client.get_products(ServiceCode="AmazonEC2", Filters=matches, MaxResults=100)["PriceList"]
-    products = [json.loads(product) for product in listed]
+    pages = client.get_paginator("get_products").paginate(ServiceCode="AmazonEC2", Filters=matches)
+    products = [json.loads(product) for page in pages for product in page["PriceList"]]
     fitting = re.compile(rf"(?:[A-Z0-9]+-)?{re.escape(usage)}")
     billed = [each for each in products if fitting.fullmatch(_attribute(each, "usagetype"))]
     prices = {

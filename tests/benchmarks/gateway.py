@@ -16,14 +16,12 @@ import json
 import os
 import platform
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-import venv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +29,8 @@ from pathlib import Path
 from gateway.access.keys import create_key
 from gateway.tasks import load_task
 from gateway.tasks.prompting import build_messages
+from tests.support import environments
+from tests.support.ports import free_port
 from tests.support.tables import BENCHMARKS, add_write_option, publish
 
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
@@ -68,13 +68,6 @@ class Target:
     bodies: Path
     processes: list[int]
     headers: list[str] = field(default_factory=list)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -138,26 +131,6 @@ def load(target: Target, clients: int, seconds: float) -> dict[str, float | dict
     return result
 
 
-def peer_bin(name: str, folder: Path) -> Path:
-    """Return the folder of programs of a peer's own environment, which is made where it is missing or outdated.
-
-    Args:
-        name: The peer, as its file in tests/benchmarks/peers is called.
-        folder: Where the peers' environments are.
-    """
-    requirements = PEERS / f"{name}.txt"
-    environment = folder / name
-    installed = environment / "installed.txt"
-    if not installed.exists() or installed.read_bytes() != requirements.read_bytes():
-        sys.stderr.write(f"installing {name} into {environment}\n")
-        venv.create(environment, with_pip=True, clear=True)
-        python = environment / "bin" / "python"
-        options: list[str | Path] = ["--quiet", "--no-deps", "--require-hashes", "-r", requirements]
-        subprocess.run([python, "-m", "pip", "install", *options], check=True)
-        installed.write_bytes(requirements.read_bytes())
-    return environment / "bin"
-
-
 @dataclass
 class Bodies:
     """Files with a request's body a line."""
@@ -201,9 +174,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement, after a warm-up of a fifth")
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
     parser.add_argument("--without-peers", action="store_true", help="measure this gateway alone")
-    parser.add_argument(
-        "--peers", type=Path, default=Path.home() / ".cache" / "slm-ft-serving" / "peers", help="their environments"
-    )
+    parser.add_argument("--peers", type=Path, default=environments.CACHE / "peers", help="their environments")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
@@ -271,7 +242,8 @@ def start(stack: contextlib.ExitStack, folder: Path, peers: Path | None) -> list
 def start_router(stack: contextlib.ExitStack, folder: Path, peers: Path, engine_url: str, bodies: Bodies) -> Target:
     """Start vllm-router before the engine."""
     port = free_port()
-    command = [str(peer_bin("router", peers) / "vllm-router"), "--worker-urls", engine_url, "--port", str(port)]
+    programs = environments.programs(PEERS / "router.txt", peers / "router")
+    command = [str(programs / "vllm-router"), "--worker-urls", engine_url, "--port", str(port)]
     command += ["--host", "127.0.0.1", "--prometheus-port", str(free_port()), "--log-level", "warning"]
     router = stack.enter_context(running(command, folder / "router.log"))
     return Target("vllm-router", f"http://127.0.0.1:{port}/v1/chat/completions", bodies.chat, [router])
@@ -287,7 +259,8 @@ def start_litellm(
         "model_list:\n  - model_name: medical-ie\n    litellm_params:\n      model: hosted_vllm/medical-ie\n"
         f"      api_base: {engine_url}/v1\n      api_key: none\n"
     )
-    command = [str(peer_bin("litellm", peers) / "litellm"), "--config", str(configuration), "--host", "127.0.0.1"]
+    programs = environments.programs(PEERS / "litellm.txt", peers / "litellm")
+    command = [str(programs / "litellm"), "--config", str(configuration), "--host", "127.0.0.1"]
     command += ["--port", str(port), "--num_workers", "1"]
     # Its proxy does not start without a master key otherwise.
     environment = {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ import openai
 import pytest
 
 from gateway.tasks import load_task
+from tests.benchmarks import capacity
 from tests.gateway.api.routes.test_stream import events
 from tests.gateway.conftest import NOTE, Gateway, StartGateway, free_port
 from tests.local_region import names
@@ -23,13 +25,28 @@ from tests.local_region.docker import engine as docker_engine
 from tests.local_region.docker import images
 from tests.local_region.docker.engine import DockerEngine
 from tests.local_region.state import docker_locked
+from tests.roles.test_engine_profiles import ALL, ENGINE, rendered
 
 pytestmark = pytest.mark.region
 
 TASK = load_task(Path("gateway/tasks/medical_ie.yaml"))
 MODEL = Path(os.environ.get("GATEWAY_TEST_MODEL", "models/small")).resolve()
 CHAT_TEMPLATE = Path("roles/inference_stack/templates/chat_template.jinja.j2")
+PARSER = names.REPOSITORY_ROOT / "tests/support/engine_parser.py"
 START_SECONDS = 240
+# config.json of Llama 3.1 8B, as far as the engine's configuration depends on it: there are no weights to be loaded.
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "torch_dtype": "bfloat16",
+    "hidden_size": capacity.LLAMA.hidden,
+    "intermediate_size": capacity.LLAMA.intermediate,
+    "num_hidden_layers": capacity.LLAMA.layers,
+    "num_attention_heads": capacity.LLAMA.heads,
+    "num_key_value_heads": capacity.LLAMA.kv_heads,
+    "vocab_size": capacity.LLAMA.vocabulary,
+    "max_position_embeddings": 131072,
+}
 SETTINGS = """\
 model: /models/base
 served-model-name: base
@@ -57,6 +74,8 @@ class RealEngine:
     url: str
     container: str
     docker: DockerEngine
+    # What the container has as /etc/slm-ft-serving.
+    configuration: Path
 
     def metric(self, name: str) -> float:
         """Return the sum of one of vLLM's metrics."""
@@ -87,7 +106,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealEngine]:
             *(image, "--config", "/etc/slm-ft-serving/engine.yaml"),
         )
     try:
-        engine = RealEngine(f"http://127.0.0.1:{port}", container, docker)
+        engine = RealEngine(f"http://127.0.0.1:{port}", container, docker, configuration)
         _wait_for(engine)
         yield engine
     finally:
@@ -214,3 +233,36 @@ async def test_an_engine_that_hangs_or_dies_is_reported(gateway: Gateway, real: 
     await asyncio.sleep(1)
     assert (await gateway.extract()).status == 503
     assert (await gateway.call("GET", "/health")).status == 503
+
+
+def test_the_engine_reads_every_profile_and_finds_what_is_wrong_with_one(real: RealEngine) -> None:
+    """Each as the role renders it, for the model of production; all in one process, which takes long to begin."""
+    folder = Path("/etc/slm-ft-serving")
+    shutil.copy(PARSER, real.configuration)
+    (real.configuration / "llama").mkdir()
+    (real.configuration / "llama/config.json").write_text(json.dumps(LLAMA))
+    files = {profile: rendered(accelerator, profile) for accelerator, profile in ALL}
+    # Deprecated, and an abbreviation.
+    files["wrong"] = files["fast"] | {"quantization": "fp8", "max-num-seq": 2}
+    for name, content in files.items():
+        text = json.dumps(content | {"model": str(folder / "llama")})  # JSON is YAML.
+        (real.configuration / f"{name}.yaml").write_text(text)
+    paths = [str(folder / f"{name}.yaml") for name in files]
+    # Its log goes to standard output otherwise, where the answer is.
+    log = ("--env", "VLLM_LOGGING_STREAM=ext://sys.stderr")
+    answer = real.docker.run("exec", *log, real.container, "python3", str(folder / PARSER.name), *paths)
+    said = json.loads(answer.stdout)
+    assert said["engine"] == ENGINE
+
+    found = {Path(path).stem: result for path, result in said["files"].items()}
+    wrong = "\n".join(found.pop("wrong")["problems"])
+    for problem in ("fp8 is deprecated", "max-num-seq is no option"):
+        assert problem in wrong
+    assert {name: result["problems"] for name, result in found.items()} == {name: [] for name in found}
+    assert {name: result["understood"]["weights"] for name, result in found.items()} == {
+        "fast": "fp8_per_channel_static",
+        "quality": "",
+        "cpu": "",
+    }
+    assert {result["understood"]["kv_bytes_a_token"] for result in found.values()} == {capacity.LLAMA.kv_bytes()}
+    assert all(result["understood"]["lora"] for result in found.values())

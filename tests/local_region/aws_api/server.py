@@ -36,6 +36,7 @@ from tests.local_region.aws_api.calls import (
 from tests.local_region.aws_api.ec2 import Ec2
 from tests.local_region.aws_api.ecr import Ecr
 from tests.local_region.aws_api.metadata import Metadata
+from tests.local_region.aws_api.pages import page_of
 from tests.local_region.aws_api.policy import leave_bucket_policies_out, refused
 from tests.local_region.aws_api.source import source_digest
 from tests.local_region.aws_api.ssm import Ssm, add_public_parameter
@@ -120,14 +121,14 @@ class ApiServer:
 
     def _own_answer(self, call: Call, environ: WSGIEnvironment) -> Response | None:
         if call.service == "ssm":
-            return self._ssm.answer(call)
+            return self._ssm.answer(call) or page_of(call, environ, self._moto)
         if call.service == "ecr":
-            return self._ecr.answer(call, environ["HTTP_HOST"])
+            return self._ecr.answer(call, environ["HTTP_HOST"]) or page_of(call, environ, self._moto)
         if call.action in {"StopInstances", "RebootInstances"}:
             self._ssm.note_pings()
         if call.service == "ec2":
             return self._ec2.answer(call, lambda: Response.from_app(self._moto, environ, buffered=True))
-        return None
+        return page_of(call, environ, self._moto)
 
     def _pass_on(self, call: Call, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Paths stay out of the log: those of presigned URLs carry signatures.

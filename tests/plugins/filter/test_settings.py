@@ -21,6 +21,7 @@ GOOD = {
     "ec2/instance-id": ["i-0123456789abcdef0", "i-01234567"],
     "engine/accelerator": ["gpu", "cpu"],
     "engine/max-model-len": ["8192"],
+    "engine/profile": ["fast", "quality", "cpu"],
     "images/engine-tag": ["v1", "1.0.0_rc-1", "20261127T120000Z"],
     "model/base": [
         "s3://models/base",

@@ -22,7 +22,10 @@ FALLBACK = {
 
 
 class FakePriceList:
-    """A price list that answers every GetProducts with the same products, each a usage type and a price."""
+    """A price list that answers every GetProducts with the same products, each a usage type and a price.
+
+    Each product is on a page of its own.
+    """
 
     def __init__(self, *products: tuple[str, str]) -> None:
         self._products = [
@@ -35,9 +38,14 @@ class FakePriceList:
             for usage, price in products
         ]
 
-    def get_products(self, **_: Any) -> dict[str, Any]:
-        """Return the products."""
-        return {"PriceList": self._products}
+    def get_paginator(self, operation: str) -> FakePriceList:
+        """Return itself."""
+        assert operation == "get_products"
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        """Return the pages; a filtered answer of AWS may begin with an empty one."""
+        return [{"PriceList": []}, *({"PriceList": [product]} for product in self._products)]
 
 
 def instance_price(*products: tuple[str, str]) -> float:

@@ -169,6 +169,13 @@ def test_screen_of_a_healthy_stack(report: Any) -> None:
     assert all(line == line.rstrip() for line in lines)
 
 
+def test_screen_names_the_profile_of_a_release_that_has_one(report: Any) -> None:
+    found = report()
+    assert not [line for line in screen(status_found=found).splitlines() if line.startswith("profile")]
+    found["release"] |= {"profile": "quality", "accelerator": "gpu"}
+    assert "profile   quality (gpu)" in screen(status_found=found).splitlines()
+
+
 def test_screen_begins_with_the_problems(report: Any) -> None:
     lines = screen(status_found=report({})).splitlines()
     assert lines[0] == "status    NOT WELL: there is no container of the engine"
