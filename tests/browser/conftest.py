@@ -1,10 +1,12 @@
 """One browser, one engine and one gateway for all tests of the page; each test has a page of its own."""
 
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from gateway.observability.logs import configure_logging
 from tests.browser.servers import Servers, servers
 from tests.support.browser import TIMEOUT_MILLISECONDS, BrowserUnavailableError, Watched, running_browser
 
@@ -24,6 +26,12 @@ def browser() -> Iterator[Browser]:
 def all_servers() -> Iterator[Servers]:
     with servers() as running:
         yield running
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _no_log() -> None:
+    """Keep the gateway's lines, one for each of the page's files, out of a failure's report."""
+    configure_logging("ERROR", sys.stderr)
 
 
 @pytest.fixture(scope="package")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, expect, sync_playwright
 
 from tests.local_region import names
 from tests.local_region.docker.engine import apt_install, is_debian_like
@@ -140,3 +140,32 @@ def evidence(answer: dict[str, Any]) -> dict[str, set[int]]:
         for name, spans in answer["evidence"].items()
         if spans
     }
+
+
+def check_samples(page: Page, url: str, headers: dict[str, str] | None = None) -> int:
+    """Extract each of the page's samples, and compare what is highlighted with what the gateway answers to a program.
+
+    Args:
+        page: The page, with its tasks loaded.
+        url: The gateway's address.
+        headers: Of the program's requests.
+
+    Returns:
+        The number of samples.
+    """
+    samples = page.locator("#sample option:not([value=''])").count()
+    for number in range(samples):
+        page.locator("#sample").select_option(str(number))
+        text = page.locator("#note").input_value()
+        reply = page.request.post(f"{url}/api/v1/extract", data={"text": text}, headers=headers)
+        assert reply.status == 200, reply.text()
+        answer = reply.json()
+        page.locator("#extract").click()
+        expect(page.locator("#edit")).to_be_visible()
+        assert highlights(page) == evidence(answer)
+        for spans in answer["evidence"].values():
+            assert all(text[span["start"] : span["end"]] == span["text"] for span in spans)
+        values = [answer[name] or "not stated" for name in answer["confidence"]]
+        assert page.locator(".field .value").all_inner_texts() == values
+        page.locator("#edit").click()
+    return samples
