@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from aiohttp import web
@@ -18,9 +18,6 @@ from gateway.server.run import configuration
 from gateway.settings import Settings
 from tests.fakes.engine.scripted import FakeEngine, completion, fake_engine
 from tests.fakes.engine.stand_in import extract
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 
 class Servers:
@@ -55,6 +52,21 @@ class Servers:
             return await self.engine.stream(request, body)
         await asyncio.sleep(self.engine.delay)
         return web.json_response(completion(answer, self.engine.finish_reason))
+
+    def hold(self) -> Callable[[bool], None]:
+        """Let the engine answer no extraction while its gate is shut; return what opens and shuts it."""
+        gate = asyncio.Event()
+
+        async def wait(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+            if body.get("max_tokens") != 1:
+                await gate.wait()
+            return await self.by_words(request, body)
+
+        def move(is_open: bool) -> None:
+            self._loop.call_soon_threadsafe(gate.set if is_open else gate.clear)
+
+        self.engine.handler = wait
+        return move
 
     @contextmanager
     def gateway(self, **settings: Any) -> Iterator[str]:

@@ -78,25 +78,31 @@ def test_a_batch_is_run_filtered_opened_corrected_and_downloaded(page: Page, eng
 
 
 def test_a_run_is_paused_cancelled_and_its_failures_tried_again(page: Page, engine: Servers) -> None:
-    engine.engine.delay = 0.2
+    open_gate = engine.hold()
     engine.engine.finish_reason = "length"
     panel = load(page, "batch", lines(*({"text": f"stage II, visit {number}"} for number in range(12))))
-    panel.get_by_role("button", name="Start").click()
-    panel.get_by_role("button", name="Pause").click()
     status = panel.locator("[role=status]")
+    running = panel.locator("tr[data-status=running]")
+    panel.get_by_role("button", name="Start").click()
+    expect(running).to_have_count(4)
+    panel.get_by_role("button", name="Pause").click()
     expect(status).to_contain_text("(paused)")
-    expect(panel.locator("tr[data-status=running]")).to_have_count(0)
-    waiting = panel.locator("tr[data-status=waiting]").count()
-    assert 0 < waiting < 12
+    open_gate(True)
+    expect(status).to_contain_text("4 of 12 done, 4 failed")
+    expect(running).to_have_count(0)
+    open_gate(False)
     panel.get_by_role("button", name="Go on").click()
+    expect(running).to_have_count(4)
+    expect(status).to_contain_text("left (running)")
     panel.get_by_role("button", name="Cancel").click()
+    expect(status).to_contain_text("4 of 12 done")
     expect(status).to_contain_text("(cancelled)")
-    expect(panel.locator("tr[data-status=running]")).to_have_count(0)
+    expect(running).to_have_count(0)
+    open_gate(True)
     panel.get_by_role("button", name="Go on").click()
-    expect(status).to_contain_text("a minute")
-    expect(status).to_contain_text("left")
     expect(status).to_contain_text("12 of 12 done, 12 failed")
-    engine.engine.finish_reason, engine.engine.delay = "stop", 0.0
+    expect(status).to_contain_text("a minute")
+    engine.engine.finish_reason = "stop"
     panel.get_by_role("button", name="Retry the failures").click()
     expect(status).to_contain_text("12 of 12 done, 0 failed")
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
 from playwright.sync_api import Locator, Page, Route, expect
 
 from gateway.access.keys import create_key
@@ -67,7 +64,7 @@ def test_a_key_is_asked_for_refused_if_wrong_and_kept_in_memory_alone(
     expect(page.locator("#state")).to_be_hidden()
     extract(page)
     kept = page.evaluate(
-        "document.documentElement.outerHTML + JSON.stringify([localStorage, sessionStorage]) + location + document.cookie"
+        "document.body.outerHTML + JSON.stringify([localStorage, sessionStorage]) + location + document.cookie"
     )
     assert key not in kept
     page.reload()
@@ -164,18 +161,11 @@ def test_a_time_limit_and_a_failure_say_what_to_do(page: Page) -> None:
 def test_an_overloaded_gateway_names_the_wait(
     all_servers: Servers, open_page: Callable[[str], Page], engine: Servers
 ) -> None:
-    busy = asyncio.Event()
-
-    async def hold(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        if body.get("max_tokens") != 1:
-            await busy.wait()
-        return await engine.by_words(request, body)
-
+    open_gate = engine.hold()
     with engine.gateway(max_concurrency=1, max_queue=0) as url:
         first, second = open_page(url), open_page(url)
         for page in (first, second):
             expect(page.locator("#task option")).to_have_count(2)
-        engine.engine.handler = hold
         first.locator("#note").fill(NOTE)
         first.locator("#extract").click()
         expect(first.locator("#stop")).to_be_visible()
@@ -184,9 +174,6 @@ def test_an_overloaded_gateway_names_the_wait(
         expect(ask(second)).to_have_attribute("data-kind", "overloaded")
         expect(second.locator("#wait")).to_contain_text("asks again in")
 
-        async def release() -> None:
-            busy.set()
-
-        engine.wait(release())
+        open_gate(True)
         for page in (first, second):
             expect(page.locator("#edit")).to_be_visible()
