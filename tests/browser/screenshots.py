@@ -1,6 +1,6 @@
 """Make pictures of the page's main states: `python -m tests.browser.screenshots [FOLDER]`.
 
-Without a folder they go to build/screenshots. The one of docs/ is `note.png`.
+Without a folder they go to build/screenshots. docs/images/page.png is `note.png`.
 """
 
 from __future__ import annotations
