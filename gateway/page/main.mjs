@@ -53,7 +53,7 @@ async function report(error, again, more = null) {
     if (error.name === "FileProblem") return;
     throw error;
   }
-  const healthy = error.status === 503 ? await api.isHealthy() : true;
+  const healthy = [0, 503].includes(error.status) ? await checkHealth() : true;
   const state = stateOf(error, { isHealthy: healthy, hadKey: api.hasKey() });
   const retry = again && button("Ask again", () => (clear(), again()));
   show(state, retry, more);

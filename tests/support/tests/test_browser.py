@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.local_region import names
 from tests.local_region.errors import RegionError
 from tests.support import browser
 from tests.support.browser import BrowserUnavailableError, ensure_program, evidence
@@ -28,11 +29,11 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
             raise RegionError("apt-get install chromium failed")
         state["programs"]["chromium"] = "/usr/bin/chromium"
 
-    monkeypatch.setattr(browser.shutil, "which", lambda name: state["programs"].get(name))
+    monkeypatch.setattr("shutil.which", lambda name: state["programs"].get(name))
     monkeypatch.setattr(browser, "is_debian_like", lambda: state["debian"])
-    monkeypatch.setattr(browser.os, "geteuid", lambda: state["uid"])
+    monkeypatch.setattr("os.geteuid", lambda: state["uid"])
     monkeypatch.setattr(browser, "apt_install", install)
-    monkeypatch.setattr(browser.names, "STATE_ROOT", tmp_path)
+    monkeypatch.setattr(names, "STATE_ROOT", tmp_path)
     return state
 
 
