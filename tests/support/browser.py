@@ -151,16 +151,20 @@ def check_samples(page: Page, url: str, headers: dict[str, str] | None = None) -
         headers: Of the program's requests.
 
     Returns:
-        The number of samples.
+        The number of samples that were answered: a small model may run on in an odd note, which is 502 for both.
     """
+    answered = 0
     samples = page.locator("#sample option:not([value=''])").count()
     for number in range(samples):
         page.locator("#sample").select_option(str(number))
         text = page.locator("#note").input_value()
         reply = page.request.post(f"{url}/api/v1/extract", data={"text": text}, headers=headers)
+        page.locator("#extract").click()
+        if reply.status == 502:
+            expect(page.locator("#state")).to_have_attribute("data-kind", "unusable")
+            continue
         assert reply.status == 200, reply.text()
         answer = reply.json()
-        page.locator("#extract").click()
         expect(page.locator("#edit")).to_be_visible()
         assert highlights(page) == evidence(answer)
         for spans in answer["evidence"].values():
@@ -168,4 +172,5 @@ def check_samples(page: Page, url: str, headers: dict[str, str] | None = None) -
         values = [answer[name] or "not stated" for name in answer["confidence"]]
         assert page.locator(".field .value").all_inner_texts() == values
         page.locator("#edit").click()
-    return samples
+        answered += 1
+    return answered
