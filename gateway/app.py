@@ -13,7 +13,7 @@ from gateway.api.middleware.direct import Direct
 from gateway.api.middleware.guard import KEYS, Guard
 from gateway.api.middleware.head import Head
 from gateway.api.middleware.request_log import RequestLog
-from gateway.api.routes import batch, convert, docs, extract, health, metrics, openai, stream, tasks
+from gateway.api.routes import batch, convert, docs, extract, health, metrics, openai, page, stream, tasks
 from gateway.api.schemas import RESERVED
 from gateway.services import DefaultTaskError, Services, build_services
 from gateway.settings import Settings
@@ -60,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
         guarded.append(convert.router(services.tasks[convert.TASK], settings))
     for router in (*guarded, openai.router(settings)):
         app.include_router(router, dependencies=KEYS if services.keyring is not None else None)
+    app.include_router(page.router(is_on=settings.page == "on"))
     app.include_router(health.router)
     app.include_router(metrics.router)
     # Pure ASGI middleware, the outermost last.

@@ -130,6 +130,9 @@ class Settings(BaseSettings):
         default="on",
         description="`on`: each key has its own prefix cache. `off`: for an engine that does not take `cache_salt`.",
     )
+    page: Literal["on", "off"] = Field(
+        default="on", description="`on`: `/` is a page for people. `off`: there is none."
+    )
     tasks_dir: Path = Field(
         default=Path(__file__).parent / "tasks", description="Folder of task files; the package's own unless set."
     )

@@ -53,7 +53,8 @@ def main() -> int:
         return 1
     say("")
     show(note, [field["name"] for field in task["fields"]], answer)
-    say(what_next(region.env()["GATEWAY_URL"], time.monotonic() - started))
+    environment = region.env()
+    say(what_next(environment["GATEWAY_URL"], environment["GATEWAY_API_KEY_FILE"], time.monotonic() - started))
     return 0
 
 
@@ -116,8 +117,14 @@ def show(note: str, fields: Sequence[str], answer: Mapping[str, Any]) -> None:
         say(f"  warning: {warning}")
 
 
-def what_next(url: str, seconds: float) -> str:
-    """Return the text that explains what to do with the running stack; `seconds` is what the demonstration took."""
+def what_next(url: str, key_file: str, seconds: float) -> str:
+    """Return the text that explains what to do with the running stack.
+
+    Args:
+        url: The gateway's address.
+        key_file: Where its key is.
+        seconds: What the demonstration took.
+    """
     return f"""
 It took {seconds:.0f} s. The stack keeps running:
 
@@ -128,7 +135,9 @@ It took {seconds:.0f} s. The stack keeps running:
   curl -s {url}/api/v1/extract -H "Authorization: Bearer $(cat "$GATEWAY_API_KEY_FILE")" \\
        -H 'Content-Type: application/json' -d '{{"text": "{FURTHER_NOTE}"}}'
 
-  make down                                   remove everything that the demonstration made"""
+  make down                                   remove everything that the demonstration made
+
+See it: open {url}/ in a browser. The key that the page asks for: cat {key_file}"""
 
 
 def say(text: str) -> None:

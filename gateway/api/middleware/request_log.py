@@ -15,7 +15,6 @@ from gateway.observability import tracing
 from gateway.observability.logs import describe
 from gateway.observability.metrics import Metrics
 
-_SET_HERE = frozenset(name for name, _ in ALWAYS)
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -52,8 +51,10 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [pair for pair in message.get("headers", ()) if pair[0].lower() not in _SET_HERE]
-                message["headers"] = [*own, *ALWAYS, (b"x-request-id", identity.encode())]
+                own = [*message.get("headers", ())]
+                named = {name.lower() for name, _ in own}
+                more = [pair for pair in ALWAYS if pair[0] not in named]
+                message["headers"] = [*own, *more, (b"x-request-id", identity.encode())]
             await send(message)
 
         try:

@@ -1,14 +1,12 @@
-"""Liveness, health, and what the service is."""
+"""Liveness and health."""
 
 from datetime import datetime
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
-from starlette.responses import Response
 
 from gateway import __version__
-from gateway.api.answers import json_response
 from gateway.services import services_of
 
 router = APIRouter(tags=["health"])
@@ -55,16 +53,4 @@ async def health(request: Request, response: Response) -> Health:
         status="healthy" if healthy else "unhealthy",
         vllm_available=available,
         keys_file_stale_since=services.keyring.stale_since if services.keyring is not None else None,
-    )
-
-
-@router.get("/", include_in_schema=False)
-async def index() -> Response:
-    """Return the service's name and its main links."""
-    return json_response(
-        {
-            "service": "slm-ft-serving gateway",
-            "version": __version__,
-            "links": {"extract": "/api/v1/extract", "health": "/health", "docs": "/docs", "openapi": "/openapi.json"},
-        }
     )

@@ -26,6 +26,7 @@ class TaskModel(BaseModel):
     description: str
     adapter: str
     max_tokens: int
+    instruction: str = Field(description="The instruction of the task's prompt, as its training data repeats it.")
     json_schema: dict[str, Any] = Field(description="JSON Schema (2020-12) of the fields.")
 
 
@@ -50,6 +51,7 @@ def _shown(task: Task) -> TaskModel:
         description=task.description,
         adapter=task.adapter,
         max_tokens=task.max_tokens,
+        instruction=task.prompt.instruction,
         json_schema=dict(task.json_schema),
     )
 
