@@ -52,12 +52,10 @@ def refused(principal: str, questions: list[Question]) -> str | None:
 
 def _of_the_role() -> list[IAMPolicy]:
     roles = iam_backends[names.ACCOUNT_ID]["aws"].roles.values()
-    return [
-        _readable(json.loads(document) if isinstance(document, str) else json.loads(document.document))
-        for role in roles
-        if role.name == names.INSTANCE_ROLE
-        for document in [*role.policies.values(), *role.managed_policies.values()]
-    ]
+    ours = [role for role in roles if role.name == names.INSTANCE_ROLE]
+    inline = [document for role in ours for document in role.policies.values()]
+    managed = [policy.document for role in ours for policy in role.managed_policies.values()]
+    return [_readable(json.loads(document)) for document in [*inline, *managed]]
 
 
 @functools.cache
@@ -72,7 +70,11 @@ def _readable(document: dict[str, Any]) -> IAMPolicy:
     for statement in statements:
         statement.pop("Condition", None)
         named = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
-        statement["Resource"] = [each.replace("?", ".").replace("$", "[$]") for each in named]
+        statement["Resource"] = [
+            # Of the variables, the user's name is that of recorded_calls.in_general, and the user's id stays one.
+            each.replace("?", ".").replace("${aws:username}", "operator").replace("$", "[$]")
+            for each in named
+        ]
     return IAMPolicy(json.dumps(document))
 
 

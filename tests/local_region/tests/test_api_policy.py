@@ -149,9 +149,10 @@ def test_what_operators_ask_for_is_recorded_and_what_tests_ask_for_is_not(
 @pytest.mark.parametrize(
     ("resource", "general"),
     [
-        ("arn:aws:s3:::slm-ft-serving-models/small/base/config.json", f"{MODELS}/small/KEY"),
-        ("arn:aws:s3:::slm-ft-serving-models/adapters/a/b/evaluation.json", f"{MODELS}/adapters/KEY/evaluation.json"),
-        (f"{MODELS}/small/evaluation.json", f"{MODELS}/small/evaluation.json"),
+        ("arn:aws:s3:::slm-ft-serving-models/small/base/config.json", f"{MODELS}/KEY"),
+        ("arn:aws:s3:::slm-ft-serving-models/adapters/a/b/evaluation.json", f"{MODELS}/KEY/evaluation.json"),
+        (f"{MODELS}/small/evaluation.json", f"{MODELS}/KEY/evaluation.json"),
+        (f"{MODELS}/adapters/a/model.safetensors", f"{MODELS}/adapters/KEY"),
         ("arn:aws:s3:::slm-ft-serving-transfer", TRANSFER),
         (f"{TRANSFER}/i-0/some/module.py", f"{TRANSFER}/KEY"),
         ("arn:aws:s3:::slm-ft-serving-other/a/b", "arn:aws:s3:::slm-ft-serving-other/a/b"),
