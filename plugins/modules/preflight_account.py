@@ -22,9 +22,9 @@ options:
     type: str
     default: ""
   session_document:
-    description: The document of Systems Manager that sessions are opened with.
+    description: The document that sessions are opened with; empty means the account's own, SSM-SessionManagerRunShell.
     type: str
-    default: SSM-SessionManagerRunShell
+    default: ""
   bucket:
     description: The transfer bucket; empty when unknown.
     type: str
@@ -343,7 +343,7 @@ class Account:
         if not caller:
             return
         partition, account, kind, path = caller.groups()
-        region, document = self.options["region"], self.options["session_document"]
+        region, document = self.options["region"], self.options["session_document"] or DEFAULT_DOCUMENT
         instance = f"arn:{partition}:ec2:{region}:{account}:instance/{name}"
         named = f"arn:{partition}:ssm:{region}:{account}:document/{document}"
         with self._tolerant("Whether you may open a session", "iam:SimulatePrincipalPolicy and iam:GetRole"):
@@ -430,7 +430,7 @@ def main() -> None:
         argument_spec={
             "instance_id": {"type": "str", "default": ""},
             "caller": {"type": "str", "default": ""},
-            "session_document": {"type": "str", "default": DEFAULT_DOCUMENT},
+            "session_document": {"type": "str", "default": ""},
             "bucket": {"type": "str", "default": ""},
             "models": {"type": "dict", "default": {}},
             "secrets": {"type": "list", "elements": "dict", "default": [], "no_log": False},
