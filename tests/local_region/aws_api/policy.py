@@ -54,7 +54,8 @@ def _of_the_role() -> list[IAMPolicy]:
     roles = iam_backends[names.ACCOUNT_ID]["aws"].roles.values()
     ours = [role for role in roles if role.name == names.INSTANCE_ROLE]
     inline = [document for role in ours for document in role.policies.values()]
-    managed = [policy.document for role in ours for policy in role.managed_policies.values()]
+    attached = [policy for role in ours for policy in role.managed_policies.values()]
+    managed = [version.document for policy in attached for version in policy.versions if version.is_default]
     return [_readable(json.loads(document)) for document in [*inline, *managed]]
 
 

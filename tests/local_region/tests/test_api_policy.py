@@ -81,6 +81,16 @@ def test_an_address_that_the_instance_signed_lets_nobody_do_more(instance: Accou
     refused.value.close()
 
 
+def test_a_managed_policy_of_the_role_counts_as_one_of_its_own(api: Api, instance: Account) -> None:
+    with pytest.raises(botocore.exceptions.ClientError, match="s3:PutObject"):
+        instance.client("s3").put_object(Bucket=names.MODELS_BUCKET, Key="managed", Body=b"x")
+    statement = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{names.MODELS_BUCKET}/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    made = api.client("iam").create_policy(PolicyName="managed", PolicyDocument=document)["Policy"]["Arn"]
+    api.client("iam").attach_role_policy(RoleName=names.INSTANCE_ROLE, PolicyArn=made)
+    assert instance.client("s3").put_object(Bucket=names.MODELS_BUCKET, Key="managed", Body=b"x")
+
+
 @pytest.fixture(params=["deploy", "provision"])
 def operator(api: Api, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Account:
     """Return the account as the operator of a playbook sees it; an object is in each bucket."""
