@@ -104,6 +104,7 @@ reachable:
 """
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -120,6 +121,11 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "AccessDeniedFault"}
 EXPIRY_DAYS = 1
+# What has the rights of an operator.
+GIVEN = ", which the policy operator-deploy gives (docs/permissions.md)"
+ATTACH = ", or attach the policy operator-deploy (docs/permissions.md)"
+# Policies ask for an instance's tags by one or another of these.
+TAG_KEYS = ("aws:ResourceTag", "ec2:ResourceTag", "ssm:resourceTag")
 CHECKS = ("secrets", "models", "bucket", "instance", "session_document")
 
 
@@ -178,7 +184,10 @@ class Account:
             if code_of(error) in {"404", "NoSuchBucket"}:
                 yield f"The transfer bucket {name} does not exist: create it, or correct s3/transfer-bucket."
             else:
-                yield f"Your credentials may not use the transfer bucket {name} ({error}): allow s3:ListBucket on it."
+                yield (
+                    f"Your credentials may not use the transfer bucket {name} ({error}): allow s3:ListBucket on"
+                    f" it{ATTACH}."
+                )
             return
         yield from self._public(client, name)
         with self._tolerant(f"Whether the bucket {name} is versioned", "s3:GetBucketVersioning"):
@@ -266,9 +275,8 @@ class Account:
             return
         if not instance.get("IamInstanceProfile"):
             yield (
-                f"The instance {name} has no instance profile, so neither Systems Manager reaches it nor can it fetch"
-                " secrets and images: playbooks/provision.yml makes one, or attach your own with what"
-                " roles/infrastructure/templates/instance-policy.json.j2 lists."
+                f"The instance {name} has no instance profile, so it can fetch neither secrets nor images: run"
+                f" playbooks/provision.yml with -e infrastructure_instance_id={name}, which gives it one."
             )
         kind = instance["InstanceType"]
         about: dict[str, Any] = {}
@@ -279,7 +287,7 @@ class Account:
                 f"The instance {name} is a {kind}, which has no GPU: take one that has, such as g6.2xlarge, or set the"
                 " parameter engine/accelerator to cpu."
             )
-        yield from self._session(name)
+        yield from self._session(name, instance.get("Tags", []))
         if self.state == "running":
             self.reachable = self._connected(name)
         elif self.state in {"stopped", "stopping"}:
@@ -299,7 +307,9 @@ class Account:
             client.start_instances(InstanceIds=[name], DryRun=True)
         except ClientError as error:
             if code_of(error) in DENIED:
-                yield f"Your credentials may not start the instance {name}: allow them ec2:StartInstances on it."
+                yield (
+                    f"Your credentials may not start the instance {name}: allow them ec2:StartInstances on it{ATTACH}."
+                )
             elif code_of(error) not in {"DryRunOperation", "IncorrectInstanceState"}:
                 self.unseen.append(f"Whether the instance may be started: {error}.")
 
@@ -317,24 +327,67 @@ class Account:
                     f" higher quota ({code}) in the Service Quotas console, or stop others."
                 )
 
-    def _session(self, name: str) -> Iterator[str]:
-        """Check that the policies of the credentials, a user's or a role's, allow a session."""
+    def _session(self, name: str, tags: list[dict[str, str]]) -> Iterator[str]:
+        """Check that the policies of the credentials, a user's or a role's, allow a session.
+
+        The simulation knows neither the instance's tags nor whether AWS asks for the right to the session document, so
+        it is told: a policy may make the session depend on either.
+        """
         caller = re.fullmatch(r"arn:([\w-]+):(?:iam|sts)::(\d+):(user|assumed-role)/(.+)", self.options["caller"])
         if not caller:
             return
         partition, account, kind, path = caller.groups()
-        role = f"role/{path.partition('/')[0]}"
-        principal = f"arn:{partition}:iam::{account}:{role if kind == 'assumed-role' else f'user/{path}'}"
-        with self._tolerant("Whether you may open a session", "iam:SimulatePrincipalPolicy"):
-            answer = self._client_of("iam").simulate_principal_policy(
-                PolicySourceArn=principal,
-                ActionNames=["ssm:StartSession"],
-                ResourceArns=[f"arn:{partition}:ec2:{self.options['region']}:{account}:instance/{name}"],
-            )
-            for result in answer["EvaluationResults"]:
-                # A permission that depends on a tag cannot be judged here.
-                if result["EvalDecision"] != "allowed" and not result.get("MissingContextValues"):
-                    yield f"{principal} may not open a session with {name}: allow it ssm:StartSession."
+        region = self.options["region"]
+        document = self.options["session_document"] or session_preferences.ACCOUNT_PREFERENCES
+        instance = f"arn:{partition}:ec2:{region}:{account}:instance/{name}"
+        named = f"arn:{partition}:ssm:{region}:{account}:document/{document}"
+        with self._tolerant("Whether you may open a session", "iam:SimulatePrincipalPolicy and iam:GetRole"):
+            principal = f"arn:{partition}:iam::{account}:user/{path}"
+            if kind == "assumed-role":
+                principal = self._role(path.partition("/")[0])
+            allowed = functools.partial(self._allowed, principal, tags)
+            if not allowed(instance, checked=True):
+                yield (
+                    f"{principal} may not open a session with {name}: allow it ssm:StartSession on {instance}{ATTACH}."
+                )
+            # The document that AWS takes where none is named needs a right only where the policy demands it.
+            elif not allowed(named, checked=True) and (
+                document != session_preferences.ACCOUNT_PREFERENCES or not allowed(instance, checked=False)
+            ):
+                yield (
+                    f"{principal} may not use the session document {document}: allow it ssm:StartSession on"
+                    f" {named}{ATTACH}."
+                )
+
+    def _role(self, name: str) -> str:
+        """Return the ARN of a role, with the path that the ARN of its session lacks, such as that of single sign-on."""
+        return str(self._client_of("iam").get_role(RoleName=name)["Role"]["Arn"])
+
+    def _allowed(self, principal: str, tags: list[dict[str, str]], resource: str, *, checked: bool) -> bool:
+        """Say whether a principal may start a session; what depends on something unknown is noted, and taken for a yes.
+
+        Args:
+            principal: the ARN of a user or role.
+            tags: the instance's.
+            resource: the ARN of the instance, or of the document.
+            checked: whether AWS asks for the right to the document too.
+        """
+        values = {"ssm:SessionDocumentAccessCheck": str(checked).lower()}
+        values |= {f"{key}/{tag['Key']}": tag["Value"] for tag in tags for key in TAG_KEYS}
+        answer = self._client_of("iam").simulate_principal_policy(
+            PolicySourceArn=principal,
+            ActionNames=["ssm:StartSession"],
+            ResourceArns=[resource],
+            ContextEntries=[
+                {"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]}
+                for key, value in values.items()
+            ],
+        )
+        refusals = [each for each in answer["EvaluationResults"] if each["EvalDecision"] != "allowed"]
+        unknown = sorted({key for each in refusals for key in each.get("MissingContextValues", [])})
+        if unknown:
+            self.unseen.append(f"Whether you may open a session: it depends on {', '.join(unknown)}.")
+        return not refusals or bool(unknown)
 
     def session_document(self) -> Iterator[str]:
         """Check that the document which sessions run under does not prevent them."""
@@ -375,7 +428,7 @@ class Account:
     def _left_out(self, error: Exception, what: str, action: str) -> None:
         """Note that something was not checked, and why."""
         denied = isinstance(error, ClientError) and code_of(error) in DENIED
-        why = f"your credentials lack {action}" if denied else str(error).splitlines()[0]
+        why = f"your credentials lack {action}{GIVEN}" if denied else str(error).splitlines()[0]
         self.unseen.append(f"{what}: {why}.")
 
 

@@ -12,8 +12,12 @@ from tests.local_region import names
 from tests.local_region.state import Ports, RegionState
 
 BIN = Path(__file__).parent / "bin"
-OPERATOR_ACCESS_KEY = "AKIALOCALREGIONUSER0"
-OPERATOR_SECRET_KEY = "of-no-use-outside-of-the-local-region"
+# Of who may everything: tests, and a person who tries things in a region.
+ADMINISTRATOR_ACCESS_KEY = "AKIALOCALREGIONADMIN"
+# Of operators who have one of the documents of roles/infrastructure/templates, and no other right.
+OPERATORS_ACCESS_KEYS = {"operator-deploy": "AKIALOCALREGIONDEPLO", "operator-provision": "AKIALOCALREGIONPROVI"}
+SECRET_KEY = "of-no-use-outside-of-the-local-region"
+PROVISIONING = {"provision", "teardown"}
 # Settings of the operator's own that would lead a playbook away from the region.
 UNSET = (
     *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"),
@@ -48,8 +52,8 @@ def exports(state: RegionState, ports: Ports, base: Mapping[str, str]) -> dict[s
         "AWS_ENDPOINT_URL": endpoint(ports),
         "AWS_REGION": names.AWS_REGION,
         "AWS_DEFAULT_REGION": names.AWS_REGION,
-        "AWS_ACCESS_KEY_ID": OPERATOR_ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": OPERATOR_SECRET_KEY,
+        "AWS_ACCESS_KEY_ID": ADMINISTRATOR_ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         # Files that do not exist: the operator's own are left alone.
         "AWS_CONFIG_FILE": str(state.aws / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(state.aws / "credentials"),
@@ -62,6 +66,16 @@ def exports(state: RegionState, ports: Ports, base: Mapping[str, str]) -> dict[s
         "GATEWAY_API_KEY_FILE": str(state.gateway_api_key),
         "LOCAL_REGION_NAME": state.name,
     }
+
+
+def operator(playbook: str) -> dict[str, str]:
+    """Return what to set, over `exports`, for an operator who may run a playbook and others of its kind, and no more.
+
+    Args:
+        playbook: Its name, such as `deploy`.
+    """
+    document = "operator-provision" if playbook in PROVISIONING else "operator-deploy"
+    return {"AWS_ACCESS_KEY_ID": OPERATORS_ACCESS_KEYS[document]}
 
 
 def as_shell(values: Mapping[str, str]) -> str:

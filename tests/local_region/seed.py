@@ -63,8 +63,8 @@ class Account:
                 service,
                 endpoint_url=self.endpoint,
                 config=config,
-                aws_access_key_id=environment.OPERATOR_ACCESS_KEY,
-                aws_secret_access_key=environment.OPERATOR_SECRET_KEY,
+                aws_access_key_id=environment.ADMINISTRATOR_ACCESS_KEY,
+                aws_secret_access_key=environment.SECRET_KEY,
             )
         return self._clients[service]
 

@@ -95,6 +95,11 @@ class RegionState:
         return self.folder / "api.log"
 
     @property
+    def api_calls(self) -> Path:
+        """What operators and instance asked AWS's API for: a line of JSON for each question to a policy."""
+        return self.folder / "api-calls.jsonl"
+
+    @property
     def aws(self) -> Path:
         """Folder of the AWS configuration that `env` points to, so that the operator's own is left alone."""
         return self.folder / "aws"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.local_region import names
+from tests.local_region.environment import ADMINISTRATOR_ACCESS_KEY
 from tests.local_region.region import LocalRegion
 from tests.support.runner import PlaybookRun, run_playbook
 
@@ -86,7 +87,14 @@ def test_problems_of_the_account_are_reported_without_starting_the_instance(bare
     prevent_sessions(bare)
     ec2.stop_instances(InstanceIds=[instance])
     ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    run = run_playbook(bare, "deploy", "-e", json.dumps(UNKNOWN_TAGS | {"model_store_base": "s3://no-such-bucket/x"}))
+    run = run_playbook(
+        bare,
+        "deploy",
+        "-e",
+        json.dumps(UNKNOWN_TAGS | {"model_store_base": "s3://no-such-bucket/x"}),
+        # With the rights of operator-deploy nobody is told whether another bucket exists.
+        environment={"AWS_ACCESS_KEY_ID": ADMINISTRATOR_ACCESS_KEY},
+    )
     bare.client("ssm").delete_document(Name=PREFERENCES)
     bare.up()
     assert run.returncode != 0

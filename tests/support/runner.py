@@ -18,8 +18,10 @@ from typing import Self
 
 import yaml
 
-from tests.local_region import names
+from tests.local_region import names, recorded_calls
+from tests.local_region.environment import operator
 from tests.local_region.region import LocalRegion
+from tests.support import permissions
 
 PLAYBOOK_TIMEOUT_SECONDS = 1200
 ENVIRONMENT = {
@@ -112,6 +114,8 @@ class RunningPlaybook:
             environment: Variables beside the region's.
         """
         self._region = region
+        self._name = name
+        self._calls_before = recorded_calls.size(region.state.api_calls)
         self._sessions = region.session_count()
         self._began = time.monotonic()
         self._output, path = tempfile.mkstemp()
@@ -119,7 +123,7 @@ class RunningPlaybook:
         self._process = subprocess.Popen(
             [Path(sys.executable).with_name("ansible-playbook"), f"playbooks/{name}.yml", *arguments],
             cwd=names.REPOSITORY_ROOT,
-            env={**os.environ, **region.env(), **ENVIRONMENT, **(environment or {})},
+            env={**os.environ, **region.env(), **operator(name), **ENVIRONMENT, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -173,12 +177,14 @@ class RunningPlaybook:
             timeout: Seconds.
 
         Raises:
-            AssertionError: It takes longer; the message holds its output.
+            AssertionError: It takes longer, and the message holds its output; or it made a call to AWS that
+                tests/policies does not know.
         """
         try:
             returncode = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it still runs after {timeout:.0f} s:\n{self.output()}") from None
+        permissions.check(self._region.state.api_calls, self._calls_before, self._name)
         sessions = self._region.session_count() - self._sessions
         return PlaybookRun(returncode, self.output(), sessions, time.monotonic() - self._began)
 

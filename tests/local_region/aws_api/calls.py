@@ -12,12 +12,20 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Response
 
+from tests.local_region import environment
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-INSTANCE_ACCESS_KEY = (
-    "ASIALOCALREGIONROLE0"  # the instance profile's: by it the instance's calls differ from the operator's
-)
+INSTANCE_ACCESS_KEY = "ASIALOCALREGIONROLE0"  # the instance profile's
+# By its access key a caller is known, and by that what it may do; any other key is an administrator's.
+PRINCIPALS = {
+    "": "nobody",
+    INSTANCE_ACCESS_KEY: "instance",
+    **{key: principal for principal, key in environment.OPERATORS_ACCESS_KEYS.items()},
+}
+ADMINISTRATOR = "administrator"
+UNRESTRICTED = UNRECORDED = {ADMINISTRATOR, "nobody"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Call:
     Attributes:
         service: As it is signed for, such as `ssm`; empty when it is not signed.
         action: The operation; for S3 the HTTP method.
-        principal: Who asks: `operator`, `instance` or `nobody`.
+        principal: Who asks: `instance`, `operator-deploy`, `operator-provision`, `administrator` or `nobody`.
         body: The request's body; empty for S3.
         path: The address's path, for S3 only.
         query: Its query, for S3 only.
@@ -64,7 +72,7 @@ def read_call(environ: WSGIEnvironment) -> Call:
     """
     scope = _credential(environ).split("/")
     service = scope[3] if len(scope) == 5 else ""  # key/date/region/service/aws4_request
-    principal = {"": "nobody", INSTANCE_ACCESS_KEY: "instance"}.get(scope[0], "operator")
+    principal = PRINCIPALS.get(scope[0], ADMINISTRATOR)
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
     if not target and not form:
@@ -102,12 +110,29 @@ def not_implemented(call: Call, why: str) -> Response:
     if call.service == "s3":
         return s3_error("NotImplemented", why, 501)
     if call.service in {"iam", "sts"}:
-        text = (
-            f"<ErrorResponse><Error><Type>Sender</Type><Code>InvalidAction</Code><Message>{escape(why)}</Message>"
-            "</Error></ErrorResponse>"
-        )
-        return Response(text, 400, content_type="text/xml")
+        return query_error("InvalidAction", why, 400)
     return json_error("UnknownOperationException", why)
+
+
+def refusal(call: Call, message: str) -> Response:
+    """Make the error for a call that the caller has no right to, as its service does."""
+    if call.service == "ec2":
+        return ec2_error("UnauthorizedOperation", message, 403)
+    if call.service == "s3":
+        return s3_error("AccessDenied", message)
+    if call.service in {"iam", "sts"}:
+        return query_error("AccessDenied", message, 403)
+    # Their errors have the status 400 on AWS; 403 tells the record that it was a refusal.
+    return json_error("AccessDeniedException", message, 403)
+
+
+def query_error(code: str, message: str, status: int) -> Response:
+    """Make an error of the query protocol, which IAM and STS have."""
+    text = (
+        f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+        "</Error></ErrorResponse>"
+    )
+    return Response(text, status, content_type="text/xml")
 
 
 def s3_error(code: str, message: str, status: int = 403) -> Response:

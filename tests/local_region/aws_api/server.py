@@ -24,24 +24,25 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.local_region import names
+from tests.local_region.aws_api.authorization import questions_of
 from tests.local_region.aws_api.calls import (
     Call,
-    ec2_error,
     json_answer,
-    json_error,
     not_implemented,
     read_call,
-    s3_error,
+    refusal,
 )
 from tests.local_region.aws_api.ec2 import Ec2
 from tests.local_region.aws_api.ecr import Ecr
 from tests.local_region.aws_api.metadata import Metadata
 from tests.local_region.aws_api.pages import page_of
-from tests.local_region.aws_api.policy import leave_bucket_policies_out, refused
+from tests.local_region.aws_api.policy import arn_of, leave_bucket_policies_out, refused
+from tests.local_region.aws_api.recording import Recording
 from tests.local_region.aws_api.source import source_digest
 from tests.local_region.aws_api.ssm import Ssm, add_public_parameter
 from tests.local_region.docker.instance_container import InstanceMachine
 from tests.local_region.faults import Faults
+from tests.local_region.recorded_calls import Question
 from tests.local_region.state import RegionState
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class ApiServer:
         self._ec2 = Ec2(machine, self._faults)
         self._ssm = Ssm(machine, self._ec2, folder / "sessions", self._faults)
         self._metadata = Metadata(self._ec2)
+        self._recording = Recording(RegionState(region, root=folder.parent).api_calls)
         leave_bucket_policies_out()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._digest = source_digest()
@@ -89,11 +91,14 @@ class ApiServer:
         if unsigned is not None:
             return unsigned(environ, start_response)
         call = read_call(environ)
-        answer = self._refusal(call) or self._own_answer(call, environ)
+        # Asked before the call is answered: what it removes has its tags still.
+        questions = questions_of(call)
+        recorded = self._recorded(call, questions, start_response)
+        answer = self._refusal(call, questions) or self._own_answer(call, environ)
         if answer is not None:
             logger.info("{} {} {} -> {}", call.principal, call.service, call.action, answer.status_code)
-            return answer(environ, start_response)
-        return self._pass_on(call, environ, start_response)
+            return answer(environ, recorded)
+        return self._pass_on(call, environ, recorded)
 
     def _page(self, request: Request) -> Response | None:
         """Answer who asks for no call as AWS does: by a redirect to its web site, which a cache answers."""
@@ -103,21 +108,26 @@ class ApiServer:
             return None
         return Response(status=302, headers={"Location": names.WEB_SITE_PATH, "x-amzn-RequestId": str(uuid4())})
 
-    def _refusal(self, call: Call) -> Response | None:
-        """Return the refusal that the instance gets for a missing permission: by policy or by the fault `deny`."""
-        if call.principal != "instance":
-            return None
-        action = f"{call.service}:{call.action}" if call.action in self._faults.denied else refused(call)
+    def _recorded(self, call: Call, questions: list[Question], start_response: StartResponse) -> StartResponse:
+        """Return a start of the answer that records the call, with the answer's status."""
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+            self._recording.add(call, questions, int(status.split()[0]))
+            return start_response(status, headers, exc_info)
+
+        return start
+
+    def _refusal(self, call: Call, questions: list[Question]) -> Response | None:
+        """Return the refusal for a missing permission: by policy or, of the instance, by the fault `deny`."""
+        if call.principal == "instance" and call.action in self._faults.denied:
+            action: str | None = f"{call.service}:{call.action}"
+        else:
+            action = refused(call.principal, questions)
         if action is None:
             return None
-        who = f"arn:aws:sts::{names.ACCOUNT_ID}:assumed-role/{names.INSTANCE_ROLE}"
-        message = f"User: {who} is not authorized to perform: {action}"
-        logger.warning("refused: {}", action)
-        if call.service == "ec2":
-            return ec2_error("UnauthorizedOperation", message, 403)
-        if call.service == "s3":
-            return s3_error("AccessDenied", message)
-        return json_error("AccessDeniedException", message)
+        message = f"User: {arn_of(call.principal)} is not authorized to perform: {action}"
+        logger.warning("refused: {} {}", call.principal, action)
+        return refusal(call, message)
 
     def _own_answer(self, call: Call, environ: WSGIEnvironment) -> Response | None:
         if call.service == "ssm":

@@ -16,6 +16,9 @@ SOURCES = (
     "docker/instance_container.py",
     "faults.py",
     "names.py",
+    "environment.py",
+    "operator_documents.py",
+    "recorded_calls.py",
 )
 
 

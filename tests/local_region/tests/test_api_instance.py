@@ -355,7 +355,7 @@ def test_the_fault_deny_refuses_the_instance_and_not_the_operator(
     Faults(api.state.faults).switch_on("deny", "GetSecretValue")
     secret = {"SecretId": names.SECRET_HF_TOKEN}
     assert api.client("secretsmanager").get_secret_value(**secret)["SecretString"].startswith("hf_local_region_")
-    monkeypatch.setattr("tests.local_region.environment.OPERATOR_ACCESS_KEY", INSTANCE_ACCESS_KEY)
+    monkeypatch.setattr("tests.local_region.environment.ADMINISTRATOR_ACCESS_KEY", INSTANCE_ACCESS_KEY)
     as_instance = type(api.account)(api.account.endpoint).client("secretsmanager")
     with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
         as_instance.get_secret_value(**secret)

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.fakes.account import Api
-from tests.local_region import environment, names
+from tests.local_region import environment, names, recorded_calls
 from tests.local_region.state import Ports
+from tests.support import permissions
 from tests.support.runner import PlaybookRun
 
 TIMEOUT_SECONDS = 900
@@ -23,11 +24,12 @@ SETTLED_SECONDS = 1.0  # A prompt drops what was typed before it was ready.
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
 
-def environment_of(api: Api, more: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment in which a playbook finds the account; `more` is added to it."""
+def environment_of(api: Api, playbook: str, more: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment in which a playbook finds the account, with its operator's rights; `more` is added."""
     base = {key: value for key, value in os.environ.items() if key not in environment.UNSET}
     exports = environment.exports(api.state, Ports(api.port, registry=1, gateway=1), base)
-    return {**base, **exports, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", **more}
+    operator = environment.operator(playbook)
+    return {**base, **exports, **operator, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", **more}
 
 
 def play(api: Api, name: str, *arguments: str, **variables: str) -> PlaybookRun:
@@ -39,11 +41,11 @@ def play(api: Api, name: str, *arguments: str, **variables: str) -> PlaybookRun:
         arguments: Of ansible-playbook.
         variables: Added to its environment.
     """
-    started = time.monotonic()
+    started, calls_before = time.monotonic(), recorded_calls.size(api.state.api_calls)
     result = subprocess.run(
         [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", *arguments],
         cwd=names.REPOSITORY_ROOT,
-        env=environment_of(api, variables),
+        env=environment_of(api, name, variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -51,6 +53,7 @@ def play(api: Api, name: str, *arguments: str, **variables: str) -> PlaybookRun:
         check=False,
         timeout=TIMEOUT_SECONDS,
     )
+    permissions.check(api.state.api_calls, calls_before, name)
     return PlaybookRun(result.returncode, result.stdout, sessions=0, seconds=time.monotonic() - started)
 
 
@@ -66,12 +69,12 @@ def play_in_a_terminal(api: Api, name: str, *arguments: str, typed: Mapping[str,
     Raises:
         TimeoutError: It does not end.
     """
-    started = time.monotonic()
+    started, calls_before = time.monotonic(), recorded_calls.size(api.state.api_calls)
     master, slave = pty.openpty()
     process = subprocess.Popen(
         ["setsid", "--ctty", ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", *arguments],
         cwd=names.REPOSITORY_ROOT,
-        env=environment_of(api, {}),
+        env=environment_of(api, name, {}),
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -85,6 +88,7 @@ def play_in_a_terminal(api: Api, name: str, *arguments: str, typed: Mapping[str,
             process.wait()
         os.close(master)
     seconds = time.monotonic() - started
+    permissions.check(api.state.api_calls, calls_before, name)
     return PlaybookRun(process.returncode, output.replace("\r\n", "\n"), sessions=0, seconds=seconds)
 
 

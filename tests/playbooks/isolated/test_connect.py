@@ -80,7 +80,7 @@ def wait_for_address(process: subprocess.Popen[bytes], output: Path) -> str:
 
 
 def test_the_port_is_forwarded_until_ctrl_c_and_then_nothing_is_left(api: Api, tmp_path: Path) -> None:
-    environment = environment_of(api, {})
+    environment = environment_of(api, "connect", {})
     environment["PATH"] = f"{tmp_path}{os.pathsep}{environment['PATH']}"
     output = tmp_path / "output"
     with FakeGateway() as gateway, output.open("wb") as log:

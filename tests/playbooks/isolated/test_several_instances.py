@@ -10,7 +10,7 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from tests.fakes.account import Api, served
-from tests.local_region import names
+from tests.local_region import names, recorded_calls
 from tests.local_region.state import RegionState
 from tests.playbooks.isolated.account_runner import play
 
@@ -70,3 +70,18 @@ def test_one_of_two_can_be_stopped(account: Api) -> None:
     run = play(account, "stop", "-e", f"ec2_instance_id={named}", **PLUGIN).must_succeed()
     assert "stop.yml succeeded" in run.output
     assert other not in run.output
+
+
+def test_the_permissions_are_written_for_the_account_and_asked_for_nothing_else(account: Api, tmp_path: Path) -> None:
+    bucket = ("-e", "infrastructure_transfer_bucket=some-bucket", "-e", f"infrastructure_policies_folder={tmp_path}")
+    before = recorded_calls.size(account.state.api_calls)
+    run = play(account, "permissions", *bucket, **PLUGIN).must_succeed()
+    deploy, provision, _ = (
+        json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("operator-deploy", "operator-provision", "instance")
+    )
+    assert "arn:aws:s3:::some-bucket" in [each["Resource"] for each in deploy["Statement"]]
+    assert f"arn:aws:iam::{names.ACCOUNT_ID}:role/{names.INSTANCE_ROLE}" in json.dumps(provision)
+    assert "create-policy --policy-name slm-ft-serving-operator-deploy" in run.output
+    asked = {each.question.action for each in recorded_calls.read(account.state.api_calls, before)}
+    assert asked == {"ec2:DescribeInstances"}  # the inventory's

@@ -61,16 +61,18 @@ class FakePaginator:
 
 
 class FakeAws:
-    """A fake of every client at once: `answers` by call, an exception being raised; `calls` as they came."""
+    """A fake of every client at once: `answers` by call, made by a function or raised; `calls` as they came."""
 
     def __init__(self, **answers: Any) -> None:
         self._answers = answers
         self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        def call(**_: Any) -> Any:
+        def call(**arguments: Any) -> Any:
             self.calls.append(name)
             answer = self._answers[name]
+            if callable(answer):
+                return answer(**arguments)
             if isinstance(answer, Exception):
                 raise answer
             return answer
@@ -158,7 +160,7 @@ def test_running_instance_is_not_reachable_before_its_agent_is_connected(connect
             "has no GPU",
         ),
         (
-            {"simulate_principal_policy": {"EvaluationResults": [{"EvalDecision": "implicitDeny"}]}},
+            {"simulate_principal_policy": {"EvaluationResults": [{"EvalDecision": "explicitDeny"}]}},
             "ssm:StartSession",
         ),
         ({"get_service_quota": {"Quota": {"Value": 4.0}}}, "L-DB2E81BA"),
@@ -171,10 +173,75 @@ def test_reason_why_the_instance_cannot_start_is_a_problem(answers: dict[str, An
     assert [line for line in problems if words in line], problems
 
 
-def test_permission_that_depends_on_a_tag_is_not_judged() -> None:
-    result = {"EvalDecision": "implicitDeny", "MissingContextValues": ["aws:ResourceTag/x"]}
+def test_permission_that_depends_on_something_unknown_is_not_judged() -> None:
+    result = {"EvalDecision": "implicitDeny", "MissingContextValues": ["aws:MultiFactorAuthAge"]}
     checks, _ = account(simulate_principal_policy={"EvaluationResults": [result]})
     assert list(checks.instance()) == []
+    assert "aws:MultiFactorAuthAge" in checks.unseen[0]
+
+
+RUN_SHELL = "document/SSM-SessionManagerRunShell"
+OWN = "document/slm-ft-serving-session"
+
+
+def simulated(allowed: set[str], *, document_demanded: bool = False, tagged: bool = False) -> Any:
+    """Return a simulation: what ends with a name in `allowed` may be used, and what the policy asks for beside it."""
+
+    def simulate(ResourceArns: list[str], ContextEntries: list[dict[str, Any]], **_: Any) -> dict[str, Any]:  # noqa: N803
+        context = {each["ContextKeyName"]: each["ContextKeyValues"] for each in ContextEntries}
+        (resource,) = ResourceArns
+        fits = any(resource.endswith(name) for name in allowed)
+        if ":instance/" in resource:
+            fits &= not document_demanded or context["ssm:SessionDocumentAccessCheck"] == ["true"]
+            fits &= not tagged or context.get("ssm:resourceTag/Application") == ["slm-ft-serving"]
+        return {"EvaluationResults": [{"EvalDecision": "allowed" if fits else "implicitDeny"}]}
+
+    return simulate
+
+
+@pytest.mark.parametrize(
+    ("simulate", "document", "problem"),
+    [
+        (simulated({INSTANCE}), RUN_SHELL, ""),
+        (simulated({INSTANCE, RUN_SHELL}, document_demanded=True), RUN_SHELL, ""),
+        (simulated({INSTANCE}, document_demanded=True), RUN_SHELL, f":{RUN_SHELL}"),
+        (simulated({INSTANCE, RUN_SHELL}), OWN, f":{OWN}"),
+        (simulated({INSTANCE, OWN}, document_demanded=True), OWN, ""),
+        (simulated({INSTANCE}, tagged=True), RUN_SHELL, ""),
+        (simulated({RUN_SHELL}), RUN_SHELL, f":instance/{INSTANCE}"),
+    ],
+)
+def test_session_is_judged_by_instance_and_document(simulate: Any, document: str, problem: str) -> None:
+    tags = [{"Key": "Application", "Value": "slm-ft-serving"}]
+    checks, _ = account(describe_instances=instance("stopped", Tags=tags), simulate_principal_policy=simulate)
+    checks.options["session_document"] = document.removeprefix("document/")
+    problems = list(checks.instance())
+    assert len(problems) == bool(problem)
+    assert all(part in "".join(problems) for part in (problem, "ssm:StartSession", "operator-deploy") if problem)
+    assert checks.unseen == []
+
+
+def test_session_with_an_instance_of_another_tag_is_refused() -> None:
+    tags = [{"Key": "Application", "Value": "another"}]
+    checks, _ = account(
+        describe_instances=instance("stopped", Tags=tags), simulate_principal_policy=simulated({INSTANCE}, tagged=True)
+    )
+    assert "ssm:StartSession" in "".join(checks.instance())
+
+
+@pytest.mark.parametrize("path", ["", "aws-reserved/sso.amazonaws.com/eu-central-1/"])
+def test_role_is_simulated_by_the_arn_that_iam_gives_it(path: str) -> None:
+    arn = f"arn:aws:iam::123456789012:role/{path}Operators"
+    asked = []
+
+    def simulate(PolicySourceArn: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        asked.append(PolicySourceArn)
+        return {"EvaluationResults": [{"EvalDecision": "allowed"}]}
+
+    checks, _ = account(simulate_principal_policy=simulate, get_role={"Role": {"Arn": arn}})
+    checks.options["caller"] = "arn:aws:sts::123456789012:assumed-role/Operators/somebody"
+    assert list(checks.instance()) == []
+    assert set(asked) == {arn}
 
 
 def test_other_instances_do_not_count_for_the_quota() -> None:

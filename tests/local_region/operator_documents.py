@@ -1,0 +1,39 @@
+"""The documents for operators as provision.yml's role renders them, for the region's account."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.local_region import names
+
+ROLE = names.REPOSITORY_ROOT / "roles" / "infrastructure"
+
+
+def rendered(document: str) -> dict[str, Any]:
+    """Return a document.
+
+    Args:
+        document: Its name, such as `operator-deploy`.
+    """
+    # Ansible takes a second to load, which whoever only starts a region need not spend.
+    from ansible.parsing.dataloader import DataLoader
+    from ansible.template import Templar, trust_as_template
+
+    loader = DataLoader()
+    loader.set_basedir(str(ROLE))
+    variables: dict[str, Any] = {}
+    for folder in ("defaults", "vars"):
+        variables |= loader.load_from_file(str(ROLE / folder / "main.yml"), trusted_as_template=True)
+    variables |= {
+        "infrastructure_region": names.AWS_REGION,
+        "infrastructure_account": names.ACCOUNT_ID,
+        "infrastructure_settings": {},
+        # Made with a filter of the collection, which is not looked for here.
+        "_infrastructure_secrets": variables["infrastructure_secrets"],
+    }
+    template = Path(ROLE / "templates" / f"{document}-policy.json.j2").read_text(encoding="utf-8")
+    answer = Templar(loader=loader, variables=variables).template(trust_as_template(template))
+    loaded: dict[str, Any] = json.loads(answer) if isinstance(answer, str) else answer
+    return loaded

@@ -1,0 +1,191 @@
+"""Each call that a playbook's test made is allowed by IAM's rules, and nothing is allowed that is not needed."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+
+from tests.local_region import names
+from tests.local_region.recorded_calls import Question, Recorded
+from tests.policies import evaluator, linter
+from tests.support import permissions
+from tests.support.rendering import value
+
+PAGE = names.REPOSITORY_ROOT / "docs" / "permissions.md"
+SID = re.compile(r"`(\w+)`")
+PRINCIPALS = ("instance", "operator-deploy", "operator-provision")
+# Characters that IAM takes for one managed policy, spaces left out.
+LARGEST_DOCUMENT = 6144
+HERE = "us-east-1:123456789012"
+INSTANCE = f"arn:aws:ec2:{HERE}:instance/i-0123456789abcdef0"
+OURS, OTHERS = {"aws:ResourceTag/Application": "slm-ft-serving"}, {"aws:ResourceTag/Application": "another"}
+TRANSFER = "arn:aws:s3:::slm-ft-serving-transfer-123456789012-us-east-1"
+MODELS = "arn:aws:s3:::slm-ft-serving-models-123456789012-us-east-1"
+ROLE = "arn:aws:iam::123456789012:role/slm-ft-serving-instance"
+SECRET = f"arn:aws:secretsmanager:{HERE}:secret:slm-ft-serving/gateway-api-keys-a1B2c3"
+TO_EC2 = {"iam:PassedToService": "ec2.amazonaws.com"}
+TAGGED = {"aws:RequestTag/Application": "slm-ft-serving"}
+UNCHECKED = {"ssm:resourceTag/Application": "slm-ft-serving", "ssm:SessionDocumentAccessCheck": "false"}
+# Findings of the linter that are wrong or meant, by the document's name.
+EXPLAINED = {
+    # The key is documented for StartSession, in
+    # https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-sessiondocumentaccesscheck.html
+    "operator-deploy": {"UNKNOWN_CONDITION_FOR_ACTION ssm:SessionDocumentAccessCheck"},
+    # Instance and volume need a tag, subnet and image have none: each is in one of two statements.
+    "operator-provision": {"RESOURCE_MISMATCH ec2:RunInstances"},
+    "instance": set(),
+}
+
+
+def call(principal: str, action: str, resource: str = "*", context: dict[str, str] | None = None) -> Recorded:
+    """Return a call, as if it was recorded."""
+    return Recorded(principal, Question(action, resource, tuple(sorted((context or {}).items()))))
+
+
+REFUSED = (
+    call("operator-deploy", "s3:GetObject", "arn:aws:s3:::another/key"),
+    call("operator-deploy", "s3:ListBucket", "arn:aws:s3:::another"),
+    call("operator-deploy", "s3:GetObject", f"{MODELS}/base/model.safetensors"),
+    call("operator-deploy", "s3:PutObject", f"{MODELS}/adapter/evaluation.json"),
+    call("operator-deploy", "ec2:StartInstances", INSTANCE),
+    call("operator-deploy", "ec2:StopInstances", INSTANCE, OTHERS),
+    call("operator-deploy", "ec2:TerminateInstances", INSTANCE, OURS),
+    call("operator-deploy", "ec2:RunInstances", f"arn:aws:ec2:{HERE}:instance/*", TAGGED),
+    call("operator-deploy", "ssm:StartSession", INSTANCE),
+    call("operator-deploy", "ssm:StartSession", INSTANCE, {"ssm:resourceTag/Application": "another"}),
+    call("operator-deploy", "ssm:StartSession", INSTANCE, UNCHECKED),
+    call("operator-deploy", "ssm:StartSession", f"arn:aws:ssm:{HERE}:document/AWS-StartSSHSession"),
+    call("operator-deploy", "ssm:TerminateSession", f"arn:aws:ssm:{HERE}:session/another-0123456789abcdef0"),
+    call("operator-deploy", "ssm:SendCommand", INSTANCE, OURS),
+    call("operator-deploy", "ssm:PutParameter", f"arn:aws:ssm:{HERE}:parameter/slm-ft-serving/s3/transfer-bucket"),
+    call("operator-deploy", "ssm:GetParameter", f"arn:aws:ssm:{HERE}:parameter/another/key"),
+    call("operator-deploy", "secretsmanager:GetSecretValue", SECRET),
+    call("operator-deploy", "ecr:PutImage", f"arn:aws:ecr:{HERE}:repository/slm-ft-serving-vllm"),
+    call("operator-deploy", "iam:PassRole", ROLE, TO_EC2),
+    call("operator-deploy", "iam:PutRolePolicy", ROLE),
+    call("operator-provision", "iam:PassRole", "arn:aws:iam::123456789012:role/another", TO_EC2),
+    call("operator-provision", "iam:PassRole", ROLE, {"iam:PassedToService": "lambda.amazonaws.com"}),
+    call("operator-provision", "iam:PutRolePolicy", "arn:aws:iam::123456789012:role/another"),
+    call("operator-provision", "iam:AttachRolePolicy", ROLE),
+    call("operator-provision", "ec2:RunInstances", f"arn:aws:ec2:{HERE}:instance/*"),
+    call("operator-provision", "ec2:TerminateInstances", INSTANCE),
+    call("operator-provision", "ec2:TerminateInstances", INSTANCE, OTHERS),
+    call("operator-provision", "ec2:ModifyInstanceAttribute", INSTANCE, OTHERS),
+    call("operator-provision", "ec2:AuthorizeSecurityGroupIngress", f"arn:aws:ec2:{HERE}:security-group/sg-01234567"),
+    call("operator-provision", "s3:DeleteBucket", "arn:aws:s3:::another"),
+    call("operator-provision", "s3:PutObject", "arn:aws:s3:::another/key"),
+    call("operator-provision", "secretsmanager:GetSecretValue", SECRET),
+    call("operator-provision", "secretsmanager:DeleteSecret", f"arn:aws:secretsmanager:{HERE}:secret:another-a1B2c3"),
+    call("operator-provision", "ssm:PutParameter", f"arn:aws:ssm:{HERE}:parameter/another/key"),
+    call("operator-provision", "ssm:StartSession", INSTANCE, OURS),
+    call("operator-provision", "logs:DeleteLogGroup", f"arn:aws:logs:{HERE}:log-group:/another"),
+    call("instance", "s3:GetObject", "arn:aws:s3:::another/key"),
+    call("instance", "s3:GetObject", f"{TRANSFER}/key"),
+    call("instance", "s3:PutObject", f"{MODELS}/base/config.json"),
+    call("instance", "ssm:GetParameter", f"arn:aws:ssm:{HERE}:parameter/slm-ft-serving/aws/region"),
+    call("instance", "ecr:BatchCheckLayerAvailability", f"arn:aws:ecr:{HERE}:repository/slm-ft-serving-vllm"),
+    call("instance", "logs:PutLogEvents", f"arn:aws:logs:{HERE}:log-group:/another:log-stream:STREAM"),
+)
+
+
+@functools.cache
+def document(principal: str) -> dict[str, Any]:
+    """Return a document as the role renders it where nothing was set otherwise."""
+    account = {"infrastructure_region": "us-east-1", "infrastructure_account": "123456789012"}
+    text = value(
+        "infrastructure",
+        f"lookup('ansible.builtin.template', '{principal}-policy.json.j2')",
+        {**account, "infrastructure_settings": {}},
+    )
+    loaded: dict[str, Any] = json.loads(text) if isinstance(text, str) else text
+    return loaded
+
+
+def ask(*calls: Recorded) -> list[evaluator.Answer]:
+    """Return what the documents say."""
+    return evaluator.evaluate({each: document(each) for each in PRINCIPALS}, calls)
+
+
+@functools.cache
+def answers() -> tuple[evaluator.Answer, ...]:
+    """Return what the documents say to all that was recorded, asked once."""
+    return tuple(ask(*sorted(permissions.committed())))
+
+
+@functools.cache
+def refusals() -> dict[Recorded, evaluator.Answer]:
+    """Return what the documents say to what has to be refused, asked once."""
+    return dict(zip(REFUSED, ask(*REFUSED), strict=True))
+
+
+def test_every_recorded_call_is_allowed() -> None:
+    assert answers(), "nothing was recorded"
+    refused = [
+        f"{each.call.principal}: {each.call.question.action} on {each.call.question.resource}"
+        f" {dict(each.call.question.context)} {each.error}"
+        for each in answers()
+        if not each.allowed
+    ]
+    assert refused == [], "\n".join(["not allowed, so allow it in roles/infrastructure/templates:", *refused])
+
+
+def rights(principal: str) -> set[tuple[str, str]]:
+    """Return what a document allows: a statement's Sid with each of its actions."""
+    statements = document(principal)["Statement"]
+    return {
+        (each["Sid"], action)
+        for each in statements
+        for action in (each["Action"] if isinstance(each["Action"], list) else [each["Action"]])
+    }
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS)
+def test_nothing_is_allowed_that_is_never_used(principal: str) -> None:
+    used = [
+        (sid, each.call.question.action)
+        for each in answers()
+        if each.call.principal == principal
+        for sid in each.statements
+    ]
+    expected = {action for who, action in permissions.unrecorded() if who == principal}
+    unused = {
+        (sid, action)
+        for sid, action in rights(principal)
+        if not any(sid == where and fnmatchcase(what, action) for where, what in used) and action not in expected
+    }
+    assert unused == set(), "allowed and never used: take it out, or say in unrecorded.yml why it is needed"
+
+
+def test_what_is_said_to_be_unrecorded_is_allowed() -> None:
+    allowed = {(principal, action) for principal in PRINCIPALS for _, action in rights(principal)}
+    assert permissions.unrecorded().keys() - allowed == set(), "in unrecorded.yml, and in no document"
+
+
+def test_the_linter_finds_nothing_unexplained() -> None:
+    assert linter.findings({each: document(each) for each in PRINCIPALS}) == EXPLAINED
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS)
+def test_the_page_says_what_each_statement_is_for(principal: str) -> None:
+    section = PAGE.read_text(encoding="utf-8").partition(f"\n## {principal}\n")[2].partition("\n## ")[0]
+    explained = {
+        name for row in section.splitlines() if row.startswith("| `") for name in SID.findall(row.split("|")[1])
+    }
+    assert explained == {each["Sid"] for each in document(principal)["Statement"]}
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS)
+def test_a_document_fits_into_one_managed_policy(principal: str) -> None:
+    assert len("".join(json.dumps(document(principal), separators=(",", ":")).split())) <= LARGEST_DOCUMENT
+
+
+@pytest.mark.parametrize("asked", REFUSED, ids=lambda each: f"{each.principal} {each.question.action}")
+def test_what_is_not_the_applications_is_refused(asked: Recorded) -> None:
+    answer = refusals()[asked]
+    assert answer.error == "", "it could not be asked"
+    assert not answer.allowed
