@@ -24,7 +24,11 @@ from tests.support.runner import PlaybookRun
 pytestmark = pytest.mark.region
 
 NETWORKS = ("198.51.100.0/24", "2001:db8::/32")
-ARGUMENTS = ("-e", f"infrastructure_gateway_cidrs={','.join(NETWORKS)}")
+GITHUB_ROLE = "slm-ft-serving-github"
+ARGUMENTS = (
+    *("-e", f"infrastructure_gateway_cidrs={','.join(NETWORKS)}"),
+    *("-e", "infrastructure_github_repository=owner/name"),
+)
 CONFIRMED = ("-e", f"infrastructure_confirmation={names.APPLICATION}")
 OURS = {"Application": names.APPLICATION, "ManagedBy": "provision.yml"}
 SECRET_VALUE = f"demo:{secrets.token_hex(32)}"
@@ -198,6 +202,9 @@ def describe(api: Api) -> dict[str, Any]:
             for name in iam.list_role_policies(RoleName=names.INSTANCE_ROLE)["PolicyNames"]
         },
         "attached": iam.list_attached_role_policies(RoleName=names.INSTANCE_ROLE)["AttachedPolicies"],
+        "github role": iam.get_role(RoleName=GITHUB_ROLE)["Role"],
+        "github policies": iam.list_role_policies(RoleName=GITHUB_ROLE)["PolicyNames"],
+        "providers": iam.list_open_id_connect_providers()["OpenIDConnectProviderList"],
         "profile": iam.get_instance_profile(InstanceProfileName=names.INSTANCE_ROLE)["InstanceProfile"],
         "group": ec2.describe_security_groups(GroupIds=[instance["SecurityGroups"][0]["GroupId"]])["SecurityGroups"][0],
         "instance": instance,
@@ -283,6 +290,15 @@ def test_role_trusts_ec2_and_has_one_policy_of_its_own(life: Life) -> None:
     assert [role["RoleName"] for role in life.made["profile"]["Roles"]] == [names.INSTANCE_ROLE]
 
 
+def test_workflows_of_the_named_repository_may_take_a_role(life: Life) -> None:
+    """What it may do: tests/roles/test_github_policy.py. That teardown removes it: with all else, below."""
+    (provider,) = life.made["providers"]
+    (statement,) = life.made["github role"]["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Federated": provider["Arn"]}
+    assert "repo:owner/name:ref:refs/heads/main" in json.dumps(statement["Condition"])
+    assert life.made["github policies"] == [names.APPLICATION]
+
+
 def test_only_the_gateways_port_is_open_to_the_named_networks(life: Life) -> None:
     rules = life.made["group"]["IpPermissions"]
     assert {(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in rules} == {("tcp", 8080, 8080)}
@@ -326,7 +342,10 @@ def test_log_groups_forget_after_a_month(life: Life) -> None:
 def test_everything_has_both_tags(life: Life) -> None:
     made = life.made
     tagged = {
-        **{kind: tags_of(made[kind]["Tags"]) for kind in ("role", "profile", "group", "instance", "volume")},
+        **{
+            kind: tags_of(made[kind]["Tags"])
+            for kind in ("role", "github role", "profile", "group", "instance", "volume")
+        },
         **{name: bucket["tags"] for name, bucket in made["buckets"].items()},
         **{repository["repositoryName"]: repository["tags"] for repository in made["repositories"]},
         **{name: group["tags"] for name, group in made["log groups"].items()},
