@@ -14,7 +14,7 @@ CACHE :=
 # Two processes: a deployment waits more than it works. tests/support/processes.py says which tests stay together.
 AT_ONCE := -n 2 --dist loadscope --no-loadscope-reorder
 # Lines that ran in the tests' own processes. `sysmon` costs next to no time; the default took 40 % more.
-COVERAGE := -p tests.support.coverage_totals --cov=gateway --cov=training --cov=plugins --cov-report=
+COVERAGE := -p tests.support.coverage_totals --cov=gateway --cov=training --cov=plugins --cov=pipeline --cov-report=
 # Ansible starts a Python for every task: where byte code may not be written, each would compile all its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(PYTHON_ENV):$(PATH)
