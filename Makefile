@@ -1,20 +1,26 @@
 # The project's commands. `make` alone explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down env model lint check test
+.PHONY: help setup demo down env model images push digests lint check test
 SHELL := /bin/bash
 
 PYTHON_ENV := .venv/bin
 OUT := build/small-model
+# What runs on the instance; the trainer is for those who fine-tune: make images IMAGES=trainer
+IMAGES := gateway engine
+# linux/arm64 for Graviton; the tag then ends in -arm64.
+PLATFORM := linux/amd64
+# A cache that outlives the builder: gha in GitHub's workflows.
+CACHE :=
 # Two processes: a deployment waits more than it works. tests/support/processes.py says which tests stay together.
 AT_ONCE := -n 2 --dist loadscope --no-loadscope-reorder
 # Lines that ran in the tests' own processes. `sysmon` costs next to no time; the default took 40 % more.
-COVERAGE := -p tests.support.coverage_totals --cov=gateway --cov=training --cov=plugins --cov-report=
+COVERAGE := -p tests.support.coverage_totals --cov=gateway --cov=training --cov=plugins --cov=pipeline --cov-report=
 # Ansible starts a Python for every task: where byte code may not be written, each would compile all its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(PYTHON_ENV):$(PATH)
 
 help: ## Explain the commands
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install Poetry and the locked dependencies into .venv (the other commands do it by themselves)
 	@.ci/setup
@@ -32,6 +38,16 @@ model: ## Train the small model from a folder with train.jsonl and validation.js
 	@[ -n "$(DATA)" ] || { echo 'Name the data set: make model DATA=folder (with train.jsonl and validation.jsonl in it)' >&2; exit 2; }
 	@.ci/training-env
 	@.training-venv/bin/python -m training run --data "$(DATA)" --out "$(OUT)" --threads 2
+
+images: setup ## Build the images of the commit that is checked out, and try them: make images [IMAGES="gateway engine trainer"]
+	@python -m pipeline build --platform $(PLATFORM) $(if $(CACHE),--cache $(CACHE)) $(IMAGES)
+	@python -m pipeline smoke --platform $(PLATFORM) $(IMAGES)
+
+push: setup ## Push what `make images` built to the ECR of AWS_REGION, and print the command that deploys it
+	@python -m pipeline push --platform $(PLATFORM) $(IMAGES)
+
+digests: setup ## Write the digests of the images' bases into docker/images.toml, as far as a registry can be reached
+	@python -m pipeline digests
 
 lint: setup ## Only the linters and the types
 	@pytest tests/test_lint.py

@@ -19,6 +19,12 @@ def shell_scripts() -> list[str]:
     return sorted(str(path) for path in files if SHELL.match(path.read_bytes()))
 
 
+def dockerfiles() -> list[str]:
+    """Return every Dockerfile of the project."""
+    files = [path for folder in ("docker", "tests") for path in (ROOT / folder).rglob("Dockerfile*")]
+    return sorted(str(path) for path in files if path.suffix != ".dockerignore")
+
+
 SCRIPTS = sorted(str(path) for path in ROOT.glob("roles/*/files/*.py"))
 LINTERS = {
     "ruff": ["ruff", "check"],
@@ -31,6 +37,10 @@ LINTERS = {
     "ansible-lint": ["ansible-lint", "--offline"],
     # SC1091: what a script reads on the machine where it runs is not there to be looked at.
     "shellcheck": ["shellcheck", "--exclude", "SC1091", *shell_scripts()],
+    "hadolint": ["hadolint", *dockerfiles()],
+    # --offline: what can be found without asking GitHub.
+    "zizmor": ["zizmor", "--offline", "--no-progress", "--quiet", ".github"],
+    "actionlint": [".ci/actionlint"],
 }
 
 

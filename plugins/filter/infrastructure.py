@@ -11,6 +11,7 @@ from typing import Any
 NAME_VARIABLES = {
     "role": "infrastructure_role",
     "instance profile": "infrastructure_role",
+    "GitHub role": "infrastructure_github_role",
     "security group": "infrastructure_security_group",
 }
 

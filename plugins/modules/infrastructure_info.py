@@ -15,6 +15,10 @@ options:
     description: Name of the IAM role and of the instance profile.
     type: str
     required: true
+  github_role:
+    description: Name of the IAM role of GitHub's workflows; empty means none.
+    type: str
+    default: ""
   security_group:
     description: Name of the security group.
     type: str
@@ -175,13 +179,13 @@ class Account:
         ours = all(tags.get(key) == value for key, value in self.params["tags"].items())
         return {"kind": kind, "name": name, "key": f"{kind} {name}", "id": name, "tags": tags, "ours": ours, **more}
 
-    def role(self) -> list[Thing]:
-        """Return the IAM role."""
+    def role(self, kind: str, name: str) -> list[Thing]:
+        """Return an IAM role."""
         try:
-            role = self.clients["iam"].get_role(RoleName=self.params["role"], aws_retry=True)["Role"]
+            role = self.clients["iam"].get_role(RoleName=name, aws_retry=True)["Role"]
         except is_boto3_error_code("NoSuchEntity"):
             return []
-        return [self.thing("role", role["RoleName"], boto3_tag_list_to_ansible_dict(role.get("Tags", [])))]
+        return [self.thing(kind, role["RoleName"], boto3_tag_list_to_ansible_dict(role.get("Tags", [])))]
 
     def profile(self) -> list[Thing]:
         """Return the instance profile."""
@@ -338,7 +342,12 @@ class Account:
     def questions(self) -> list[Question]:
         """Return every question: what it is about, and a callable that answers it."""
         return [
-            ("the IAM role", self.role),
+            ("the IAM role", partial(self.role, "role", self.params["role"])),
+            *(
+                [("the IAM role of GitHub's workflows", partial(self.role, "GitHub role", self.params["github_role"]))]
+                if self.params["github_role"]
+                else []
+            ),
             ("the instance profile", self.profile),
             ("the security group", self.security_groups),
             ("the parameters", self.parameters),
@@ -377,6 +386,7 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "role": text,
+            "github_role": {"type": "str", "default": ""},
             "security_group": text,
             "buckets": names,
             "repositories": names,

@@ -231,8 +231,8 @@ def _build(
             *(engine.client, "build", "--network", "host", "--progress", "plain"),
             *("--file", str(context / spec.dockerfile), "--tag", image),
             *("--build-arg", f"BASE={base_images.tag(spec.suite)}"),
-            *_proxy_arguments(),
-            *_secret_arguments(settings, Path(folder)),
+            *proxy_arguments(),
+            *secret_arguments(settings, Path(folder)),
             str(context),
         ]
         with log.open("wb") as output:
@@ -261,7 +261,7 @@ def _stage(spec: ImageSpec, context: Path, settings: PackageSettings) -> None:
             shutil.copy2(wheel, target)
 
 
-def _secret_arguments(settings: PackageSettings, folder: Path) -> list[str]:
+def secret_arguments(settings: PackageSettings, folder: Path) -> list[str]:
     """Return the build secrets' arguments: an index's address may hold a password, and a secret is in no layer."""
     files = {"pip-conf": settings.pip_conf(), "uv-config": settings.uv_toml()}
     arguments = []
@@ -273,7 +273,8 @@ def _secret_arguments(settings: PackageSettings, folder: Path) -> list[str]:
     return arguments
 
 
-def _proxy_arguments() -> list[str]:
+def proxy_arguments() -> list[str]:
+    """Return the arguments that let a build use this machine's proxies."""
     # With no value, docker takes the variable's own, and the builder keeps the known proxy variables out of the image.
     return [argument for name in PROXY_VARIABLES if os.environ.get(name) for argument in ("--build-arg", name)]
 

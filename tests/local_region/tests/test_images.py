@@ -75,7 +75,10 @@ def test_every_image_has_its_inputs_and_sees_its_dockerfile(name: str) -> None:
 
 
 def test_production_and_cpu_engine_are_aligned() -> None:
-    """Same version, entry point, command, port and paths, so that one compose file and one configuration serve both."""
+    """Same entry point, command, port and paths, so that one compose file and one configuration serve both.
+
+    Of the version: tests/pipeline/test_definitions.py.
+    """
     folder = names.REPOSITORY_ROOT / "docker/vllm"
     production, cpu = (
         (folder / name).read_text(encoding="utf-8").splitlines() for name in ("Dockerfile", "Dockerfile.cpu")
@@ -84,13 +87,6 @@ def test_production_and_cpu_engine_are_aligned() -> None:
         of_production = [line for line in production if line.startswith(instruction)]
         assert of_production, instruction
         assert of_production == [line for line in cpu if line.startswith(instruction)]
-    version = re.search(r"^ARG BASE=vllm/vllm-openai:v([0-9.]+)$", "\n".join(production), re.MULTILINE)
-    assert version
-    requirements = (folder / "requirements-cpu.txt").read_text(encoding="utf-8")
-    assert f"\nvllm-cpu=={version[1]} " in requirements
-    assert f"\nvllm-cpu=={version[1]}\n" in (folder / "requirements-cpu.in").read_text(encoding="utf-8")
-    for content in (production, cpu):
-        assert f'      org.opencontainers.image.version="{version[1]}" \\' in content
 
 
 def test_engine_requirements_are_pinned_and_hashed() -> None:

@@ -25,9 +25,11 @@ from tests.support.runner import PlaybookRun
 pytestmark = pytest.mark.region
 
 NETWORKS = ("198.51.100.0/24", "2001:db8::/32")
+GITHUB_ROLE = "slm-ft-serving-github"
 ARGUMENTS = ("-e", f"infrastructure_gateway_cidrs={','.join(NETWORKS)}")
 CONFIRMED = ("-e", f"infrastructure_confirmation={names.APPLICATION}")
-STAYING = ("-e", "infrastructure_elastic_ip=true")
+# Made by the first run.
+STAYING = ("-e", "infrastructure_elastic_ip=true", "-e", "infrastructure_github_repository=owner/name")
 FULL_ZONE = f"{names.AWS_REGION}a"
 OURS = {"Application": names.APPLICATION, "ManagedBy": "provision.yml"}
 SECRET_VALUE = f"demo:{secrets.token_hex(32)}"
@@ -41,7 +43,7 @@ LOG_GROUPS = {"/aws/ssm/slm-ft-serving/sessions"}
 FORMER_LOG_GROUP = "/aws/ssm/slm-ft-serving/commands"
 LOG_GROUP_ARN = f"arn:aws:logs:{names.AWS_REGION}:{names.ACCOUNT_ID}:log-group"
 BUCKETS = {f"slm-ft-serving-{what}-{names.ACCOUNT_ID}-{names.AWS_REGION}" for what in ("transfer", "models")}
-TAGGED = ("role", "profile", "group", "instance", "volume", "address")
+TAGGED = ("role", "github role", "profile", "group", "instance", "volume", "address")
 Holdings = dict[str, set[str]]
 
 
@@ -215,6 +217,9 @@ def describe(api: Api) -> dict[str, Any]:
             for name in iam.list_role_policies(RoleName=names.INSTANCE_ROLE)["PolicyNames"]
         },
         "attached": iam.list_attached_role_policies(RoleName=names.INSTANCE_ROLE)["AttachedPolicies"],
+        "github role": iam.get_role(RoleName=GITHUB_ROLE)["Role"],
+        "github policies": iam.list_role_policies(RoleName=GITHUB_ROLE)["PolicyNames"],
+        "providers": iam.list_open_id_connect_providers()["OpenIDConnectProviderList"],
         "profile": iam.get_instance_profile(InstanceProfileName=names.INSTANCE_ROLE)["InstanceProfile"],
         "group": ec2.describe_security_groups(GroupIds=[instance["SecurityGroups"][0]["GroupId"]])["SecurityGroups"][0],
         "instance": instance,
@@ -326,6 +331,15 @@ def test_sessions_are_logged_and_run_as_the_agents_user(life: Life) -> None:
     # Following a training sleeps for up to two minutes in a session.
     assert int(inputs["idleSessionTimeout"]) > 2
     assert life.settings["ssm/session-document"] == names.SESSION_DOCUMENT
+
+
+def test_workflows_of_the_named_repository_may_take_a_role(life: Life) -> None:
+    """What it may do: tests/roles/test_github_policy.py. That teardown removes it: with all else, below."""
+    (provider,) = life.made["providers"]
+    (statement,) = life.made["github role"]["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Federated": provider["Arn"]}
+    assert "repo:owner/name:ref:refs/heads/main" in json.dumps(statement["Condition"])
+    assert life.made["github policies"] == [names.APPLICATION]
 
 
 def test_only_the_gateways_port_is_open_to_the_named_networks(life: Life) -> None:
