@@ -124,14 +124,16 @@ def enable_units(module: AnsibleModule, changed_names: set[str]) -> bool:
     """
     changed = False
     for unit in module.params["units"]:
-        questions = ("is-enabled", "is-active") if unit.endswith(".timer") else ("is-enabled",)
-        answers = [module.run_command(["systemctl", question, "--quiet", unit])[0] for question in questions]
+        is_timer = unit.endswith(".timer")
+        missing, _, _ = module.run_command(["systemctl", "is-enabled", "--quiet", unit])
+        if is_timer and not missing:
+            missing, _, _ = module.run_command(["systemctl", "is-active", "--quiet", unit])
         # A changed unit may be wanted by other units than before.
-        if any(answers) or unit in changed_names:
+        if missing or unit in changed_names:
             changed = True
             if not module.check_mode:
                 module.run_command(["systemctl", "reenable", unit], check_rc=True)
-                if unit.endswith(".timer"):
+                if is_timer:
                     module.run_command(["systemctl", "restart", unit], check_rc=True)
     return changed
 

@@ -157,8 +157,8 @@ def main() -> None:
     if reboot and module.check_mode:
         module.exit_json(changed=True, waited=0.0)
     retries = AWSRetry.jittered_backoff()
-    clients = [module.client(service, retry_decorator=retries) for service in ("ssm", "ec2")]
-    agent = Agent(*clients, instance_id)
+    ssm, ec2 = (module.client(service, retry_decorator=retries) for service in ("ssm", "ec2"))
+    agent = Agent(ssm, ec2, instance_id)
     started = time.monotonic()
     try:
         requested = agent.reboot() if reboot else None

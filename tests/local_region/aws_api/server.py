@@ -182,7 +182,7 @@ def _add_deep_learning_ami() -> None:
 def _lead_to_the_internet() -> None:
     """Give the default VPC the internet gateway and the route that AWS's has, and moto's lacks."""
     backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
-    vpc = backend.get_default_vpc()
+    vpc: Any = backend.get_default_vpc()
     table = backend.describe_route_tables(filters={"vpc-id": [vpc.id]})[0]
     gateway = backend.create_internet_gateway()
     backend.attach_internet_gateway(gateway.id, vpc.id)

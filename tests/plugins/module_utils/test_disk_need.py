@@ -46,11 +46,9 @@ def problems_of(free: int) -> Iterator[str]:
     instance = SimpleNamespace(options=options, model_bytes=BASE_MODEL, facts={}, _has_docker=lambda: False)
     image_bytes = preflight_instance.Instance._image_bytes
     instance._image_bytes = lambda: image_bytes(instance)  # type: ignore[arg-type]
+    instance._image_directory = lambda: Path("/")
     usage = SimpleNamespace(free=free)
-    with (
-        mock.patch("shutil.disk_usage", return_value=usage),
-        mock.patch.object(preflight_instance, "DOCKER_ROOT", Path("/")),
-    ):
+    with mock.patch("shutil.disk_usage", return_value=usage):
         yield from preflight_instance.Instance.disk(instance)  # type: ignore[arg-type]
 
 

@@ -476,7 +476,10 @@ def test_clock_is_compared_with_what_a_service_of_aws_says_itself(
 @pytest.mark.parametrize("first", ["silent", "proxy"])
 def test_clock_is_asked_of_another_service_where_one_gives_no_time(monkeypatch: pytest.MonkeyPatch, first: str) -> None:
     """Where there is no way to the internet, an endpoint of one of them is enough."""
-    answers = {"/": (200, {**REQUEST, "Date": 3600}), "/proxy": (403, {"Date": 0})}
+    answers: dict[str, tuple[int, dict[str, Any]]] = {
+        "/": (200, {**REQUEST, "Date": 3600}),
+        "/proxy": (403, {"Date": 0}),
+    }
     with FakeService(answers) as service, socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
         closed.close()
