@@ -6,7 +6,6 @@ tests/gateway/engine/test_real_engine.py has the engine itself read them.
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -17,27 +16,19 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.slm.serving.plugins.filter.settings import PROFILES, invalid_setting_problems, profile_problems
 
-from tests.roles.test_inference_stack import BASE, engine
+from tests.support.release_files import ALL_PROFILES, BASE, ENGINE, rendered
 from tests.support.rendering import value
 from tests.support.role_variables import ROLES, ROOT, entry_points
 
 FILES = ROLES / "inference_stack/files"
-# Made by tests/support/engine_parser.py in the engine's image.
-ENGINE = json.loads((Path(__file__).parent / "vllm_options.json").read_text(encoding="utf-8"))
-ALL = [(accelerator, profile) for accelerator, profiles in PROFILES.items() for profile in profiles]
-
-
-def rendered(accelerator: str, profile: str, **changes: Any) -> dict[str, Any]:
-    """Return the engine's settings."""
-    return engine(inference_stack_accelerator=accelerator, inference_stack_profile=profile, **changes)
 
 
 def test_profiles_are_the_same_wherever_they_are_named() -> None:
-    assert {path.stem for path in (FILES / "profiles").glob("*.yaml")} == {profile for _, profile in ALL}
+    assert {path.stem for path in (FILES / "profiles").glob("*.yaml")} == {profile for _, profile in ALL_PROFILES}
     by_accelerator = value("inference_stack", "_inference_stack_profiles", BASE)
     assert {name: tuple(profiles) for name, profiles in by_accelerator.items()} == PROFILES
     choices = entry_points("inference_stack")["main"]["inference_stack_profile"]["choices"]
-    assert set(choices) == {"", *(profile for _, profile in ALL)}
+    assert set(choices) == {"", *(profile for _, profile in ALL_PROFILES)}
 
 
 @pytest.mark.parametrize(("accelerator", "profile"), [("gpu", "fast"), ("cpu", "cpu")])
@@ -53,7 +44,7 @@ def test_fast_quantises_the_weights_and_quality_does_not() -> None:
     assert rendered("cpu", "cpu")["enforce-eager"] is True
 
 
-@pytest.mark.parametrize(("accelerator", "profile"), ALL)
+@pytest.mark.parametrize(("accelerator", "profile"), ALL_PROFILES)
 def test_every_profile_applies_the_adapter_at_run_time_within_the_settings(accelerator: str, profile: str) -> None:
     content = rendered(accelerator, profile, inference_stack_engine_max_model_len=1234)
     assert content["enable-lora"] is True
@@ -61,7 +52,7 @@ def test_every_profile_applies_the_adapter_at_run_time_within_the_settings(accel
     assert content["max-model-len"] == 1234
 
 
-@pytest.mark.parametrize(("accelerator", "profile"), ALL)
+@pytest.mark.parametrize(("accelerator", "profile"), ALL_PROFILES)
 def test_profile_has_options_of_the_pinned_engine_only(accelerator: str, profile: str) -> None:
     """An abbreviation is none: the engine's parser takes it, until another option begins in the same way."""
     content = rendered(accelerator, profile)

@@ -15,36 +15,8 @@ import pytest
 import yaml
 from ansible.errors import AnsibleError
 
+from tests.support.release_files import BASE, DIGEST, compose, engine, files
 from tests.support.rendering import value
-
-DIGEST = f"sha256:{'0' * 64}"
-BASE: dict[str, Any] = {
-    "inference_stack_stamp": "20260101T000000Z",
-    "inference_stack_images": {
-        "engine": {"reference": f"registry.invalid/engine@{DIGEST}"},
-        "gateway": {"reference": f"registry.invalid/gateway@{DIGEST}"},
-    },
-    "inference_stack_models": {"base": {"path": "/models/base-1"}, "adapter": {"path": "/models/adapter-1"}},
-    "inference_stack_verification": {"adapters": ["medical-ie"], "golden": [], "gateway_port": 8080},
-}
-
-
-def files(**changes: Any) -> dict[str, str]:
-    """Return the release's files."""
-    found: dict[str, str] = value("inference_stack", "_inference_stack_files", BASE | changes)
-    return found
-
-
-def compose(**changes: Any) -> dict[str, Any]:
-    """Return the compose file's content."""
-    content: dict[str, Any] = yaml.safe_load(files(**changes)["compose.yml"])
-    return content
-
-
-def engine(**changes: Any) -> dict[str, Any]:
-    """Return the engine's settings."""
-    content: dict[str, Any] = yaml.safe_load(files(**changes)["engine.yaml"])
-    return content
 
 
 @pytest.fixture(params=["gpu", "cpu"])

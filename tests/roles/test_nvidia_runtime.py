@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.slm.serving.plugins.module_utils import nvidia, process
 
-from tests.roles.test_inference_stack import compose
+from tests.support.release_files import compose
 from tests.support.rendering import value
 
 PATH = "/etc/docker/daemon.json"

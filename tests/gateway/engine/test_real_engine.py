@@ -17,7 +17,6 @@ import openai
 import pytest
 
 from gateway.tasks import load_task
-from tests.benchmarks import capacity
 from tests.gateway.api.routes.test_stream import events
 from tests.gateway.conftest import NOTE, Gateway, StartGateway, free_port
 from tests.local_region import names
@@ -25,7 +24,7 @@ from tests.local_region.docker import engine as docker_engine
 from tests.local_region.docker import images
 from tests.local_region.docker.engine import DockerEngine
 from tests.local_region.state import docker_locked
-from tests.roles.test_engine_profiles import ALL, ENGINE, rendered
+from tests.support.release_files import ALL_PROFILES, ENGINE, rendered
 
 pytestmark = pytest.mark.region
 
@@ -39,12 +38,12 @@ LLAMA = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
     "torch_dtype": "bfloat16",
-    "hidden_size": capacity.LLAMA.hidden,
-    "intermediate_size": capacity.LLAMA.intermediate,
-    "num_hidden_layers": capacity.LLAMA.layers,
-    "num_attention_heads": capacity.LLAMA.heads,
-    "num_key_value_heads": capacity.LLAMA.kv_heads,
-    "vocab_size": capacity.LLAMA.vocabulary,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
     "max_position_embeddings": 131072,
 }
 SETTINGS = """\
@@ -241,7 +240,7 @@ def test_the_engine_reads_every_profile_and_finds_what_is_wrong_with_one(real: R
     shutil.copy(PARSER, real.configuration)
     (real.configuration / "llama").mkdir()
     (real.configuration / "llama/config.json").write_text(json.dumps(LLAMA))
-    files = {profile: rendered(accelerator, profile) for accelerator, profile in ALL}
+    files = {profile: rendered(accelerator, profile) for accelerator, profile in ALL_PROFILES}
     # Deprecated, and an abbreviation.
     files["wrong"] = files["fast"] | {"quantization": "fp8", "max-num-seq": 2}
     for name, content in files.items():
@@ -264,5 +263,5 @@ def test_the_engine_reads_every_profile_and_finds_what_is_wrong_with_one(real: R
         "quality": "",
         "cpu": "",
     }
-    assert {result["understood"]["kv_bytes_a_token"] for result in found.values()} == {capacity.LLAMA.kv_bytes()}
+    assert {result["understood"]["kv_bytes_a_token"] for result in found.values()} == {131_072}
     assert all(result["understood"]["lora"] for result in found.values())

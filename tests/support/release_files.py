@@ -1,0 +1,51 @@
+"""The files of a release as the role inference_stack renders them, and the engine's settings by profile."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.slm.serving.plugins.filter.settings import PROFILES
+
+from tests.support.rendering import value
+
+DIGEST = f"sha256:{'0' * 64}"
+BASE: dict[str, Any] = {
+    "inference_stack_stamp": "20260101T000000Z",
+    "inference_stack_images": {
+        "engine": {"reference": f"registry.invalid/engine@{DIGEST}"},
+        "gateway": {"reference": f"registry.invalid/gateway@{DIGEST}"},
+    },
+    "inference_stack_models": {"base": {"path": "/models/base-1"}, "adapter": {"path": "/models/adapter-1"}},
+    "inference_stack_verification": {"adapters": ["medical-ie"], "golden": [], "gateway_port": 8080},
+}
+
+
+def files(**changes: Any) -> dict[str, str]:
+    """Return the release's files."""
+    found: dict[str, str] = value("inference_stack", "_inference_stack_files", BASE | changes)
+    return found
+
+
+def compose(**changes: Any) -> dict[str, Any]:
+    """Return the compose file's content."""
+    content: dict[str, Any] = yaml.safe_load(files(**changes)["compose.yml"])
+    return content
+
+
+def engine(**changes: Any) -> dict[str, Any]:
+    """Return the engine's settings."""
+    content: dict[str, Any] = yaml.safe_load(files(**changes)["engine.yaml"])
+    return content
+
+
+# Made by tests/support/engine_parser.py in the engine's image.
+ENGINE = json.loads((Path(__file__).with_name("vllm_options.json")).read_text(encoding="utf-8"))
+ALL_PROFILES = [(accelerator, profile) for accelerator, profiles in PROFILES.items() for profile in profiles]
+
+
+def rendered(accelerator: str, profile: str, **changes: Any) -> dict[str, Any]:
+    """Return the engine's settings with a profile."""
+    return engine(inference_stack_accelerator=accelerator, inference_stack_profile=profile, **changes)
