@@ -103,7 +103,7 @@ def test_profile_of_another_accelerator_is_a_problem(accelerator: str, profile: 
     assert f"Set it to {' or '.join(PROFILES[accelerator])}, or delete it" in problem
 
 
-@pytest.mark.parametrize(("accelerator", "profile"), [*ALL, ("gpu", ""), ("cpu", ""), ("tpu", "fast")])
+@pytest.mark.parametrize(("accelerator", "profile"), [*ALL_PROFILES, ("gpu", ""), ("cpu", ""), ("tpu", "fast")])
 def test_profile_of_the_accelerator_is_none(accelerator: str, profile: str) -> None:
     assert profile_problems(profile, accelerator, "/app") == []
 
