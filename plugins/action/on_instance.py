@@ -58,9 +58,9 @@ ASYNC_STATUS = "ansible.legacy.async_status"
 # Seconds between two checks of a job's process: Ansible's own status says "started" for ever when it is gone.
 DEFAULT_CHECK_INTERVAL = 15
 # Says whether there is a process that bears a job's number (the brackets keep a check from finding itself), and for how
-# many seconds the instance has been up, by its first process.
+# many seconds the instance has been up, by its first process. With -q a process that ends while grep reads is no error.
 PROCESS_CHECK = (
-    "if grep -l -a -s '[{first}]{rest}' /proc/[0-9]*/cmdline > /dev/null; then a=alive; else a=gone; fi; "
+    "if grep -q -a -s '[{first}]{rest}' /proc/[0-9]*/cmdline; then a=alive; else a=gone; fi; "
     'echo "job=$a up=$(( $(cut -d. -f1 /proc/uptime) - $(cut -d" " -f22 /proc/1/stat) / $(getconf CLK_TCK) ))"'
 )
 SEEN = re.compile(r"job=(alive|gone) up=(\d+)")

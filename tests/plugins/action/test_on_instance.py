@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.slm.serving.plugins.action.on_instance import PROCESS_CHECK
 
 pytestmark = pytest.mark.slow
 
@@ -221,3 +222,11 @@ def test_a_job_that_takes_its_time_is_not_taken_for_one_that_is_gone(folders: di
 
 def test_polls_are_quiet(output: str) -> None:
     assert "ASYNC POLL" not in output
+
+
+def test_a_process_that_ends_during_the_check_does_not_hide_the_job(tmp_path: Path) -> None:
+    (tmp_path / "cmdline").write_bytes(b"python3\0async_wrapper.py\0j123456\0")
+    read = f"{tmp_path}/has-ended {tmp_path}/cmdline {tmp_path}/has-ended"
+    command = PROCESS_CHECK.format(first="j", rest="123456").replace("/proc/[0-9]*/cmdline", read)
+    said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("job=alive ")
