@@ -164,10 +164,16 @@ def _iam(call: Call) -> Iterator[Question]:
         resource = f"{account}:instance-profile/{fields['InstanceProfileName']}"
     elif "RoleName" in fields:
         resource = f"{account}:role/{fields['RoleName']}"
+    elif call.action == "CreateOpenIDConnectProvider":
+        resource = f"{account}:oidc-provider/{fields['Url'].removeprefix('https://')}"
     else:
-        resource = fields.get("PolicySourceArn", "*")
+        resource = fields.get("OpenIDConnectProviderArn") or fields.get("PolicySourceArn", "*")
     yield Question(f"iam:{call.action}", resource)
-    tagging = {"CreateRole": "TagRole", "CreateInstanceProfile": "TagInstanceProfile"}.get(call.action)
+    tagging = {
+        "CreateRole": "TagRole",
+        "CreateInstanceProfile": "TagInstanceProfile",
+        "CreateOpenIDConnectProvider": "TagOpenIDConnectProvider",
+    }.get(call.action)
     if tagging and any(name.startswith("Tags.member") for name in fields):
         yield Question(f"iam:{tagging}", resource)
     if call.action == "AddRoleToInstanceProfile":
