@@ -122,6 +122,8 @@ class Ec2:
             for instance in self.instances():
                 if not any(instance is each for each in before):
                     _set_throughput(instance, call.field("BlockDeviceMapping.1.Ebs.Throughput"))
+                    # Those of its first interface, which moto leaves out.
+                    instance.security_groups = list(instance.nics[0].group_set)
             if self._machine.is_running():
                 return answer
             for instance in self.instances():

@@ -395,3 +395,22 @@ def test_what_the_region_lacks_is_refused_as_aws_refuses(
 ) -> None:
     with pytest.raises(botocore.exceptions.ClientError, match="the local region has no"):
         getattr(api.client(service), operation)(**arguments)
+
+
+def test_an_instance_has_the_groups_of_its_interface(api: Api) -> None:
+    ec2 = api.client("ec2")
+    group = ec2.create_security_group(GroupName="ours", Description="x", VpcId=ec2.describe_vpcs()["Vpcs"][0]["VpcId"])
+    interface = {
+        "DeviceIndex": 0,
+        "SubnetId": ec2.describe_subnets()["Subnets"][0]["SubnetId"],
+        "Groups": [group["GroupId"]],
+    }
+    made = ec2.run_instances(
+        ImageId=api.client("ssm").get_parameter(Name=names.DEEP_LEARNING_AMI_PARAMETER)["Parameter"]["Value"],
+        MinCount=1,
+        MaxCount=1,
+        NetworkInterfaces=[interface],
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Application", "Value": names.APPLICATION}]}],
+    )["Instances"][0]
+    (reservation,) = ec2.describe_instances(InstanceIds=[made["InstanceId"]])["Reservations"]
+    assert reservation["Instances"][0]["SecurityGroups"] == [{"GroupId": group["GroupId"], "GroupName": "ours"}]
