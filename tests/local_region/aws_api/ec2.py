@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from loguru import logger
 from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE
 from moto.iam.models import iam_backends
 from werkzeug.wrappers import Response
 
@@ -46,6 +47,10 @@ class Hardware(Protocol):
 
     def stop(self) -> None:
         """Stop it."""
+
+
+# DescribeTags of an Elastic IP; moto has a word of its own.
+EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"
 
 
 class Ec2:

@@ -414,3 +414,11 @@ def test_an_instance_has_the_groups_of_its_interface(api: Api) -> None:
     )["Instances"][0]
     (reservation,) = ec2.describe_instances(InstanceIds=[made["InstanceId"]])["Reservations"]
     assert reservation["Instances"][0]["SecurityGroups"] == [{"GroupId": group["GroupId"], "GroupName": "ours"}]
+
+
+def test_an_address_is_described_under_the_word_that_aws_has_for_it(api: Api) -> None:
+    ec2 = api.client("ec2")
+    tags = [{"Key": "Application", "Value": names.APPLICATION}]
+    ec2.allocate_address(Domain="vpc", TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}])
+    described = ec2.describe_tags(Filters=[{"Name": "resource-type", "Values": ["elastic-ip"]}])["Tags"]
+    assert [each["Value"] for each in described] == [names.APPLICATION]
