@@ -1,6 +1,6 @@
 # The project's commands. `make` alone explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down env model images push digests lint check test
+.PHONY: help setup demo down env model images push digests lint check test nightly
 SHELL := /bin/bash
 
 PYTHON_ENV := .venv/bin
@@ -55,5 +55,8 @@ lint: setup ## Only the linters and the types
 check: setup ## Lint, types and the tests that need no Docker: minutes
 	@pytest $(AT_ONCE) -m "not region and not slow"
 
-test: setup ## Everything, with the coverage: `check`, and the real stack in local regions of its own
-	@COVERAGE_CORE=sysmon python -m pytest $(AT_ONCE) $(COVERAGE)
+test: setup ## With the coverage: `check`, and the real stack in local regions of its own; what CI runs
+	@COVERAGE_CORE=sysmon python -m pytest $(AT_ONCE) -m "not nightly" $(COVERAGE)
+
+nightly: setup ## What `make test` leaves out: further faults, and the roles by themselves (molecule)
+	@python -m pytest $(AT_ONCE) -m nightly

@@ -31,7 +31,7 @@ def region(drill_region: LocalRegion) -> LocalRegion:
 @pytest.fixture
 def begin(region: LocalRegion, request: pytest.FixtureRequest) -> Begin:
     """Begin a drill by the name of its fault; its outcome is in the table."""
-    return recorded_drills(region, request.node, engine="stand-in", seconds_between_requests=0.2)
+    return recorded_drills(region, request.node, engine="stand-in", seconds_between_requests=0.5)
 
 
 def current_is_good(region: LocalRegion) -> bool:

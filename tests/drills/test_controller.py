@@ -47,6 +47,7 @@ def test_controller_killed_and_run_again(region: LocalRegion, begin: Begin) -> N
         drill.succeeded("the second run takes the dead one's lock over and brings the wanted release up")
 
 
+@pytest.mark.nightly
 def test_second_deployment_at_once_is_refused(region: LocalRegion, begin: Begin) -> None:
     region.faults.switch_on("session-latency", "1")  # The first is to be at it when the second comes.
     with begin("two deployments at once") as drill, RunningPlaybook(region, "deploy") as first:

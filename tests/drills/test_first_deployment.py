@@ -21,6 +21,7 @@ FORGET_ALL_RELEASES = (
 CRASH = json.dumps({"inference_stack_engine_options": {"stand-in": "crash"}})
 
 
+@pytest.mark.nightly
 def test_first_deployment_whose_engine_crashes(region: LocalRegion, request: pytest.FixtureRequest) -> None:
     """A clean failure: nothing runs, nothing is current, and the next deployment succeeds."""
     region.exec(FORGET_ALL_RELEASES)

@@ -32,12 +32,14 @@ WAIT_FOR_LAYER = (
 )
 
 
+@pytest.mark.nightly
 def test_image_tag_missing_in_ecr(region: LocalRegion, begin: Begin) -> None:
     with begin("image missing: no such tag in ECR") as drill:
         run = run_playbook(region, "deploy", "-e", "images_gateway_tag=no-such-tag")
         drill.failed(run, "no-such-tag", names.GATEWAY_REPOSITORY)
 
 
+@pytest.mark.nightly
 def test_image_missing_in_the_registry(region: LocalRegion, begin: Begin) -> None:
     """ECR knows the tag, so that the deployment gets as far as the pull."""
     manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": []})

@@ -47,6 +47,7 @@ def test_reboot_while_serving(region: LocalRegion, begin: Begin) -> None:
         drill.succeeded("the unit brings it back at boot, with no playbook")
 
 
+@pytest.mark.nightly
 def test_instance_whose_clock_is_an_hour_behind(region: LocalRegion, begin: Begin) -> None:
     """A container has its machine's clock, so AWS's own is set wrong: what differs is the same."""
     region.faults.switch_on("clock", "3600")

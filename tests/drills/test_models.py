@@ -50,6 +50,7 @@ def test_model_download_cut_and_resumed(region: LocalRegion, begin: Begin, other
 
 
 @pytest.mark.usefixtures("full_disk")
+@pytest.mark.nightly
 def test_disk_of_the_models_full(region: LocalRegion, begin: Begin) -> None:
     with begin("disk full") as drill:
         drill.failed(run_playbook(region, "deploy"), MODELS, "GB")

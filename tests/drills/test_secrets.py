@@ -35,6 +35,7 @@ def test_missing_secret(region: LocalRegion, begin: Begin) -> None:
         drill.failed(run_playbook(region, "deploy"), names.SECRET_GATEWAY_API_KEYS, "does not exist")
 
 
+@pytest.mark.nightly
 def test_access_to_the_secret_denied(region: LocalRegion, begin: Begin) -> None:
     region.faults.switch_on("deny", "GetSecretValue")
     with begin("access to the secret denied") as drill:
@@ -57,6 +58,7 @@ def test_secret_rotated(region: LocalRegion, begin: Begin, keys: str) -> None:
 
 
 @pytest.mark.usefixtures("keys")
+@pytest.mark.nightly
 def test_secret_rotated_to_what_holds_no_key(region: LocalRegion, begin: Begin) -> None:
     region.client("secretsmanager").put_secret_value(
         SecretId=names.SECRET_GATEWAY_API_KEYS, SecretString="this is no line of a keys file\n"

@@ -13,10 +13,15 @@ TIMEOUT_SECONDS = 900
 # Named, for molecule finds it by the repository's .git alone, and an archive has none.
 BASE = ROLES.parent / ".config/molecule/config.yml"
 SCENARIOS = sorted((path.parents[2].name, path.parent.name) for path in ROLES.glob("*/molecule/*/molecule.yml"))
+# What these do, no playbook does in the local region: its instance has no GPU, and came with Docker.
+ONLY_HERE = {"container_runtime", "nvidia_runtime"}
 
 
 @pytest.mark.region
-@pytest.mark.parametrize(("role", "scenario"), SCENARIOS)
+@pytest.mark.parametrize(
+    ("role", "scenario"),
+    [pytest.param(*names, marks=() if names[0] in ONLY_HERE else pytest.mark.nightly) for names in SCENARIOS],
+)
 def test_scenario(role: str, scenario: str, tmp_path: Path) -> None:
     tools = Path(sys.executable).parent
     result = subprocess.run(

@@ -13,7 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.policies", description=__doc__)
     parser.add_argument("command", choices=["record"])
     parser.add_argument(
-        "--replace", action="store_true", help="after `make test`: leave out what no playbook asks for any more"
+        "--replace", action="store_true", help="after `make test nightly`: leave out what no playbook asks for any more"
     )
     options = parser.parse_args(arguments)
     before, kept = permissions.committed(), permissions.kept()
