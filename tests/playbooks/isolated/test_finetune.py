@@ -27,7 +27,7 @@ RUN = "/var/lib/slm-ft-serving/training/current"
 CONTAINER = "slm-ft-serving-training"
 CONFIGURATION = Path(__file__).with_name("finetune.yaml")
 VALIDATION_NOTES = 12
-STEPS, STEPS_BETWEEN_CHECKPOINTS = 120, 20  # As the configuration has it.
+STEPS, STEPS_BETWEEN_CHECKPOINTS = 30, 5  # As the configuration has it.
 # A run that resumes, pushes, stops the stack and has it back; each look waits within one session.
 SESSIONS = 24
 REPOSITORY = "someone/medical-ie"
