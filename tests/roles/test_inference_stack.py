@@ -15,7 +15,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleError
 
-from tests.support.release_files import BASE, DIGEST, compose, engine, files
+from tests.support.release_files import BASE, DIGEST, compose, engine, file
 from tests.support.rendering import value
 
 
@@ -156,7 +156,7 @@ def read_by_compose(rendered: str) -> dict[str, Any]:
 @pytest.mark.parametrize("service", ["engine", "gateway"])
 def test_environment_arrives_as_it_was_given(service: str) -> None:
     given = {f"A_{name.upper()}": text for name, text in VALUES.items()}
-    found = read_by_compose(files(**{f"inference_stack_{service}_environment": given})["compose.yml"])
+    found = read_by_compose(file("compose.yml", **{f"inference_stack_{service}_environment": given}))
     arrived = found["services"][service]["environment"]
     assert {name: arrived[name] for name in given} == given
 
@@ -173,9 +173,9 @@ def has_compose() -> bool:
 @pytest.mark.skipif(not has_compose(), reason="there is no docker compose here")
 def test_environment_arrives_by_compose_itself(tmp_path: Path) -> None:
     given = {f"A_{name.upper()}": text for name, text in VALUES.items()}
-    file = tmp_path / "compose.yml"
-    file.write_text(files(inference_stack_gateway_environment=given)["compose.yml"], encoding="utf-8")
-    command: list[str | Path] = ["docker", "compose", "--file", file, "config", "--format", "json"]
+    path = tmp_path / "compose.yml"
+    path.write_text(file("compose.yml", inference_stack_gateway_environment=given), encoding="utf-8")
+    command: list[str | Path] = ["docker", "compose", "--file", path, "config", "--format", "json"]
     shown = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True).stdout
     # Compose prints a file that it could read again.
     arrived = interpolated(json.loads(shown))["services"]["gateway"]["environment"]
@@ -213,8 +213,8 @@ def test_names_of_the_models_arrive_as_they_were_given(name: str) -> None:
 def test_images_and_paths_arrive_as_they_were_given(name: str) -> None:
     images = {service: {"reference": name} for service in ("engine", "gateway")}
     models = {model: {"path": f"/models/{name}"} for model in ("base", "adapter")}
-    changed = files(inference_stack_images=images, inference_stack_models=models, inference_stack_root=f"/{name}")
-    services = read_by_compose(changed["compose.yml"])["services"]
+    changes: dict[str, Any] = {"inference_stack_images": images, "inference_stack_models": models}
+    services = read_by_compose(file("compose.yml", **changes, inference_stack_root=f"/{name}"))["services"]
     sources = {volume["target"]: volume["source"] for volume in services["engine"]["volumes"]}
     assert services["engine"]["image"] == services["gateway"]["image"] == name
     assert sources["/models/base"] == sources["/models/adapter"] == f"/models/{name}"
@@ -223,12 +223,12 @@ def test_images_and_paths_arrive_as_they_were_given(name: str) -> None:
 
 def test_verification_arrives_as_it_was_given() -> None:
     expected = {"adapters": list(VALUES.values()), "golden": [{"text": VALUES["unicode"], "expected": VALUES}]}
-    assert json.loads(files(inference_stack_verification=expected)["verification.json"]) == expected
+    assert json.loads(file("verification.json", inference_stack_verification=expected)) == expected
 
 
 def test_a_nul_is_refused() -> None:
     with pytest.raises(AnsibleError, match="NUL"):
-        files(inference_stack_gateway_environment={"A": "a\0b"})
+        file("compose.yml", inference_stack_gateway_environment={"A": "a\0b"})
 
 
 def test_engine_serves_base_and_adapter(accelerator: str) -> None:
@@ -251,7 +251,7 @@ def test_operators_engine_options_win() -> None:
 
 
 def test_chat_template_is_the_training_format() -> None:
-    template = jinja2.Environment(autoescape=False).from_string(files()["chat_template.jinja"])  # noqa: S701
+    template = jinja2.Environment(autoescape=False).from_string(file("chat_template.jinja"))  # noqa: S701
     messages = [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]
     assert template.render(messages=messages, add_generation_prompt=True) == (
         "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|>"

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+# libyaml's where PyYAML was built with it: nine times as fast.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = ROOT / "roles"
 BEGIN, END = "<!-- variables: begin -->", "<!-- variables: end -->"
@@ -24,7 +26,7 @@ def role_names() -> list[str]:
 
 def load(path: Path) -> Any:
     """Return a YAML file's content, or an empty dictionary when there is no such file."""
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.is_file() else {}
+    return yaml.load(path.read_text(encoding="utf-8"), LOADER) or {} if path.is_file() else {}  # noqa: S506
 
 
 def defaults(role: str) -> dict[str, Any]:

@@ -66,9 +66,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             started.set()
             await serving
 
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    # A daemon: where it does not start, the run ends all the same.
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     yield f"http://127.0.0.1:{found['port']}"
     found["server"].should_exit = True
     thread.join(10)

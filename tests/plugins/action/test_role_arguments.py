@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slm.serving.plugins.action.role_arguments import refused, specified
-
-pytestmark = pytest.mark.slow
+from ansible import constants
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from ansible.vars.hostvars import HostVars
+from ansible.vars.manager import VariableManager
+from ansible_collections.slm.serving.plugins.action.role_arguments import ActionModule, refused, specified
 
 ROOT = Path(__file__).resolve().parents[3]
 OPTIONS = {name: option for _, name, option in specified()}
@@ -26,30 +27,29 @@ FACTS = {
 
 
 def said(folder: Path, **extra: Any) -> dict[str, Any]:
-    """Return the answer for the inventory's own variables, with `-e` over them."""
+    """Return the answer for the inventory's own variables, with `extra` over them as `-e` would put it."""
     (folder / "inventory").mkdir()
     (folder / "inventory/group_vars").symlink_to(ROOT / "inventory/group_vars")
     (folder / "gateway").symlink_to(ROOT / "gateway")
-    hosts = {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **FACTS}}
-    groups = {"hosts": hosts, "children": {"inference": {"hosts": {"i-1": {}}}}}
+    groups = {"hosts": {"localhost": FACTS}, "children": {"inference": {"hosts": {"i-1": {}}}}}
     (folder / "inventory/hosts.yml").write_text(yaml.safe_dump({"all": groups}))
-    check = {"slm.serving.role_arguments": {"host": "i-1"}, "register": "answer", "ignore_errors": True}
-    show = {"ansible.builtin.copy": {"content": "{{ answer | to_json }}", "dest": f"{folder}/answer", "mode": "0600"}}
-    tasks = [{"name": "Check", **check}, {"name": "Show", **show}]
-    play = {"name": "Check", "hosts": "localhost", "gather_facts": False, "tasks": tasks}
-    (folder / "play.yml").write_text(yaml.safe_dump([play]))
-    arguments: list[str | Path] = ["-i", folder / "inventory/hosts.yml", "-e", json.dumps(extra), folder / "play.yml"]
-    result = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), *arguments],
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_INVENTORY_ENABLED": "yaml", "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
+    loader = DataLoader()
+    with pytest.MonkeyPatch.context() as patch:
+        # The repository's own configuration has no inventories in files.
+        patch.setattr(constants, "INVENTORY_ENABLED", ["yaml"])
+        inventory = InventoryManager(loader, sources=[str(folder / "inventory/hosts.yml")])
+    variables = VariableManager(loader, inventory)
+    variables._extra_vars = {
+        name: trust_as_template(value) if isinstance(value, str) else value for name, value in extra.items()
+    }
+    action = ActionModule(
+        task=SimpleNamespace(args={"host": "i-1"}, async_val=0, check_mode=False),
+        connection=SimpleNamespace(_shell=SimpleNamespace(tmpdir="")),
+        play_context=None,
+        loader=loader,
+        templar=Templar(loader=loader),
     )
-    assert result.returncode == 0, result.stdout + result.stderr
-    answer: dict[str, Any] = json.loads((folder / "answer").read_text())
+    answer: dict[str, Any] = action.run(task_vars={"hostvars": HostVars(inventory, variables, loader)})
     return answer
 
 

@@ -41,9 +41,10 @@ class Item:
 def test_the_largest_region_begins_and_what_is_quick_ends_a_run() -> None:
     quick = Item("tests/gateway/test_settings.py::test_a")
     slow = Item("tests/plugins/test_b.py::test_a", ("slow",))
+    beside = Item("tests/plugins/test_b.py::test_b")
     scenario = Item("tests/molecule/test_molecule.py::test_scenario[a-b]", ("region",))
     drills = [Item(f"tests/drills/test_images.py::test_{n}", ("region",)) for n in range(2)]
     playbooks = [Item(f"tests/playbooks/test_{n}.py::test_a", ("region",)) for n in range(3)]
-    items = [quick, slow, scenario, *drills, *playbooks]
+    items = [quick, beside, slow, scenario, *drills, *playbooks]
     longest_first(cast(list[pytest.Item], items))
-    assert items == [*playbooks, *drills, scenario, slow, quick]
+    assert items == [*playbooks, *drills, scenario, beside, slow, quick]
