@@ -145,7 +145,7 @@ def test_questions_are_answered_by_what_aws_always_sends(ask: Callable[[], list[
         (association, {"AssociationId", "IamInstanceProfile"}),
         (vcpus, 0),
     ],
-    ids=lambda each: getattr(each, "__name__", ""),
+    ids=lambda each: getattr(each, "__name__", "told"),
 )
 def test_modules_bear_answers_without_what_aws_may_leave_out(ask: Callable[[], object], told: object) -> None:
     assert ask() == told

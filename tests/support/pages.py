@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,12 @@ class Paginated:
         return Paginator(getattr(self, operation))
 
 
+@functools.cache
+def _session() -> Any:
+    """Return one session for all clients: it reads the model of a service once."""
+    return boto3.session.Session()
+
+
 def client_with_pages(service: str, **answers: list[Any]) -> Any:
     """Return a client of boto3 that answers in pages: an empty one first, then a thing on each.
 
@@ -54,7 +61,7 @@ def client_with_pages(service: str, **answers: list[Any]) -> Any:
         service: Of AWS.
         answers: By operation, such as `describe_subnets`: the things.
     """
-    client = boto3.session.Session().client(
+    client = _session().client(
         service, region_name="us-east-1", aws_access_key_id="of-no-use", aws_secret_access_key="of-no-use"
     )
 

@@ -1,7 +1,4 @@
-"""Which members of AWS's answers may be taken for granted, and answers that have no others.
-
-sitecustomize.py, put into the environment of playbooks, notes which ones they take.
-"""
+"""Which members of AWS's answers may be taken for granted, and answers that have no others."""
 
 from __future__ import annotations
 
@@ -65,13 +62,19 @@ def bare_answer(shape: Shape | None, place: str) -> Any:
     return {} if kind in ("structure", "map") else SCALARS.get(kind, TEXTS.get(place, "x"))
 
 
+@functools.cache
+def _session() -> Any:
+    """Return one session for all clients: it reads the model of a service once."""
+    return boto3.session.Session()
+
+
 def bare_client(service: str) -> Any:
     """Return a client of boto3 whose calls are answered with only what AWS always sends.
 
     Args:
         service: Of AWS.
     """
-    client = boto3.session.Session().client(
+    client = _session().client(
         service, region_name="us-east-1", aws_access_key_id="of-no-use", aws_secret_access_key="of-no-use"
     )
 
