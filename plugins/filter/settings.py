@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.slm.serving.plugins.module_utils.aws_cli import SECRET_NAME
+from ansible_collections.slm.serving.plugins.module_utils.engine_profiles import PROFILES
 
 
 class Kind(NamedTuple):
@@ -39,9 +40,6 @@ SOURCE = Kind(
     "an address s3://bucket/prefix, file:///path or hf://owner/repository@commit",
 )
 DESTINATION = Kind(re.compile(rf"s3://{_BUCKET}/{_TEXT}"), "an address s3://bucket/prefix")
-
-# Profiles of the engine, by what it computes on.
-PROFILES = {"gpu": ("fast", "quality"), "cpu": ("cpu",)}
 
 # Every parameter that anything reads or records.
 KINDS = {

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import paginated_query_with_retries
+
 # What instance and playbooks call; without a way to the internet each needs an endpoint in the VPC.
 SERVICES = (
     *("ssm", "ssmmessages", "ec2messages", "s3", "ecr.api", "ecr.dkr"),
@@ -33,7 +35,8 @@ class Reach:
         """
         self._client, self._region = client, region
         self._of_the_vpc = [{"Name": "vpc-id", "Values": [vpc]}]
-        self._tables = client.describe_route_tables(Filters=self._of_the_vpc, aws_retry=True)["RouteTables"]
+        answer = paginated_query_with_retries(client, "describe_route_tables", Filters=self._of_the_vpc)
+        self._tables = answer["RouteTables"]
 
     def problem(self, subnet: dict[str, Any], public_address: str) -> str:
         """Return why an instance in a subnet would not reach AWS, and what to do; empty when it would.
@@ -82,7 +85,7 @@ class Reach:
 
     def _missing_endpoints(self, table: dict[str, Any]) -> list[str]:
         """Return the services that cannot be reached by an endpoint in the VPC."""
-        answer = self._client.describe_vpc_endpoints(Filters=self._of_the_vpc, aws_retry=True)
+        answer = paginated_query_with_retries(self._client, "describe_vpc_endpoints", Filters=self._of_the_vpc)
         there = {
             each["ServiceName"].partition(f".{self._region}.")[2]
             for each in answer["VpcEndpoints"]

@@ -148,7 +148,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import (
+    is_boto3_error_code,
+    paginated_query_with_retries,
+)
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_list_to_ansible_dict
@@ -179,6 +182,11 @@ class Account:
         ours = all(tags.get(key) == value for key, value in self.params["tags"].items())
         return {"kind": kind, "name": name, "key": f"{kind} {name}", "id": name, "tags": tags, "ours": ours, **more}
 
+    def _every(self, service: str, operation: str, **request: Any) -> Any:
+        """Return the answer of all pages together."""
+        retry = AWSRetry.jittered_backoff(retries=5)
+        return paginated_query_with_retries(self.clients[service], operation, retry_decorator=retry, **request)
+
     def role(self, kind: str, name: str) -> list[Thing]:
         """Return an IAM role."""
         try:
@@ -201,7 +209,7 @@ class Account:
     def security_groups(self) -> list[Thing]:
         """Return the security groups of the name, in whichever VPC."""
         filters = [{"Name": "group-name", "Values": [self.params["security_group"]]}]
-        groups = self.clients["ec2"].describe_security_groups(Filters=filters, aws_retry=True)["SecurityGroups"]
+        groups = self._every("ec2", "describe_security_groups", Filters=filters)["SecurityGroups"]
         return [
             self.thing("security group", each["GroupName"], boto3_tag_list_to_ansible_dict(each.get("Tags", [])))
             | {"id": each["GroupId"], "vpc": each["VpcId"], "networks": networks(each["IpPermissions"])}
@@ -237,7 +245,7 @@ class Account:
     def log_group(self, name: str) -> list[Thing]:
         """Return a log group."""
         client = self.clients["logs"]
-        groups = client.describe_log_groups(logGroupNamePrefix=name, aws_retry=True)["logGroups"]
+        groups = self._every("logs", "describe_log_groups", logGroupNamePrefix=name)["logGroups"]
         if name not in [each["logGroupName"] for each in groups]:
             return []
         # The tagging API takes the ARN without the streams that follow it.
@@ -274,18 +282,18 @@ class Account:
         return [self.thing("parameter", name, self.params["tags"] if name in ours else {}) for name in sorted(names)]
 
     def _parameter_names(self, filters: list[dict[str, Any]]) -> list[str]:
-        pages = self.clients["ssm"].get_paginator("describe_parameters").paginate(ParameterFilters=filters)
-        return [each["Name"] for page in pages for each in page["Parameters"]]
+        parameters = self._every("ssm", "describe_parameters", ParameterFilters=filters)["Parameters"]
+        return [each["Name"] for each in parameters]
 
     def instances(self) -> list[Thing]:
         """Return the instances of the application, and the one named besides."""
-        client, instance_id = self.clients["ec2"], self.params["instance_id"]
+        instance_id = self.params["instance_id"]
         filters = [{"Name": "tag:Application", "Values": [self.params["application"]]}]
-        reservations = client.describe_instances(Filters=filters, aws_retry=True)["Reservations"]
+        reservations = self._every("ec2", "describe_instances", Filters=filters)["Reservations"]
         if instance_id:
             # A filter: an id that does not exist is then no error.
             filters = [{"Name": "instance-id", "Values": [instance_id]}]
-            reservations += client.describe_instances(Filters=filters, aws_retry=True)["Reservations"]
+            reservations += self._every("ec2", "describe_instances", Filters=filters)["Reservations"]
         instances = {each["InstanceId"]: each for reservation in reservations for each in reservation["Instances"]}
         return [self._instance(each) for each in instances.values() if each["State"]["Name"] not in GONE]
 

@@ -125,6 +125,7 @@ import time
 import uuid
 from typing import Any
 
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import paginated_query_with_retries
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_specifications
@@ -276,8 +277,8 @@ class Launch:
     def _describe(self, instance_id: str) -> dict[str, Any]:
         """Return the instance as EC2 describes it; empty while EC2 does not know it yet."""
         filters = [{"Name": "instance-id", "Values": [instance_id]}]
-        reservations = self._client.describe_instances(Filters=filters, aws_retry=True)["Reservations"]
-        return next((each for reservation in reservations for each in reservation["Instances"]), {})
+        answer = paginated_query_with_retries(self._client, "describe_instances", Filters=filters)
+        return next((each for reservation in answer["Reservations"] for each in reservation["Instances"]), {})
 
 
 def no_capacity(instance_type: str, region: str, refused: list[str]) -> str:

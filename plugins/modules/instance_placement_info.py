@@ -107,6 +107,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import paginated_query_with_retries
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.slm.serving.plugins.module_utils.aws_errors import reason
@@ -143,10 +144,11 @@ class Placement:
 
     def subnets(self) -> list[dict[str, Any]]:
         """Return the subnets to try, one for each zone; empty when none is suitable."""
-        offerings = self.ec2.describe_instance_type_offerings(
+        offerings = paginated_query_with_retries(
+            self.ec2,
+            "describe_instance_type_offerings",
             LocationType="availability-zone",
             Filters=[{"Name": "instance-type", "Values": [self.params["instance_type"]]}],
-            aws_retry=True,
         )["InstanceTypeOfferings"]
         zones = {each["Location"] for each in offerings}
         if not zones:
@@ -158,7 +160,7 @@ class Placement:
         if self.params["subnet_id"]:
             return self._with_a_way_out(self._named_subnet(zones))
         default = [{"Name": "default-for-az", "Values": ["true"]}]
-        subnets = self.ec2.describe_subnets(Filters=default, aws_retry=True)["Subnets"]
+        subnets = paginated_query_with_retries(self.ec2, "describe_subnets", Filters=default)["Subnets"]
         suitable = sorted((each for each in subnets if each["AvailabilityZone"] in zones), key=_zone)
         if not suitable:
             self.problems.append(
@@ -172,7 +174,8 @@ class Placement:
         name = self.params["subnet_id"]
         # A filter: an id that does not exist is then no error.
         filters = [{"Name": "subnet-id", "Values": [name]}]
-        subnets: list[dict[str, Any]] = self.ec2.describe_subnets(Filters=filters, aws_retry=True)["Subnets"]
+        answer = paginated_query_with_retries(self.ec2, "describe_subnets", Filters=filters)
+        subnets: list[dict[str, Any]] = answer["Subnets"]
         if not subnets:
             self.problems.append(
                 f"There is no subnet {name} in {self.region}. Correct infrastructure_subnet_id, or leave it out."
@@ -212,7 +215,8 @@ class Placement:
             )
             return {}
         filters = [{"Name": "image-id", "Values": [answer[0]["Value"]]}]
-        images: list[dict[str, Any]] = self.ec2.describe_images(Filters=filters, aws_retry=True)["Images"]
+        found = paginated_query_with_retries(self.ec2, "describe_images", Filters=filters)
+        images: list[dict[str, Any]] = found["Images"]
         if not images:
             self.problems.append(f"The image {answer[0]['Value']} that {name} names cannot be found.")
             return {}

@@ -49,13 +49,27 @@ before:
 """
 
 import contextlib
+from typing import Any
 
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import paginated_query_with_retries
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.slm.serving.plugins.module_utils.aws_errors import fail
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
+
+
+def association_of(client: Any, instance: str) -> dict[str, Any] | None:
+    """Return which profile an instance has; None where it has none.
+
+    Args:
+        client: of EC2.
+        instance: its id.
+    """
+    filters = [{"Name": "instance-id", "Values": [instance]}, {"Name": "state", "Values": ["associated"]}]
+    answer = paginated_query_with_retries(client, "describe_iam_instance_profile_associations", Filters=filters)
+    return next(iter(answer["IamInstanceProfileAssociations"]), None)
 
 
 def main() -> None:
@@ -74,9 +88,7 @@ def main() -> None:
     retry = AWSRetry.jittered_backoff(retries=8, catch_extra_error_codes=["InvalidParameterValue"])
     client = module.client("ec2", retry_decorator=retry)
     try:
-        filters = [{"Name": "instance-id", "Values": [instance]}, {"Name": "state", "Values": ["associated"]}]
-        answer = client.describe_iam_instance_profile_associations(Filters=filters, aws_retry=True)
-        association = next(iter(answer["IamInstanceProfileAssociations"]), None)
+        association = association_of(client, instance)
         before = association["IamInstanceProfile"]["Arn"].rpartition("/")[2] if association else ""
         changed = (before != profile) if present else (before == profile)
         if changed and not module.check_mode:

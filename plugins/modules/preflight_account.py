@@ -39,6 +39,14 @@ options:
     type: str
     choices: [gpu, cpu]
     default: gpu
+  profile:
+    description: The engine's profile; empty means the accelerator's default.
+    type: str
+    default: ""
+  engine_options:
+    description: Options of the engine that the operator has set, which win over the profile's.
+    type: dict
+    default: {}
   session_document:
     description:
       - The document that sessions run under; where it is empty they run under the account's preferences, the document
@@ -113,6 +121,10 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.slm.serving.plugins.module_utils import session_preferences
+from ansible_collections.slm.serving.plugins.module_utils.engine_profiles import (
+    COMPUTE_CAPABILITIES,
+    capability_problem,
+)
 from ansible_collections.slm.serving.plugins.module_utils.vcpu_quotas import quota_of, running_vcpus
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
@@ -287,12 +299,28 @@ class Account:
                 f"The instance {name} is a {kind}, which has no GPU: take one that has, such as g6.2xlarge, or set the"
                 " parameter engine/accelerator to cpu."
             )
+        yield from self._capability(f"The instance {name} is a {kind}, whose GPU", about.get("GpuInfo", {}))
         yield from self._session(name, instance.get("Tags", []))
         if self.state == "running":
             self.reachable = self._connected(name)
         elif self.state in {"stopped", "stopping"}:
             yield from self._start(client, name)
             yield from self._quota(client, kind, about.get("VCpuInfo", {}).get("DefaultVCpus", 0))
+
+    def _capability(self, gpu: str, about: dict[str, Any]) -> Iterator[str]:
+        """Check that the GPUs of the type can compute as the engine's profile wants it.
+
+        Args:
+            gpu: What to call them.
+            about: What EC2 knows of them; empty where there are none.
+        """
+        if self.options["accelerator"] != "gpu":
+            return
+        profile, options = self.options["profile"], self.options["engine_options"]
+        for model in {each.get("Name", "") for each in about.get("Gpus", [])}:
+            capability = COMPUTE_CAPABILITIES.get(model, "")
+            if problem := capability_problem(f"{gpu} ({model})", capability, profile, options):
+                yield problem
 
     def _connected(self, name: str) -> bool:
         """Say whether a session can be opened now; a ping status says it minutes after the agent has gone."""
@@ -457,6 +485,8 @@ def main() -> None:
             "models": {"type": "dict", "default": {}},
             "secrets": {"type": "list", "elements": "dict", "default": [], "no_log": False},
             "accelerator": {"type": "str", "choices": ["gpu", "cpu"], "default": "gpu"},
+            "profile": {"type": "str", "default": ""},
+            "engine_options": {"type": "dict", "default": {}},
             "session_document": {"type": "str", "default": ""},
         },
         supports_check_mode=True,

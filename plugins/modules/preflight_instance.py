@@ -49,6 +49,14 @@ options:
     type: str
     choices: [gpu, cpu]
     default: gpu
+  profile:
+    description: The engine's profile; empty means the accelerator's default.
+    type: str
+    default: ""
+  engine_options:
+    description: Options of the engine that the operator has set, which win over the profile's.
+    type: dict
+    default: {}
   port:
     description: The port that the gateway is published on.
     type: int
@@ -109,6 +117,7 @@ import email.utils
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -131,6 +140,7 @@ from ansible_collections.slm.serving.plugins.module_utils.docker_engine import (
     image_directory,
     info,
 )
+from ansible_collections.slm.serving.plugins.module_utils.engine_profiles import capability_problem
 from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
     is_whole,
     locate,
@@ -145,6 +155,7 @@ from ansible_collections.slm.serving.plugins.module_utils.process import StackEr
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 NVIDIA_VENDOR = "0x10de"
+CAPABILITY = re.compile(r"\d+\.\d+")
 LISTEN = "0A"
 # What each distribution has of it: Canonical's archive has none from 24.04 on, and the snap is AWS's own.
 INSTALL_AWS = {
@@ -479,6 +490,21 @@ class Instance:
                 f" weights need {gigabytes(self.weight_bytes)}, and {gigabytes(self.options['memory_reserve'])} beside"
                 " them: take a larger GPU or a smaller model."
             )
+        yield from self._capability()
+
+    def _capability(self) -> Iterator[str]:
+        """Yield a problem unless every GPU can compute as the engine's profile wants it.
+
+        A question of its own: a driver that does not know this one answers none of what is asked with it.
+        """
+        answer = run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"], timeout=30)
+        known = {line.strip() for line in answer.stdout.splitlines() if CAPABILITY.fullmatch(line.strip())}
+        for capability in sorted(known) if answer.returncode == 0 else ():
+            problem = capability_problem(
+                "The GPU of the instance", capability, self.options["profile"], self.options["engine_options"]
+            )
+            if problem:
+                yield problem
 
     def port(self) -> Iterator[str]:
         """Yield a problem unless the gateway's port is free, or the gateway's own."""
@@ -580,6 +606,8 @@ def main() -> None:
             "hub": {"type": "str", "default": "https://huggingface.co"},
             "hub_token_file": {"type": "path", "default": "", "no_log": False},
             "accelerator": {"type": "str", "choices": ["gpu", "cpu"], "default": "gpu"},
+            "profile": {"type": "str", "default": ""},
+            "engine_options": {"type": "dict", "default": {}},
             "port": {"type": "int", "default": 8080},
             "project": {"type": "str", "default": "slm-ft-serving"},
             "reserve": {"type": "int", "default": 2 * 1024**3},

@@ -76,6 +76,7 @@ import email.utils
 import time
 from typing import Any
 
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import paginated_query_with_retries
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.slm.serving.plugins.module_utils.aws_errors import fail
@@ -128,7 +129,9 @@ class Agent:
             since: a ping from before this is one of the boot before.
         """
         filters = [{"Key": "InstanceIds", "Values": [self._id]}]
-        known = self._ssm.describe_instance_information(aws_retry=True, Filters=filters)["InstanceInformationList"]
+        # A page may have nothing, and the next one the instance: the filter is applied to each.
+        answer = paginated_query_with_retries(self._ssm, "describe_instance_information", Filters=filters)
+        known = answer["InstanceInformationList"]
         if not known:
             return "unknown"
         ping = known[0].get("LastPingDateTime")

@@ -25,32 +25,15 @@ BOUNDED_BY = {
     "describe_instance_types": ("InstanceTypes",),
     "describe_instances": ("InstanceIds",),
     "describe_repositories": ("repositoryNames",),
+    "describe_security_groups": ("GroupIds",),
     "describe_volumes": ("VolumeIds",),
     "simulate_principal_policy": ("ActionNames",),
     # Whether there is any.
     "list_images": ("maxResults",),
     "list_objects_v2": ("MaxKeys",),
 }
-# EC2 pages these only for a caller that asks for pages with MaxResults, and answers everything else at once.
-WHOLE_WITHOUT_MAX_RESULTS = {
-    "describe_iam_instance_profile_associations",
-    "describe_images",
-    "describe_instances",
-    "describe_route_tables",
-    "describe_security_groups",
-    "describe_subnets",
-    "describe_vpc_endpoints",
-    "describe_volumes",
-}
-# A page is enough by what is asked.
-ONE_PAGE = {
-    # One agent of one instance.
-    "describe_instance_information": ("Filters",),
-    # Zones of one type: a page has 100.
-    "describe_instance_type_offerings": ("Filters",),
-    # In the order of their names, so the one that is its own prefix comes first.
-    "describe_log_groups": ("logGroupNamePrefix",),
-}
+# What reads every page, of which the operation is an argument.
+READERS = {"_every", "get_paginator", "paginated_query_with_retries"}
 
 
 @functools.cache
@@ -72,10 +55,8 @@ def first_pages(source: str) -> Iterator[str]:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         name, given = node.func.attr, {keyword.arg for keyword in node.keywords}
-        bounds = {*BOUNDED_BY.get(name, ()), *ONE_PAGE.get(name, ())}
-        # ECR has a describe_images too, which always pages.
-        whole = name in WHOLE_WITHOUT_MAX_RESULTS and not {"MaxResults", "repositoryName"} & given
-        if name in paged_operations() and not (bounds & given) and not whole and "NextToken" not in given:
+        bounded = set(BOUNDED_BY.get(name, ())) & given
+        if name in paged_operations() and not bounded and "NextToken" not in given:
             yield f"{node.lineno}: {name}"
 
 
@@ -93,9 +74,34 @@ def test_no_first_page_is_taken_for_the_whole(path: Path) -> None:
         ('client.get_products(ServiceCode="a", MaxResults=10)["PriceList"]', ["1: get_products"]),
         ('client.describe_instances(MaxResults=5)["Reservations"]', ["1: describe_instances"]),
         ('client.describe_instances(InstanceIds=["i-1"])["Reservations"]', []),
+        # EC2 answers it at once to some accounts, and to others not.
+        ("client.describe_instances(Filters=[])", ["1: describe_instances"]),
+        # A filter may leave the first page empty.
+        ("client.describe_instance_information(Filters=[])", ["1: describe_instance_information"]),
+        ('paginated_query_with_retries(client, "describe_subnets", Filters=[])', []),
         ('client.list_objects_v2(Bucket="a")', ["1: list_objects_v2"]),
         ('client.get_paginator("get_parameters_by_path").paginate(Path="/a")', []),
     ],
 )
 def test_call_without_its_other_pages_is_found(source: str, found: list[str]) -> None:
     assert list(first_pages(source)) == found
+
+
+def readers(source: str) -> Iterator[str]:
+    """Yield the operation of each call that reads every page."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in READERS:
+            texts = [each.value for each in node.args if isinstance(each, ast.Constant)]
+            yield from [str(text) for text in texts[-1:]]
+
+
+def test_what_is_read_to_its_last_page_has_a_paginator() -> None:
+    loader = botocore.session.get_session().get_component("data_loader")
+    known = {
+        xform_name(name)
+        for service in SERVICES
+        for name in loader.load_service_model(service, "paginators-1")["pagination"]
+    }
+    named = {name for path in PLUGINS.rglob("*.py") for name in readers(path.read_text(encoding="utf-8"))}
+    assert {"describe_instances", "describe_parameters", "get_products"} <= named
+    assert named <= known

@@ -94,13 +94,13 @@ REFUSED = (
 
 
 @functools.cache
-def document(principal: str) -> dict[str, Any]:
-    """Return a document as the role renders it where nothing was set otherwise."""
+def document(principal: str, base: str = "") -> dict[str, Any]:
+    """Return a document as the role renders it where nothing was set otherwise, but for the base model's source."""
     account = {"infrastructure_region": "us-east-1", "infrastructure_account": "123456789012"}
     text = value(
         "infrastructure",
         f"lookup('ansible.builtin.template', '{principal}-policy.json.j2')",
-        {**account, "infrastructure_settings": {}},
+        {**account, "infrastructure_settings": {"model/base": base} if base else {}},
     )
     loaded: dict[str, Any] = json.loads(text) if isinstance(text, str) else text
     return loaded
@@ -189,3 +189,13 @@ def test_what_is_not_the_applications_is_refused(asked: Recorded) -> None:
     answer = refusals()[asked]
     assert answer.error == "", "it could not be asked"
     assert not answer.allowed
+
+
+def test_the_instance_lists_a_bucket_of_others_below_the_prefix_that_a_setting_names_and_nowhere_else() -> None:
+    asked = {"models/base/": True, "models/base/tokenizer": True, "models/": False, "models/base-2/": False, "": False}
+    calls = [
+        call("instance", "s3:ListBucket", "arn:aws:s3:::elsewhere", {"s3:prefix": prefix} if prefix else None)
+        for prefix in asked
+    ]
+    found = evaluator.evaluate({"instance": document("instance", "s3://elsewhere/models/base")}, calls)
+    assert [(each.allowed, each.error) for each in found] == [(allowed, "") for allowed in asked.values()]

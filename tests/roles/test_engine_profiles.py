@@ -14,7 +14,8 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.slm.serving.plugins.filter.settings import PROFILES, invalid_setting_problems, profile_problems
+from ansible_collections.slm.serving.plugins.filter.settings import invalid_setting_problems, profile_problems
+from ansible_collections.slm.serving.plugins.module_utils.engine_profiles import PROFILES, needed_capability
 
 from tests.support.release_files import ALL_PROFILES, BASE, ENGINE, rendered
 from tests.support.rendering import value
@@ -42,6 +43,15 @@ def test_fast_quantises_the_weights_and_quality_does_not() -> None:
     assert "quantization" not in quality
     assert fast["dtype"] == quality["dtype"] == "bfloat16"
     assert rendered("cpu", "cpu")["enforce-eager"] is True
+
+
+@pytest.mark.parametrize(("accelerator", "profile"), ALL_PROFILES)
+def test_what_a_profile_needs_of_a_gpu_is_what_its_options_need(accelerator: str, profile: str) -> None:
+    """A profile that is changed, or a new one, has to be looked up in vLLM again: engine_profiles.py says where."""
+    content = yaml.safe_load((FILES / "profiles" / f"{profile}.yaml").read_text(encoding="utf-8"))
+    precision = (content.get("quantization"), content.get("dtype")) if accelerator == "gpu" else (None, None)
+    needed = {("fp8_per_channel", "bfloat16"): "8.9", (None, "bfloat16"): "8.0", (None, None): ""}
+    assert needed_capability(profile, []) == needed[precision]
 
 
 @pytest.mark.parametrize(("accelerator", "profile"), ALL_PROFILES)

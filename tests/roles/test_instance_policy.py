@@ -154,6 +154,49 @@ def test_what_lies_where_the_settings_say_may_be_read(name: str) -> None:
     found = policy(infrastructure_settings=settings)
     assert found.is_action_permitted("s3:GetObject", "arn:aws:s3:::elsewhere/folder/a") == PermissionResult.PERMITTED
     assert found.is_action_permitted("s3:PutObject", "arn:aws:s3:::elsewhere/folder/a") == PermissionResult.NEUTRAL
+    for other in ("other/a", "folder-of-another/a"):
+        assert found.is_action_permitted("s3:GetObject", f"arn:aws:s3:::elsewhere/{other}") == PermissionResult.NEUTRAL
+
+
+def lists(**settings: str) -> list[tuple[str, list[str]]]:
+    """Return the buckets that the instance may list where these are set, each with the prefixes; none means all."""
+    text = evaluated("lookup('ansible.builtin.template', 'instance-policy.json.j2')", infrastructure_settings=settings)
+    document = json.loads(text) if isinstance(text, str) else text
+    found = [each for each in document["Statement"] if each["Action"] == ["s3:ListBucket"]]
+    assert len({each["Sid"] for each in found}) == len(found)
+    conditions = [each.get("Condition", {}).get("StringLike", {}) for each in found]
+    return [(each["Resource"], own.get("s3:prefix", [])) for each, own in zip(found, conditions, strict=True)]
+
+
+ELSEWHERE = "arn:aws:s3:::elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("settings", "others"),
+    [
+        ({}, []),
+        ({"model/base": f"s3://{MODELS.rpartition(':')[2]}/any/where"}, []),
+        ({"model/base": "s3://elsewhere/some/base/"}, [(ELSEWHERE, ["some/base/", "some/base/*"])]),
+        ({"model/base": "s3://elsewhere"}, [(ELSEWHERE, [])]),
+        (
+            {"model/base": "s3://elsewhere/a", "model/adapter": "hf://o/r@1", "training/data": "s3://elsewhere/a"},
+            [(ELSEWHERE, ["a/", "a/*"])],
+        ),
+        # What a rollback needs.
+        (
+            {"model/adapter": "s3://elsewhere/new", "model/adapter-serving": "s3://elsewhere/old"},
+            [(ELSEWHERE, ["new/", "new/*"]), (ELSEWHERE, ["old/", "old/*"])],
+        ),
+        # The name of ours is the beginning of theirs.
+        ({"model/base": f"s3://{MODELS.rpartition(':')[2]}-2/b"}, [(f"{MODELS}-2", ["b/", "b/*"])]),
+    ],
+)
+def test_own_bucket_is_listed_whole_and_one_of_others_below_the_prefix_only(
+    settings: dict[str, str], others: list[tuple[str, list[str]]]
+) -> None:
+    own, *found = lists(**settings)
+    assert own == (MODELS, [])
+    assert sorted(found) == sorted(others)
 
 
 @pytest.mark.parametrize("prefix", ["trained", "trained/", "trained/here/"])

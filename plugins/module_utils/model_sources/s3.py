@@ -68,7 +68,7 @@ class S3Source(RemoteSource):
         bucket = f"arn:aws:s3:::{self.bucket}"
         return (
             f"{who} may not read {self.source}: allow it s3:ListBucket on {bucket}"
-            f" and s3:GetObject on {bucket}/{self.prefix}*"
+            f" and s3:GetObject on {bucket}/{self.prefix}*; where a setting names it, playbooks/provision.yml does"
         )
 
     def files(self) -> dict[str, ModelFile]:

@@ -9,6 +9,8 @@ import botocore.exceptions
 import pytest
 from ansible_collections.slm.serving.plugins.modules import instance_launch
 
+from tests.support.pages import Paginated
+
 SUBNETS = [{"id": f"subnet-{zone}", "zone": f"us-east-1{zone}"} for zone in "abc"]
 PARAMETERS: dict[str, Any] = {
     "instance_type": "g6.2xlarge",
@@ -28,7 +30,7 @@ class ModuleFailedError(Exception):
     """What fail_json says."""
 
 
-class FakeEc2:
+class FakeEc2(Paginated):
     """EC2 with an answer for each subnet: an error's code and message, or the states that the instance goes through."""
 
     def __init__(self, **answers: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.slm.serving.plugins.module_utils.disk_need import image_bytes
 from ansible_collections.slm.serving.plugins.modules.instance_placement_info import Placement
 
+from tests.support.pages import Paginated, client_with_pages
 from tests.support.role_variables import defaults
 
 # Bytes. vllm/vllm-openai, compressed: vllm-project/vllm, issue 27154 (October 2025). Llama 3.1 8B in bfloat16.
@@ -33,7 +34,7 @@ S3_GATEWAY = endpoint("s3", VpcEndpointType="Gateway", PrivateDnsEnabled=False, 
 ALL_ENDPOINTS = [*(endpoint(service) for service in INTERFACES), S3_GATEWAY]
 
 
-class FakeAws:
+class FakeAws(Paginated):
     """An account: zones that have the type, subnets and their ways out, an image, and the quota of GPU instances."""
 
     def __init__(
@@ -106,13 +107,12 @@ class FakeAws:
         processor = {"SupportedArchitectures": ["x86_64"]}
         return {"InstanceTypes": [{"VCpuInfo": {"DefaultVCpus": 8}, "ProcessorInfo": processor}]}
 
-    def get_paginator(self, _: str) -> Any:
+    def describe_instances(self, **_: Any) -> dict[str, Any]:
         """Answer as EC2 about the running instances."""
         running = {"InstanceType": "g6.2xlarge", "CpuOptions": {"CoreCount": self._running, "ThreadsPerCore": 1}}
         spot = {**running, "InstanceLifecycle": "spot"}
         other = {**running, "InstanceType": "t3.large"}
-        page = {"Reservations": [{"Instances": [running, spot, other]}]}
-        return SimpleNamespace(paginate=lambda **_: [page])
+        return {"Reservations": [{"Instances": [running, spot, other]}]}
 
 
 def find_placement(aws: FakeAws, subnet: str = "", **options: Any) -> tuple[list[str], Placement]:
@@ -223,3 +223,31 @@ def test_the_default_volume_holds_two_versions_of_the_engine_and_the_model() -> 
 def test_80_gib_hold_no_deployment(snapshot: int) -> None:
     (problem,) = find_placement(FakeAws(image_gib=snapshot), volume_gib=80)[1].problems
     assert f"infrastructure_volume_gib to {snapshot + 59}" in problem
+
+
+def test_zones_subnets_routes_endpoints_and_images_are_read_to_the_last_page() -> None:
+    own = {"RouteTableId": "rtb-b", "Associations": [{"SubnetId": "subnet-b"}], "Routes": [LOCAL]}
+    main = {"RouteTableId": "rtb", "Associations": [{"Main": True}], "Routes": [LOCAL, TO_THE_INTERNET]}
+    ec2 = client_with_pages(
+        "ec2",
+        describe_instance_type_offerings=[{"Location": zone} for zone in "abc"],
+        describe_subnets=[
+            {"SubnetId": f"subnet-{zone}", "AvailabilityZone": zone, "VpcId": "v", "MapPublicIpOnLaunch": zone != "c"}
+            for zone in "abc"
+        ],
+        describe_route_tables=[main, own],
+        # The only way of the subnet in the zone b; that of S3 is on the last page.
+        describe_vpc_endpoints=[*ALL_ENDPOINTS[:-1], S3_GATEWAY | {"RouteTableIds": ["rtb-b"]}],
+        describe_images=[{"ImageId": "ami-1"}],
+    )
+    ssm = SimpleNamespace(get_parameters=lambda **_: {"Parameters": [{"Value": "ami-1"}]})
+    parameters = {"instance_type": "g6.2xlarge", "subnet_id": "", "public_address": "subnet", "ami_parameter": "/ami"}
+    module = SimpleNamespace(
+        params=parameters | dict.fromkeys(SIZES, 0) | {"volume_gib": 100},
+        region="us-east-1",
+        client=lambda name, **_: ssm if name == "ssm" else ec2,
+    )
+    placement = Placement(module)
+    assert [each["SubnetId"] for each in placement.subnets()] == ["subnet-a", "subnet-b"]
+    assert placement.image() == {"ImageId": "ami-1"}
+    assert (placement.problems, placement.warnings) == ([], [])

@@ -118,6 +118,8 @@ def account(document: str = "own", /, **answers: Any) -> tuple[Any, FakeAws]:
         "caller": CALLER,
         "region": "us-east-1",
         "accelerator": "gpu",
+        "profile": "",
+        "engine_options": {},
         "bucket": "transfer",
         "secrets": [{"name": "some/secret", "parameter": "/slm/secrets/some"}],
         "models": {"base": "s3://models/base", "adapter": "hf://some/adapter@x"},
@@ -171,6 +173,58 @@ def test_reason_why_the_instance_cannot_start_is_a_problem(answers: dict[str, An
     checks, _ = account(**answers)
     problems = list(checks.instance())
     assert [line for line in problems if words in line], problems
+
+
+# What happens with an engine on a GPU that is too old for its profile: the sentence's end says what to do.
+TOO_OLD = [
+    (
+        "A10G",
+        "8.6",
+        {},
+        "has the compute capability 8.6, and the engine's profile fast needs 8.9",
+        "to quality, or take",
+    ),
+    ("A100", "8.0", {"profile": "fast"}, "profile fast needs 8.9", "to quality, or take"),
+    ("T4", "7.5", {}, "profile fast needs 8.9: take an instance type with a newer GPU", "such as g6.2xlarge."),
+    ("T4", "7.5", {"profile": "quality"}, "profile quality needs 8.0: take an instance type", "such as g6.2xlarge."),
+    ("T4", "7.5", {"engine_options": {"quantization": "fp8_per_tensor"}}, "needs 8.0", "such as g6.2xlarge."),
+]
+NEW_ENOUGH = [
+    ("L4", "8.9", {}),
+    ("RTX PRO Server 6000", "12.0", {}),
+    ("A10G", "8.6", {"profile": "quality"}),
+    # What the operator has set is theirs to judge.
+    ("A10G", "8.6", {"engine_options": {"quantization": "fp8_per_tensor"}}),
+    ("T4", "7.5", {"profile": "quality", "engine_options": {"dtype": "float16"}}),
+]
+
+
+def with_gpu(model: str, **options: Any) -> list[str]:
+    """Return the problems of an account whose instance has a GPU."""
+    about = {"GpuInfo": {"Gpus": [{"Name": model}]}, "VCpuInfo": {"DefaultVCpus": 8}}
+    checks, _ = account(describe_instance_types={"InstanceTypes": [about]})
+    checks.options |= options
+    return list(checks.instance())
+
+
+@pytest.mark.parametrize(("model", "_capability", "options", "what", "remedy"), TOO_OLD)
+def test_type_whose_gpu_is_too_old_for_the_profile_is_named_before_it_is_started(
+    model: str, _capability: str, options: dict[str, Any], what: str, remedy: str
+) -> None:
+    (problem,) = with_gpu(model, **options)
+    assert what in problem
+    assert remedy in problem
+    assert f"is a g6.2xlarge, whose GPU ({model})" in problem
+
+
+@pytest.mark.parametrize(("model", "_capability", "options"), NEW_ENOUGH)
+def test_type_whose_gpu_does_for_the_profile_is_none(model: str, _capability: str, options: dict[str, Any]) -> None:
+    assert with_gpu(model, **options) == []
+
+
+def test_gpu_that_is_not_known_is_left_to_the_instance() -> None:
+    assert with_gpu("X1000") == []
+    assert with_gpu("V100", accelerator="cpu") == []
 
 
 def test_permission_that_depends_on_something_unknown_is_not_judged() -> None:
@@ -385,6 +439,8 @@ def on_instance(**options: Any) -> Any:
         "secrets": [],
         "root": "/does/not/exist",
         "accelerator": "gpu",
+        "profile": "",
+        "engine_options": {},
         "port": 8080,
         "project": "slm-ft-serving",
         "reserve": 0,
@@ -404,7 +460,51 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (device / "vendor").write_text("0x10de\n")
     monkeypatch.setattr(instance_module, "PCI_DEVICES", tmp_path)
     monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/nvidia-smi")
-    monkeypatch.setattr(instance_module, "run", lambda *_args, **_more: CompletedProcess([], 0, "23034\n", ""))
+    smi(monkeypatch, "8.9\n")
+
+
+def smi(monkeypatch: pytest.MonkeyPatch, capability: str, returncode: int = 0) -> None:
+    """Have nvidia-smi answer: about memory always, about the compute capability so."""
+
+    def run(command: list[str], **_: Any) -> CompletedProcess[str]:
+        if "--query-gpu=compute_cap" in command:
+            return CompletedProcess(command, returncode, capability, "")
+        return CompletedProcess(command, 0, "23034\n", "")
+
+    monkeypatch.setattr(instance_module, "run", run)
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(("_model", "capability", "options", "what", "remedy"), TOO_OLD)
+def test_gpu_that_is_too_old_for_the_profile_is_named_by_the_instance(
+    monkeypatch: pytest.MonkeyPatch, _model: str, capability: str, options: dict[str, Any], what: str, remedy: str
+) -> None:
+    # Two GPUs of a kind are one problem.
+    smi(monkeypatch, f"{capability}\n{capability}\n")
+    (problem,) = on_instance(**options).memory()
+    assert what in problem
+    assert remedy in problem
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(("_model", "capability", "options"), NEW_ENOUGH)
+def test_gpu_that_does_for_the_profile_is_none(
+    monkeypatch: pytest.MonkeyPatch, _model: str, capability: str, options: dict[str, Any]
+) -> None:
+    smi(monkeypatch, f"{capability}\n")
+    assert list(on_instance(**options).memory()) == []
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(
+    ("said", "returncode"),
+    [('Field "compute_cap" is not a valid field to query.\n', 2), ("[N/A]\n", 0), ("", 0), ("7.5\n", 1)],
+)
+def test_driver_that_does_not_tell_the_compute_capability_is_none(
+    monkeypatch: pytest.MonkeyPatch, said: str, returncode: int
+) -> None:
+    smi(monkeypatch, said, returncode)
+    assert list(on_instance().memory()) == []
 
 
 @pytest.mark.usefixtures("gpu")

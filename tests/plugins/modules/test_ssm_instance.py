@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from ansible_collections.slm.serving.plugins.modules.ssm_instance import HELP, Agent
 
+from tests.support.pages import Paginated, client_with_pages
+
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 SECOND = dt.timedelta(seconds=1)
 ONLINE = {"PingStatus": "Online", "LastPingDateTime": START + SECOND}
 
 
-class FakeSystemsManager:
+class FakeSystemsManager(Paginated):
     """Systems Manager with the given entries for the instance, whose agent is connected or not."""
 
     def __init__(self, *entries: dict[str, Any], connection: str = "connected") -> None:
@@ -60,6 +62,12 @@ class FakeEc2:
 )
 def test_a_ping_from_before_the_start_does_not_count(entry: dict[str, Any], status: str) -> None:
     assert Agent(FakeSystemsManager(entry), FakeEc2(), "i-1").status(START) == status
+
+
+def test_an_agent_behind_an_empty_page_is_found() -> None:
+    """Systems Manager applies the filter to each page."""
+    ssm = client_with_pages("ssm", describe_instance_information=[{**ONLINE, "PingStatus": "Inactive"}])
+    assert Agent(ssm, FakeEc2(), "i-1").status(START) == "Inactive"
 
 
 def test_an_instance_without_an_agent_is_unknown() -> None:
