@@ -104,6 +104,20 @@ def test_verified_moves_only_when_the_verification_passed(made: ReleasesFixture,
     assert stack_release.accept(module, made.releases)["changed"] is False
 
 
+@pytest.mark.parametrize("prunable", [False, True])
+def test_check_mode_announces_what_accepting_would_change(
+    prunable: bool, made: ReleasesFixture, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del docker
+    made.add(A)
+    made.serve(A)
+    monkeypatch.setattr(stack_release.Pruning, "is_needed", lambda _: prunable)
+    announced = [stack_release.accept(FakeModule(stamp=stamp, check_mode=True), made.releases) for stamp in (A, B)]
+    # The one that serves is good already; the other one would be made.
+    assert [each["changed"] for each in announced] == [prunable, True]
+    assert (made.releases.verified(), made.releases.stamps()) == (A, [A])
+
+
 def test_only_what_is_current_is_marked(made: ReleasesFixture, docker: FakeDocker) -> None:
     del docker
     made.add(A)
