@@ -167,7 +167,7 @@ class Month:
     def volumes(self) -> list[dict[str, Any]]:
         """Return the instance's volumes and the application's, each once."""
         pages = self.clients["ec2"].get_paginator("describe_volumes")
-        by_id = {}
+        by_id: dict[str, dict[str, Any]] = {}
         for name, value in (
             ("attachment.instance-id", self.params["instance_id"]),
             ("tag:Application", self.params["application"]),
