@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slm.serving.plugins.module_utils import activation, process
+from ansible_collections.slm.serving.plugins.module_utils.prune import Pruning
 from ansible_collections.slm.serving.plugins.modules import stack_release
 
 from tests.support.releases import DAMAGES, FILES, A, B, C, FakeDocker, FakeModule, ReleasesFixture
@@ -111,7 +112,7 @@ def test_check_mode_announces_what_accepting_would_change(
     del docker
     made.add(A)
     made.serve(A)
-    monkeypatch.setattr(stack_release.Pruning, "is_needed", lambda _: prunable)
+    monkeypatch.setattr(Pruning, "is_needed", lambda _: prunable)
     announced = [stack_release.accept(FakeModule(stamp=stamp, check_mode=True), made.releases) for stamp in (A, B)]
     # The one that serves is good already; the other one would be made.
     assert [each["changed"] for each in announced] == [prunable, True]
