@@ -1,12 +1,18 @@
 """The documents: their links, and the paths and commands that they name, are those of the tree."""
 
+import functools
 import importlib.util
+import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible.parsing.splitter import parse_kv
+from ansible_collections.slm.serving.plugins.plugin_utils.extra_variables import Known, known, problems
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -25,6 +31,7 @@ _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 _PATH = re.compile(rf"(?:{FOLDERS})/(?:[\w.-]+/)*(?:[\w-]+\.(?:j2|md|py|sh|yaml|yml))?")
 _MAKE = re.compile(r"(?:^|[\s(])make((?: +-\S+)*)((?: +[a-z]+)*)(?= |$|[)\"])")
 _MODULE = re.compile(r"python[\d.]* -m ([\w.]+)")
+_PLAYBOOK = re.compile(r"(?:\$ )?(?:\w+=\S* )*ansible-playbook +(.+)")
 _MARK = re.compile(r"^<!-- (begin|end): (.+) -->$", re.MULTILINE)
 
 
@@ -91,6 +98,48 @@ def modules(text: str) -> set[str]:
     return {module.rstrip(".") for line in [*code(text), *marks] for module in _MODULE.findall(line)}
 
 
+@functools.cache
+def variables_of(playbook: Path) -> Known:
+    """Return the variables that may be given to a playbook."""
+    return known(ROOT, playbook)
+
+
+def playbook_problems(command: str) -> list[str]:
+    """Return why `ansible-playbook` would refuse a command line; nothing for another program's.
+
+    Args:
+        command: a line of a document, with environment variables before it or not.
+    """
+    match = _PLAYBOOK.fullmatch(command)
+    if match is None:
+        return []
+    given: dict[str, Any] = {}
+    playbooks: list[Path] = []
+    found = []
+    rest = iter(shlex.split(match[1]))
+    for word in rest:
+        if word in ("-e", "--extra-vars"):
+            given |= extra_variables(next(rest, ""))
+        elif word.endswith(".yml"):
+            playbooks.append(ROOT / word)
+        elif word not in ("--check", "--diff", "-v", "..."):
+            found.append(f"no document says anything of {word}")
+    if len(playbooks) != 1 or not playbooks[0].is_file():
+        return [*found, f"{command} names no playbook"]
+    return found + problems(given, variables_of(playbooks[0]), playbooks[0].name)
+
+
+def extra_variables(argument: str) -> dict[str, Any]:
+    """Return the variables of one `-e`; none of a file, which is the reader's."""
+    if argument.startswith("@"):
+        return {}
+    if argument.startswith("{"):
+        loaded: dict[str, Any] = json.loads(argument)
+        return loaded
+    parsed: dict[str, Any] = parse_kv(argument)
+    return parsed
+
+
 def runs(module: str) -> bool:
     """Say whether `python -m` can run a module."""
     try:
@@ -141,6 +190,39 @@ def test_modules_that_are_run_exist() -> None:
     named = set().union(*(modules(document.read_text("utf-8")) for document in CURRENT))
     assert {"gateway", "training", "tests.local_region", "tests.drills"} <= named
     assert sorted(module for module in named if not runs(module)) == []
+
+
+@pytest.mark.parametrize("document", CURRENT, ids=name)
+def test_playbooks_take_what_the_document_gives_them(document: Path) -> None:
+    lines = list(code(document.read_text("utf-8")))
+    assert [problem for line in lines for problem in playbook_problems(line)] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("ansible-playbook playbooks/none.yml", "names no playbook"),
+        ("ansible-playbook playbooks/logs.yml -e status_log_line=5", "Did you mean status_log_lines?"),
+        ("ansible-playbook playbooks/logs.yml -e status_log_services=kernel", "was given"),
+        ("""ansible-playbook playbooks/logs.yml -e '{"status_log_services": ["kernal"]}'""", "kernal"),
+        ("ansible-playbook playbooks/deploy.yml --tags gateway", "--tags"),
+        ("SLM_OUTCOME=json ansible-playbook playbooks/status.yml -e rollback_to=x", "rollback.yml"),
+    ],
+)
+def test_a_command_that_a_playbook_would_refuse_is_found(command: str, problem: str) -> None:
+    assert problem in "\n".join(playbook_problems(command))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        """ansible-playbook playbooks/logs.yml -e '{"status_log_services": ["kernel"]}' -e status_log_lines=9""",
+        "SLM_OUTCOME=json ansible-playbook playbooks/deploy.yml --check --diff -e @mine.yml",
+        "promtool test rules monitoring/rules_test.yml",
+    ],
+)
+def test_a_command_that_a_playbook_takes_is_none(command: str) -> None:
+    assert playbook_problems(command) == []
 
 
 @pytest.mark.parametrize("document", CURRENT, ids=name)

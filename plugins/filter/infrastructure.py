@@ -13,6 +13,7 @@ NAME_VARIABLES = {
     "instance profile": "infrastructure_role",
     "GitHub role": "infrastructure_github_role",
     "security group": "infrastructure_security_group",
+    "budget": "infrastructure_budget",
 }
 
 
@@ -39,6 +40,23 @@ def gateway_rules(networks: list[str], port: int) -> list[dict[str, Any]]:
     """Return the security group's rules that let the networks call the gateway."""
     rule = {"proto": "tcp", "ports": [port], "rule_desc": "gateway"}
     return [rule | {"cidr_ipv6" if ":" in network else "cidr_ip": network} for network in networks]
+
+
+def budget_problems(usd: float, email: str) -> list[str]:
+    """Return why a budget of so many USD a month cannot be made; nothing for 0, which means none.
+
+    Args:
+        usd: the amount.
+        email: who is to get its mail.
+    """
+    if usd < 0:
+        return [f"infrastructure_budget_usd: {usd} is no amount. Give USD a month, or 0 for no budget."]
+    if usd and not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
+        return [
+            f"infrastructure_budget_email: {email!r} is no address. The budget needs one to send its mail to; give one,"
+            " or leave infrastructure_budget_usd at 0."
+        ]
+    return []
 
 
 def named_secrets(secrets: list[dict[str, Any]], settings: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -214,6 +232,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "budget_problems": budget_problems,
             "foreign_problems": foreign_problems,
             "gateway_rules": gateway_rules,
             "instance_differences": instance_differences,

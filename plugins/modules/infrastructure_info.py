@@ -59,6 +59,10 @@ options:
     description: Another instance to list.
     type: str
     default: ""
+  budget:
+    description: Name of the budget; empty means that there is none to ask for.
+    type: str
+    default: ""
   tags:
     description: Tags of every resource that provisioning made.
     type: dict
@@ -128,15 +132,20 @@ things:
       returned: always
       type: dict
     ours:
-      description: Whether it has all of O(tags).
+      description: Whether it has all of O(tags); of a budget, whether it counts what has the application's tag.
       returned: always
       type: bool
     holds_data:
       description: Whether it holds data.
       returned: for buckets, repositories and secrets
       type: bool
+unseen:
+  description: A sentence for the budget, where AWS does not say whether there is one.
+  returned: success
+  type: list
+  elements: str
 problems:
-  description: A sentence for each question that AWS did not answer.
+  description: A sentence for each other question that AWS did not answer.
   returned: success
   type: list
   elements: str
@@ -172,7 +181,7 @@ class Account:
     def __init__(self, module: AnsibleAWSModule) -> None:
         """Make the clients, which threads may share."""
         self.params = module.params
-        services = ("ec2", "ecr", "iam", "logs", "s3", "secretsmanager", "ssm", "sts")
+        services = ("budgets", "ec2", "ecr", "iam", "logs", "s3", "secretsmanager", "ssm", "sts")
         self.clients = {
             name: module.client(name, retry_decorator=AWSRetry.jittered_backoff(retries=5)) for name in services
         }
@@ -347,6 +356,20 @@ class Account:
             for each in found
         ]
 
+    def budget(self, account: str) -> list[Thing]:
+        """Return the budget, which has no tags here: what it counts says whose it is.
+
+        Args:
+            account: number of the account.
+        """
+        name, wanted = self.params["budget"], [f"user:Application${self.params['application']}"]
+        try:
+            answer = self.clients["budgets"].describe_budget(AccountId=account, BudgetName=name, aws_retry=True)
+        except is_boto3_error_code("NotFoundException"):
+            return []
+        ours = answer["Budget"].get("CostFilters") == {"TagKeyValue": wanted}
+        return [self.thing("budget", name, {}) | {"ours": ours}]
+
     def questions(self) -> list[Question]:
         """Return every question: what it is about, and a callable that answers it."""
         return [
@@ -404,6 +427,7 @@ def main() -> None:
             "parameter_path": text,
             "application": text,
             "instance_id": {"type": "str", "default": ""},
+            "budget": {"type": "str", "default": ""},
             "tags": {"type": "dict", "required": True},
         },
         supports_check_mode=True,
@@ -414,12 +438,16 @@ def main() -> None:
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         fail(module, error, "AWS does not say whose credentials these are")
     things, problems = answers(account.questions())
+    # Whether bills may be looked at is another's decision in many accounts, and some partitions have no budgets.
+    name, ask = module.params["budget"], partial(account.budget, caller["Account"])
+    budgets, unseen = answers([(f"the budget {name}", ask)] if name else [])
     module.exit_json(
         changed=False,
         account=caller["Account"],
         partition=caller["Arn"].split(":")[1],
         region=module.region,
-        things=things,
+        things=things + budgets,
+        unseen=unseen,
         problems=problems,
     )
 

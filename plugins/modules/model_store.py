@@ -258,7 +258,8 @@ def main() -> None:
             models[name] = {"source": source.source, "path": str(directory), "present": present}
     except (ModelError, OSError) as error:
         module.fail_json(msg=str(error), models=models)
-    would_fetch = module.check_mode and options["fetch"] and bool(missing)
+    # As in a run: what belongs to somebody else than root is no change.
+    would_fetch = module.check_mode and options["fetch"] and bool(set(missing) - set(options["owners"]))
     module.exit_json(changed=bool(fetched) or would_fetch, models=models, missing=missing)
 
 

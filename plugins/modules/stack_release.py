@@ -235,11 +235,12 @@ def accept(module: AnsibleModule, releases: Releases) -> Result:
         StackError: another release is current.
     """
     stamp = module.params["stamp"]
-    if releases.current() != stamp:
-        raise StackError(f"the release {stamp} passed its verification, but {releases.current()} is current now")
     changed = releases.verified() != stamp or releases.record(stamp).get("result") != GOOD
     if module.check_mode:
-        return {"changed": changed, "stamp": stamp}
+        # One that would be made is not current yet.
+        return {"changed": changed or Pruning(releases).is_needed(), "stamp": stamp}
+    if releases.current() != stamp:
+        raise StackError(f"the release {stamp} passed its verification, but {releases.current()} is current now")
     if changed:
         releases.update(stamp, result=GOOD, reason=None, verified=now())
         releases.point(VERIFIED, stamp)

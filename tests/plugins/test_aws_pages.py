@@ -17,7 +17,10 @@ from botocore import xform_name
 from tests.local_region.names import REPOSITORY_ROOT
 
 PLUGINS = REPOSITORY_ROOT / "plugins"
-SERVICES = ("ec2", "ecr", "iam", "logs", "pricing", "s3", "secretsmanager", "service-quotas", "ssm", "sts")
+SERVICES = (
+    *("budgets", "cloudwatch", "ec2", "ecr", "iam", "logs", "pricing"),
+    *("s3", "secretsmanager", "service-quotas", "ssm", "sts"),
+)
 NEXT_PAGE = {"NextToken", "nextToken", "Marker", "NextMarker", "NextContinuationToken"}
 # One page is all: these name each thing that they want, or as many as they need.
 BOUNDED_BY = {

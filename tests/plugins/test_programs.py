@@ -66,7 +66,7 @@ KNOWN = {
     "docker version": "--format",
     "dockerd": "--validate --config-file",
     "dpkg-query": "--show --showformat",
-    "journalctl": "--unit --lines --no-pager --output",
+    "journalctl": "--unit --dmesg --lines --no-pager --output",
     "nvidia-ctk": "--version",
     "nvidia-smi": "--query-gpu --query-compute-apps --format",
     "snap list": "",

@@ -58,6 +58,40 @@ def test_teardown_knows_every_parameter_that_other_roles_write() -> None:
     assert value("infrastructure", "_infrastructure_records", {}) == [serving, candidate]
 
 
+BUDGET = {"kind": "budget", "name": "slm-ft-serving-monthly", "id": "slm-ft-serving-monthly", "key": "budget x"}
+
+
+def test_teardown_removes_the_budget_and_says_when_it_could_not_be_looked_at() -> None:
+    for unseen in ([], ["AWS does not answer about the budget: AccessDenied"]):
+        found = {"things": [] if unseen else [{**BUDGET, "ours": True}], "unseen": unseen}
+        variables = {
+            "infrastructure_region": "us-east-1",
+            "infrastructure_account": "1",
+            "infrastructure_settings": {},
+            "_infrastructure_found": found,
+        }
+        text = value("infrastructure", "lookup('ansible.builtin.template', 'removal.txt.j2')", variables)
+        assert ("slm-ft-serving-monthly" in text, "Not looked at: AWS does not answer" in text) == (
+            not unseen,
+            bool(unseen),
+        )
+
+
+def test_a_budget_that_cannot_be_looked_at_stands_in_the_way() -> None:
+    variables = {"infrastructure_budget_usd": "100", "infrastructure_budget_email": "a@b.example"}
+    assert value("infrastructure", "_infrastructure_budget_wanted", variables)
+    for found, problems in (({}, []), ({"unseen": ["no right"]}, ["no right"])):
+        asked = variables | {"_infrastructure_found": found}
+        assert value("infrastructure", "_infrastructure_budget_problems", asked) == problems
+    assert not value("infrastructure", "_infrastructure_budget_wanted", {})
+
+
+def test_the_report_names_the_budget_and_what_is_to_do_for_it() -> None:
+    text = report(infrastructure_budget_usd="100", infrastructure_budget_email="a@b.example")
+    assert "100.00 USD a month, and mail to a@b.example" in text
+    assert "budget" not in report()
+
+
 VOLUME = {
     "id": "vol-1",
     "zone": "us-east-1a",

@@ -271,6 +271,18 @@ def _servicequotas(call: Call) -> Iterator[Question]:
     yield Question(f"servicequotas:{call.action}", quota if body.get("QuotaCode") else "*")
 
 
+def _cloudwatch(call: Call) -> Iterator[Question]:
+    """Yield the question about a call of CloudWatch, which is signed for under another name than its actions have."""
+    yield Question(f"cloudwatch:{call.action}", "*")
+
+
+def _budgets(call: Call) -> Iterator[Question]:
+    body = call.json()
+    name = body.get("BudgetName") or (body.get("Budget") or body.get("NewBudget") or {}).get("BudgetName", "*")
+    action = "ViewBudget" if call.action.startswith("Describe") else "ModifyBudget"
+    yield Question(f"budgets:{action}", f"arn:aws:budgets::{names.ACCOUNT_ID}:budget/{name}")
+
+
 _SERVICES: dict[str, Callable[[Call], Iterable[Question]]] = {
     "s3": _s3,
     "ec2": _ec2,
@@ -279,6 +291,8 @@ _SERVICES: dict[str, Callable[[Call], Iterable[Question]]] = {
     "secretsmanager": _secretsmanager,
     "ecr": _ecr,
     "logs": _logs,
+    "monitoring": _cloudwatch,
+    "budgets": _budgets,
     "servicequotas": _servicequotas,
 }
 

@@ -115,6 +115,34 @@ def test_every_operator_may_look_and_none_reads_a_secret_or_anothers_bucket(oper
         operator.client("s3").list_objects_v2(Bucket="another")
 
 
+def test_who_provisions_makes_the_budget_of_the_application_and_no_other(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = _operator(api, monkeypatch, "provision").client("budgets")
+    ours = {"BudgetName": "slm-ft-serving-monthly", "BudgetType": "COST", "TimeUnit": "MONTHLY"}
+    limit = {"BudgetLimit": {"Amount": "100", "Unit": "USD"}}
+    with pytest.raises(botocore.exceptions.ClientError, match="NotFoundException"):
+        client.describe_budget(AccountId=names.ACCOUNT_ID, BudgetName=ours["BudgetName"])
+    client.create_budget(AccountId=names.ACCOUNT_ID, Budget=ours | limit)
+    with pytest.raises(botocore.exceptions.ClientError, match="budgets:ModifyBudget"):
+        client.create_budget(AccountId=names.ACCOUNT_ID, Budget=ours | limit | {"BudgetName": "another"})
+    with pytest.raises(botocore.exceptions.ClientError, match="budgets:ViewBudget"):
+        client.describe_budget(AccountId=names.ACCOUNT_ID, BudgetName="another")
+
+
+def test_who_deploys_asks_cloudwatch_how_long_an_instance_ran(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = _operator(api, monkeypatch, "deploy")
+    metric = {"Namespace": "AWS/EC2", "MetricName": "CPUUtilization"}
+    query = {"Id": "ran", "MetricStat": {"Metric": metric, "Period": 300, "Stat": "SampleCount"}}
+    span = {"StartTime": "2026-11-01T00:00:00Z", "EndTime": "2026-11-02T00:00:00Z"}
+    answer = operator.client("cloudwatch").get_metric_data(MetricDataQueries=[query], **span)
+    assert [each["Values"] for each in answer["MetricDataResults"]] == [[]]
+    with pytest.raises(botocore.exceptions.ClientError, match="cloudwatch:PutMetricAlarm"):
+        operator.client("cloudwatch").put_metric_alarm(
+            AlarmName="a", EvaluationPeriods=1, ComparisonOperator="LessThanThreshold"
+        )
+
+
 def test_who_deploys_reads_no_model_and_makes_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     operator = _operator(api, monkeypatch, "deploy")
     assert operator.client("s3").list_objects_v2(Bucket=names.MODELS_BUCKET)["KeyCount"] == 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slm.serving.plugins.filter.infrastructure import (
+    budget_problems,
     foreign_problems,
     gateway_rules,
     instance_differences,
@@ -15,6 +16,22 @@ from ansible_collections.slm.serving.plugins.filter.infrastructure import (
     secret_plan,
     volume_growth,
 )
+
+
+@pytest.mark.parametrize(
+    ("usd", "email", "named"),
+    [
+        (0.0, "", None),
+        (100.0, "operator@example.com", None),
+        (100.0, "", "infrastructure_budget_email"),
+        (100.0, "operator", "infrastructure_budget_email"),
+        (100.0, "a b@example.com", "infrastructure_budget_email"),
+        (-1.0, "operator@example.com", "infrastructure_budget_usd"),
+    ],
+)
+def test_a_budget_needs_an_amount_and_somebody_to_tell(usd: float, email: str, named: str | None) -> None:
+    problems = budget_problems(usd, email)
+    assert [problem.partition(":")[0] for problem in problems] == ([named] if named else [])
 
 
 def test_valid_networks_are_no_problem() -> None:

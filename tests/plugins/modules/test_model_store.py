@@ -103,6 +103,8 @@ def test_notes_are_for_one_user_only_and_no_change(tmp_path: Path, source: Path)
     answer = run(tmp_path / "models", source.as_uri(), owners={"base": os.getuid()})
     path = Path(answer["models"]["base"]["path"])
     assert answer["changed"] is False
+    elsewhere = run(tmp_path / "others", source.as_uri(), owners={"base": os.getuid()}, _ansible_check_mode=True)
+    assert elsewhere["changed"] is False, "check mode announces no change that a run would not make"
     assert stat.S_IMODE(path.stat().st_mode) == 0o750
     assert (path / "config.json").is_file()
 

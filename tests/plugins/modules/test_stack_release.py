@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slm.serving.plugins.module_utils import activation, process
+from ansible_collections.slm.serving.plugins.module_utils.prune import Pruning
 from ansible_collections.slm.serving.plugins.modules import stack_release
 
 from tests.support.releases import DAMAGES, FILES, A, B, C, FakeDocker, FakeModule, ReleasesFixture
@@ -102,6 +103,20 @@ def test_verified_moves_only_when_the_verification_passed(made: ReleasesFixture,
     assert made.releases.verified() == B
     assert made.releases.record(B)["result"] == "good"
     assert stack_release.accept(module, made.releases)["changed"] is False
+
+
+@pytest.mark.parametrize("prunable", [False, True])
+def test_check_mode_announces_what_accepting_would_change(
+    prunable: bool, made: ReleasesFixture, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del docker
+    made.add(A)
+    made.serve(A)
+    monkeypatch.setattr(Pruning, "is_needed", lambda _: prunable)
+    announced = [stack_release.accept(FakeModule(stamp=stamp, check_mode=True), made.releases) for stamp in (A, B)]
+    # The one that serves is good already; the other one would be made.
+    assert [each["changed"] for each in announced] == [prunable, True]
+    assert (made.releases.verified(), made.releases.stamps()) == (A, [A])
 
 
 def test_only_what_is_current_is_marked(made: ReleasesFixture, docker: FakeDocker) -> None:

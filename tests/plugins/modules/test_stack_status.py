@@ -154,7 +154,13 @@ def test_metrics_are_asked_for_with_a_script_that_python_reads() -> None:
 def screen(**variables: Any) -> str:
     """Return the text of the screen."""
     instance = {"id": "i-1", "type": "g6.2xlarge", "state": "running", "since": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}
-    defaults = {"status_instance": instance, "status_price": {"known": False}, "status_lock": "", "status_found": {}}
+    defaults = {
+        "status_instance": instance,
+        "status_price": {"known": False},
+        "status_month": {"skipped": True},
+        "status_lock": "",
+        "status_found": {},
+    }
     return str(value("status", "lookup('ansible.builtin.template', 'status.txt.j2')", {**defaults, **variables}))
 
 
@@ -227,6 +233,36 @@ def test_screen_of_a_stopped_instance() -> None:
     lines = screen(status_instance=stopped, status_found={"skipped": True}).splitlines()
     assert lines[0] == "status    NOT SERVING: the instance is stopped. Start it with playbooks/start.yml."
     assert "cost      its volume only" in lines
+
+
+MONTH = {
+    "month": "2026-11",
+    "hours": 31.25,
+    "costs": [{"what": "the instance, 31.2 h", "usd": 30.55}, {"what": "200 GiB of gp3", "usd": 4.0}],
+    "usd": 34.55,
+    "unknown": ["the Elastic IPs: AccessDenied"],
+    "changed": False,
+}
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_screen_shows_what_the_month_cost_and_what_is_not_in_it(state: str, report: Any) -> None:
+    instance = {"id": "i-1", "type": "g6.2xlarge", "state": state, "since": "2026-01-01T00:00:00+00:00"}
+    lines = screen(status_instance=instance, status_month=MONTH, status_found=report()).splitlines()
+    begin = lines.index("month     2026-11 so far, computed: 31.2 hours of running, used or not; 34.55 USD in all")
+    assert [line.strip() for line in lines[begin + 1 : begin + 4]] == [
+        "30.55 USD  the instance, 31.2 h",
+        "4.00 USD  200 GiB of gp3",
+        "not counted: the Elastic IPs: AccessDenied",
+    ]
+
+
+def test_a_machine_reads_what_the_month_cost() -> None:
+    stopped = {"id": "i-1", "state": "stopped", "since": "2026-01-01T00:00:00+00:00"}
+    variables = {"status_instance": stopped, "status_found": {"skipped": True}}
+    recorded = value("status", "_status_recorded", variables | {"status_month": MONTH})
+    assert recorded["month"] == {name: MONTH[name] for name in ("month", "hours", "costs", "usd", "unknown")}
+    assert value("status", "_status_recorded", variables | {"status_month": {"skipped": True}})["month"] == {}
 
 
 def test_screen_without_a_price_names_none(report: Any) -> None:
