@@ -12,6 +12,8 @@ from training.config import ConfigError
 from training.data.dataset import DatasetError
 from training.data.prompt import MEDICAL, TaskFileError
 from training.evaluation.bars import BelowBarsError
+from training.generation.collect import GenerationError
+from training.generation.service import ServiceError
 from training.run.interruption import Interrupted, exit_status, signals_as_requests
 
 EXIT_BELOW_BARS = 3
@@ -95,6 +97,14 @@ def _parser() -> argparse.ArgumentParser:
         help="share, 0 to 1, of texts with nothing of the task in them (default: %(default)s)",
     )  # fmt: skip
     command.add_argument("--seed", type=int, default=1, help="of the random numbers (default: %(default)s)")
+    _add_generate_arguments(
+        add(
+            "generate",
+            stages.generate,
+            "ask an OpenAI-compatible service for examples of a task, and keep those that are valid, have evidence for "
+            "every value and are new; the same command goes on where it ended",
+        )
+    )
     command = add("card", stages.card, "write the model card and the curves again from the files in OUT")
     command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
     return parser
@@ -139,6 +149,58 @@ def _add_stage_arguments(command: argparse.ArgumentParser, name: str) -> None:
         )  # fmt: skip
 
 
+def _add_generate_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--task", required=True,
+        help="name of a task of gateway/tasks, or path of a task file: fields, limits, and golden notes as seeds",
+    )  # fmt: skip
+    command.add_argument(
+        "--url", required=True, help="address before /chat/completions, such as http://127.0.0.1:8000/v1"
+    )
+    command.add_argument("--model", required=True, help="name of the model at the service")
+    command.add_argument(
+        "--key-file", type=Path, metavar="FILE", help="file of the service's key (default: the variable OPENAI_API_KEY)"
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE",
+        help="JSON lines, such as DIR/train.jsonl; examples that it holds count. FILE.usage.json has what was spent",
+    )  # fmt: skip
+    command.add_argument("--count", type=_positive, required=True, help="examples that the file is to hold")
+    command.add_argument(
+        "--distinct-from", type=Path, action="append", default=[], metavar="FILE",
+        help="data set whose texts must not come again, such as DIR/train.jsonl; may be given several times",
+    )  # fmt: skip
+    command.add_argument(
+        "--requests", type=_positive, default=1000,
+        help="most answers in all, over every call for this file (default: %(default)s)",
+    )  # fmt: skip
+    command.add_argument(
+        "--tokens", type=_positive, help="most tokens in all, as the service counts them (default: no limit)"
+    )
+    command.add_argument("--at-once", type=_positive, default=10, help="examples in one answer (default: %(default)s)")
+    command.add_argument(
+        "--answer-tokens", type=_positive, default=4096, help="most tokens of one answer (default: %(default)s)"
+    )
+    command.add_argument("--temperature", type=float, default=1.0, help="of the model (default: %(default)s)")
+    command.add_argument(
+        "--response-format", choices=("json_schema", "json_object", "text"), default="json_object",
+        help="how the service is asked for JSON; text for one that has no JSON mode (default: %(default)s)",
+    )  # fmt: skip
+    command.add_argument(
+        "--retries", type=_count, default=6,
+        help="times that a question is asked again after a failure that may pass, such as a rate limit (default: "
+        "%(default)s)",
+    )  # fmt: skip
+    command.add_argument("--seed", type=int, default=1, help="of what varies the questions (default: %(default)s)")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return number
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -159,7 +221,7 @@ def main() -> int:
     try:
         with signals_as_requests():
             args.action(args)
-    except (ConfigError, DatasetError, TaskFileError) as error:
+    except (ConfigError, DatasetError, TaskFileError, GenerationError, ServiceError) as error:
         return _fail(str(error))
     except BelowBarsError as error:
         _fail(str(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 import time
@@ -169,6 +170,40 @@ def make_data(args: Namespace) -> None:
         notes = make_distinct(prompt.task.name, count, args.off_topic, args.seed, split)
         write_text(args.out / f"{name}.jsonl", "".join(render_record(note, prompt.task) for note in notes))
     logger.info(f"{args.out} has {args.training} training and {args.validation} validation texts of {prompt.task.name}")
+
+
+def generate(args: Namespace) -> None:
+    """Ask a service for examples of a task.
+
+    Raises:
+        DatasetError: a file holds something else than examples of the task.
+        ConfigError: the file of the key cannot be read.
+    """
+    from training.generation.collect import Budget, Collection, collect
+    from training.generation.service import Service
+
+    prompt = load_prompt(args.task)
+    collection = Collection(args.out, prompt.task)
+    known = [note.text for path in args.distinct_from for note in load_notes(path, prompt.task)]
+    options = {"temperature": args.temperature, "max_tokens": args.answer_tokens}
+    service = Service(args.url, args.model, _key(args.key_file), retries=args.retries, options=options)
+    try:
+        collect(
+            service, collection, args.count, Budget(args.requests, args.tokens), at_once=args.at_once,
+            format_=args.response_format, known=known, seed=args.seed,
+        )  # fmt: skip
+    finally:
+        service.close()
+
+
+def _key(path: Path | None) -> str | None:
+    """Read the key of a service; never from an argument, which other users of the machine can read."""
+    if path is None:
+        return os.environ.get("OPENAI_API_KEY", "").strip() or None
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the key in {path}: {error}") from error
 
 
 def card(args: Namespace) -> None:

@@ -84,7 +84,7 @@ def test_a_number_of_threads_below_one_is_a_usage_error(
 
 
 @pytest.mark.parametrize(
-    "name", ["", "run", "pretrain", "adapter", "evaluate", "check-data", "make-data", "card"]
+    "name", ["", "run", "pretrain", "adapter", "evaluate", "check-data", "make-data", "generate", "card"]
 )
 def test_the_help_of_every_command_explains_the_exit_statuses(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

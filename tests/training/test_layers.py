@@ -19,6 +19,7 @@ LAYERS = (
     "corpora",
     "model",
     "run",
+    "generation",
     "evaluation",
     "trainers",
     "stages",
