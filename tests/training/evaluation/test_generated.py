@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 
 import pytest
 
@@ -17,9 +18,15 @@ ALL_NULL = json.dumps(dict.fromkeys(FIELDS))
 PROMPT = load_prompt()
 
 
+@cache
+def answers() -> dict[str, str]:
+    """Return the expected answers by the texts of all sets, which are generated once."""
+    notes = (note for task, sets in SETS.items() for each in sets for note in each.notes(task, 10))
+    return {note.text: json.dumps(note.answer) for note in notes}
+
+
 def expected_answers(texts: Sequence[str]) -> list[str]:
-    answers = {note.text: note.answer for task, sets in SETS.items() for each in sets for note in each.notes(task, 10)}
-    return [json.dumps(answers[text]) for text in texts]
+    return [answers()[text] for text in texts]
 
 
 def all_null(texts: Sequence[str]) -> list[str]:
