@@ -4,7 +4,10 @@
 SHELL := /bin/bash
 
 PYTHON_ENV := .venv/bin
-OUT := build/small-model
+# `make model` trains the small model for this task; another one gets an adapter on the base of models/small.
+TASK := medical_ie
+NAME = $(if $(filter medical_ie,$(TASK)),small,$(TASK))
+OUT = build/$(NAME)-model
 # What runs on the instance; the trainer is for those who fine-tune: make images IMAGES=trainer
 IMAGES := gateway engine
 # linux/arm64 for Graviton; the tag then ends in -arm64.
@@ -34,10 +37,12 @@ down: setup ## Remove the local region: containers, volumes, network, processes
 env: setup ## Print what to export so that any ansible-playbook works against the local region: eval "$(make -s env)"
 	@python -m tests.local_region env
 
-model: ## Train the small model from a folder with train.jsonl and validation.jsonl: make model DATA=folder [OUT=folder]
-	@[ -n "$(DATA)" ] || { echo 'Name the data set: make model DATA=folder (with train.jsonl and validation.jsonl in it)' >&2; exit 2; }
+model: ## Train the small model, or an adapter for another task: make model DATA=folder [OUT=folder], make model TASK=assistant_intent
+	@[ -f "training/$(NAME).yaml" ] || { echo 'There is no training/$(NAME).yaml: docs/add-a-task.md says what stands in it' >&2; exit 2; }
+	@[ -n "$(DATA)" ] || [ "$(TASK)" != medical_ie ] || { echo 'Name the data set: make model DATA=folder (with train.jsonl and validation.jsonl in it)' >&2; exit 2; }
 	@.ci/training-env
-	@.training-venv/bin/python -m training run --data "$(DATA)" --out "$(OUT)" --threads 2
+	@$(if $(DATA),,.training-venv/bin/python -m training make-data --task "$(TASK)" --out "$(OUT)/data")
+	@.training-venv/bin/python -m training run --config "training/$(NAME).yaml" --data "$(or $(DATA),$(OUT)/data)" --out "$(OUT)" --threads 2
 
 images: setup ## Build the images of the commit that is checked out, and try them: make images [IMAGES="gateway engine trainer"]
 	@python -m pipeline build --platform $(PLATFORM) $(if $(CACHE),--cache $(CACHE)) $(IMAGES)

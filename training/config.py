@@ -97,7 +97,9 @@ class AdapterConfig(_Section):
     variation: float = Field(
         0.0, ge=0, le=1, description="probability that a kind of value in a public note is exchanged"
     )
-    no_cancer_fraction: float = Field(0.0, ge=0, le=1, description="share of the generated notes without any cancer")
+    off_topic_fraction: float = Field(
+        0.0, ge=0, le=1, description="share of the generated texts with nothing of the task in them, such as no cancer"
+    )
 
     selection: Literal["held_out", "validation"] = Field(
         "held_out", description="select the best checkpoint on notes held out of train.jsonl, or on validation.jsonl"
@@ -123,11 +125,27 @@ class AdapterConfig(_Section):
         return self
 
 
+Figure = Literal["micro_f1", "valid", "choice_right", "all_right", "all_null"]
+"""Exact micro-F1, or a share of the answers: valid ones, those with the right first field, with all fields right, with
+null in every field."""
+
+
+class Bar(_Section):
+    """What a model has to reach to be used."""
+
+    notes: str = Field(description="validation, or the name of a set of generated texts (evaluation/generated.py)")
+    figure: Figure
+    at_least: float = Field(ge=0, le=1)
+
+
 class RunConfig(_Section):
     """An adapter on an existing base: a folder, or a repository on the Hub, in `base`."""
 
+    task: str = Field("medical_ie", description="name of a task of gateway/tasks, or path of a task file")
     adapter: AdapterConfig
     base: str | None = Field(None, description="a folder, or hf://owner/repository@commit; --base overrides it")
+    base_name: str | None = Field(None, description="of a base in a folder, in adapter_config.json; else the folder's")
+    bars: tuple[Bar, ...] = Field((), description="a model below one of them ends the run with exit status 3")
     licence: str | None = Field(None, description="of the weights, in the Hub's notation, for the model card")
 
 

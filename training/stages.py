@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 import time
@@ -15,12 +16,16 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from training.config import ConfigError, RunConfig, TrainingConfig, load_config, load_run_config
+from training.corpora import make_distinct
 from training.data.dataset import DatasetError, Note, load_notes
 from training.data.leaks import check_no_leak
-from training.data.prompt import Prompt, load_prompt
+from training.data.prompt import Prompt, load_prompt, render_record
 from training.data.report import as_text, examine
+from training.evaluation.bars import as_text as bars_as_text
+from training.evaluation.bars import check_met, check_names
+from training.evaluation.bars import compare as compare_with_bars
 from training.run.checkpoints import fingerprint
-from training.run.files import write_json
+from training.run.files import write_json, write_text
 
 # The stages import the others themselves: torch takes seconds, and checking data does without it.
 if TYPE_CHECKING:
@@ -42,10 +47,11 @@ class _Inputs:
         if getattr(args, "max_steps", None):
             adapter = self.config.adapter.model_copy(update={"max_steps": args.max_steps})
             self.config = self.config.model_copy(update={"adapter": adapter})
-        self.prompt: Prompt = load_prompt()
+        self.prompt: Prompt = load_prompt(self.config.task)
+        check_names(self.config.bars, self.prompt.task.name)
         folder: Path = args.data
-        self.training: list[Note] = load_notes(folder / "train.jsonl", self.prompt.instruction)
-        self.validation: list[Note] = load_notes(folder / "validation.jsonl", self.prompt.instruction)
+        self.training: list[Note] = load_notes(folder / "train.jsonl", self.prompt.task)
+        self.validation: list[Note] = load_notes(folder / "validation.jsonl", self.prompt.task)
         check_no_leak(dict(enumerate(self.training, 1)), dict(enumerate(self.validation, 1)))
         self.data = {name: _digest(folder / name) for name in ("train.jsonl", "validation.jsonl")}
         logger.info(f"{len(self.training)} training notes, {len(self.validation)} validation notes")
@@ -60,7 +66,8 @@ class _Inputs:
         from training.model.lora import SMALL_BASE
 
         source = getattr(self.args, "base", None) or self.config.base or str(self.out / "base")
-        return find_base(source, SMALL_BASE if isinstance(self.config, TrainingConfig) else Path(source).name)
+        name = SMALL_BASE if isinstance(self.config, TrainingConfig) else self.config.base_name or Path(source).name
+        return find_base(source, name)
 
     def start(self) -> None:
         """Do what is slow or writes, after all inputs have been checked."""
@@ -104,11 +111,14 @@ class _Record:
 
 
 def run(args: Namespace) -> None:
-    """Run all stages."""
+    """Run all stages; that of the base only where the configuration trains one."""
     inputs = _Inputs(args)
-    inputs.pretraining()
+    trains_base = isinstance(inputs.config, TrainingConfig)
+    if not trains_base:
+        inputs.base()
     inputs.start()
-    _pretrain(inputs)
+    if trains_base:
+        _pretrain(inputs)
     _adapter(inputs)
     _evaluate(inputs)
 
@@ -141,12 +151,59 @@ def check_data(args: Namespace) -> None:
     Raises:
         DatasetError: the data cannot be used for training.
     """
-    report = examine(args.data, load_prompt())
+    report = examine(args.data, load_prompt(args.task))
     sys.stdout.write(as_text(report, args.groups))
     if args.out is not None:
         write_json(args.out, report.as_json())
     if not report.is_usable:
         raise DatasetError("the data cannot be used: see the problems and leaks above")
+
+
+def make_data(args: Namespace) -> None:
+    """Write train.jsonl from a task's grammar, and validation.jsonl with its held-out phrasings and values.
+
+    Raises:
+        DatasetError: the task has no grammar, or too small a one.
+    """
+    prompt = load_prompt(args.task)
+    for name, count, split in (("train", args.training, "training"), ("validation", args.validation, "both")):
+        notes = make_distinct(prompt.task.name, count, args.off_topic, args.seed, split)
+        write_text(args.out / f"{name}.jsonl", "".join(render_record(note, prompt.task) for note in notes))
+    logger.info(f"{args.out} has {args.training} training and {args.validation} validation texts of {prompt.task.name}")
+
+
+def generate(args: Namespace) -> None:
+    """Ask a service for examples of a task.
+
+    Raises:
+        DatasetError: a file holds something else than examples of the task.
+        ConfigError: the file of the key cannot be read.
+    """
+    from training.generation.collect import Budget, Collection, collect
+    from training.generation.service import Service
+
+    prompt = load_prompt(args.task)
+    collection = Collection(args.out, prompt.task)
+    known = [note.text for path in args.distinct_from for note in load_notes(path, prompt.task)]
+    options = {"temperature": args.temperature, "max_tokens": args.answer_tokens}
+    service = Service(args.url, args.model, _key(args.key_file), retries=args.retries, options=options)
+    try:
+        collect(
+            service, collection, args.count, Budget(args.requests, args.tokens), at_once=args.at_once,
+            format_=args.response_format, known=known, seed=args.seed,
+        )  # fmt: skip
+    finally:
+        service.close()
+
+
+def _key(path: Path | None) -> str | None:
+    """Read the key of a service; never from an argument, which other users of the machine can read."""
+    if path is None:
+        return os.environ.get("OPENAI_API_KEY", "").strip() or None
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the key in {path}: {error}") from error
 
 
 def card(args: Namespace) -> None:
@@ -191,6 +248,7 @@ def _adapter(inputs: _Inputs) -> None:
         parameters=outcome.parameters,
         best=outcome.best,
         licence=inputs.config.licence,
+        task={"name": inputs.prompt.task.name, "description": inputs.prompt.task.description},
     )
     _write_card(inputs.out)
 
@@ -204,17 +262,27 @@ def _evaluate(inputs: _Inputs) -> None:
     folder = None if args.base_only else inputs.out / "adapter"
     if folder is not None and not _has_all(folder, _ADAPTER_FILES):
         raise ConfigError(f"there is no adapter in {folder}: train one with `adapter`, or use --base-only")
-    evaluation = answer_and_score(base.folder, folder, inputs.validation[: args.limit], inputs.prompt, args.answers)
+    notes = inputs.validation[: args.limit]
+    evaluation, figures = answer_and_score(base.folder, folder, notes, inputs.prompt, args.answers)
     sys.stdout.write(report(evaluation))
     scores = generated.score_generated(
-        lambda texts: answer_notes(base.folder, folder, texts, inputs.prompt), args.generated
+        lambda texts: answer_notes(base.folder, folder, texts, inputs.prompt), inputs.prompt, args.generated
     )
     sys.stdout.write(generated.as_text(scores))
-    about = {"base": base.name, "revision": base.revision, "adapter": folder is not None, "generated": scores}
+    figures["micro_f1"] = evaluation.value("exact/micro/f1") or 0.0
+    # The base alone is measured for comparison, and part of the notes says nothing sure.
+    bars = () if folder is None or args.limit else inputs.config.bars
+    compared = compare_with_bars(bars, {"validation": figures, **scores})
+    sys.stdout.write(bars_as_text(compared))
+    about = {
+        "base": base.name, "revision": base.revision, "adapter": folder is not None, "task": inputs.prompt.task.name,
+        "generated": scores, "bars": compared,
+    }  # fmt: skip
     name = "evaluation-base.json" if args.base_only else "evaluation.json"
     save(evaluation, inputs.out / name, about=about)
     if "adapter" in _Record(inputs.out).read():
         _write_card(inputs.out)
+    check_met(compared)
 
 
 def _write_card(out: Path) -> None:

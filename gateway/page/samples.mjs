@@ -49,7 +49,11 @@ export const SAMPLES = {
     ],
   ],
   assistant_intent: [
-    ["A task to add", "Remind me to water the tomatoes on Saturday morning."],
+    ["A task to add", "Put watering the tomatoes on my list for Saturday morning."],
+    ["A reminder", "hey can you remind me to call the plumber at half past four"],
+    ["An appointment", "Add lunch with Amara at the harbour to my calendar for Tuesday at noon."],
+    ["A mail", "Email Jonas about the keys and say that they are under the mat."],
     ["The weather", "What will the weather be like in Tromsø on Sunday? ☀️"],
+    ["None of these", "Why do cats purr?"],
   ],
 };

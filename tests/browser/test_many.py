@@ -12,6 +12,7 @@ from tests.browser.actions import content, field, lines, load, start
 from tests.browser.servers import Servers
 from tests.fakes.engine.scripted import completion
 from training.data.dataset import read_notes
+from training.data.prompt import load_prompt
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +74,7 @@ def test_a_batch_is_run_filtered_opened_corrected_and_downloaded(page: Page, eng
     with page.expect_download() as download:
         panel.get_by_role("button", name="training").click()
     assert content(download.value).count("\n") == 1
-    read = read_notes(download.value.path(), "Extract all cancer-related entities from the text.")
+    read = read_notes(download.value.path(), load_prompt().task)
     assert (read.problems, read.notes[1].answer["stage"]) == ([], "IIA")
 
 

@@ -14,6 +14,7 @@ from tests.browser.actions import NOTE, exported, extract, field
 from tests.browser.servers import Servers
 from tests.support.browser import check_samples, highlights
 from training.data.dataset import read_notes
+from training.data.prompt import load_prompt
 
 pytestmark = pytest.mark.slow
 LIT = re.compile(r"\blit\b")
@@ -136,7 +137,7 @@ def test_decisions_and_every_export(page: Page, url: str, tmp_path: Path) -> Non
 
     file = tmp_path / "train.jsonl"
     file.write_text(exported(page, "jsonl"), "utf-8")
-    read = read_notes(file, "Extract all cancer-related entities from the text.")
+    read = read_notes(file, load_prompt().task)
     assert read.problems == []
     assert read.notes[1].text == text
     assert read.notes[1].answer == document["fields"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from tests.training import tiny
 from training import __main__ as command
 from training import stages
+from training.data.dataset import DatasetError
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -81,7 +83,9 @@ def test_a_number_of_threads_below_one_is_a_usage_error(
     assert "0 is not 1 or more" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["", "run", "pretrain", "adapter", "evaluate", "check-data", "card"])
+@pytest.mark.parametrize(
+    "name", ["", "run", "pretrain", "adapter", "evaluate", "check-data", "make-data", "generate", "card"]
+)
 def test_the_help_of_every_command_explains_the_exit_statuses(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,3 +93,42 @@ def test_the_help_of_every_command_explains_the_exit_statuses(
         run(monkeypatch, *filter(None, [name]), "--help")
     assert raised.value.code == 0
     assert "75  stopped by SIGTERM, with a checkpoint saved" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--task", "weather"], "there is no task weather: name one of assistant_intent, medical_ie"),
+        (["--task", "assistant_intent", "--validation", "900000"], "has fewer than"),
+    ],
+)
+def test_data_that_no_grammar_makes_are_an_error_with_the_reason(
+    arguments: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("training.stages.make_distinct", few)
+    assert run(monkeypatch, "make-data", *arguments, "--out", tmp_path) == 1
+    assert reason in capsys.readouterr().err
+
+
+def few(task: str, count: int, *_others: object) -> list[object]:
+    """Stand for a grammar of few texts."""
+    if count > 1000 and count != 4000:
+        raise DatasetError(f"the grammar of {task} has fewer than {count} different texts")
+    return []
+
+
+def test_make_trains_the_task_that_is_named(tmp_path: Path) -> None:
+    def shown(*arguments: str) -> str:
+        command = ["make", "-n", "model", *arguments]
+        return subprocess.run(command, cwd=tiny.ROOT, capture_output=True, text=True, check=True).stdout
+
+    assistant = shown("TASK=assistant_intent")
+    assert 'make-data --task "assistant_intent" --out "build/assistant_intent-model/data"' in assistant
+    assert '--config "training/assistant_intent.yaml" --data "build/assistant_intent-model/data"' in assistant
+    medical = shown("DATA=notes")
+    assert "make-data" not in medical
+    assert '--config "training/small.yaml" --data "notes" --out "build/small-model"' in medical

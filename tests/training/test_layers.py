@@ -10,7 +10,21 @@ from tests.training import tiny
 
 TRAINING = tiny.ROOT / "training"
 # In the order of the way from the data to a run; each imports itself and what is before it.
-LAYERS = ("config", "data", "notes", "model", "run", "evaluation", "trainers", "stages", "__main__")
+LAYERS = (
+    "config",
+    "data",
+    "patterns",
+    "notes",
+    "requests",
+    "corpora",
+    "model",
+    "run",
+    "generation",
+    "evaluation",
+    "trainers",
+    "stages",
+    "__main__",
+)
 
 
 def layer_of(module: str) -> str:

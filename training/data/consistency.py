@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.evaluation.matching import items, normalise
-from training.data.dataset import FIELDS, Note
+from training.data.dataset import Note
 from training.data.labels import harmonise
 
 _SEPARATORS = (", ", "; ", " and ", " + ", " plus ", " / ", " then ", " followed by ")
@@ -99,10 +99,10 @@ def check_consistency(notes: Mapping[int, Note], max_chars: Mapping[str, int]) -
     return Consistency(
         fields={
             field: _field_report(
-                Counter(value for note in notes.values() if (value := note.answer[field]) is not None),
-                Counter(value for note in harmonised if (value := note.answer[field]) is not None),
+                Counter(value for note in notes.values() if (value := note.answer.get(field)) is not None),
+                Counter(value for note in harmonised if (value := note.answer.get(field)) is not None),
             )
-            for field in FIELDS
+            for field in max_chars
         },
         oddities=[oddity for line, note in notes.items() for oddity in _oddities(line, note, max_chars)],
         contradictions=_contradictions(notes),

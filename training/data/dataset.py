@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.tasks import Task
+
 FIELDS: tuple[str, ...] = (
     "cancer_type",
     "stage",
@@ -17,7 +19,7 @@ FIELDS: tuple[str, ...] = (
     "response",
     "metastasis_site",
 )
-"""The fields of the task, in the order in which the answer lists them."""
+"""The fields of the task `medical_ie`, in the order in which the answer lists them."""
 
 Answer = dict[str, str | None]
 _KEYS = {"instruction", "input", "output"}
@@ -30,7 +32,7 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class Note:
-    """A clinical text and what is to be extracted from it."""
+    """A text, such as a clinical note or a request, and what is to be extracted from it."""
 
     text: str
     answer: Answer
@@ -49,12 +51,12 @@ class ParsedFile:
     problems: list[str]
 
 
-def read_notes(path: Path, instruction: str) -> ParsedFile:
+def read_notes(path: Path, task: Task) -> ParsedFile:
     """Read a JSON-lines data set and collect every problem in it.
 
     Args:
         path: the file.
-        instruction: what every record must have as its `instruction`; the prompt is built with it.
+        task: whose instruction every record must have, as the prompt is built with it, and whose fields every answer.
 
     Raises:
         DatasetError: the file cannot be read.
@@ -68,21 +70,21 @@ def read_notes(path: Path, instruction: str) -> ParsedFile:
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if not line.strip():
             continue
-        note, line_problems = _check_line(line, instruction)
+        note, line_problems = _check_line(line, task)
         problems += [f"line {number}: {problem}" for problem in line_problems]
         if note is not None:
             notes[number] = note
     return ParsedFile(notes, problems)
 
 
-def load_notes(path: Path, instruction: str) -> list[Note]:
+def load_notes(path: Path, task: Task) -> list[Note]:
     """Read a JSON-lines data set, in its order.
 
     Raises:
         DatasetError: the file cannot be read, is empty, or has invalid lines; the message counts all of them and shows
             the first ones.
     """
-    content = read_notes(path, instruction)
+    content = read_notes(path, task)
     if content.problems:
         shown = content.problems[:_MAX_SHOWN]
         if len(content.problems) > len(shown):
@@ -93,7 +95,7 @@ def load_notes(path: Path, instruction: str) -> list[Note]:
     return list(content.notes.values())
 
 
-def _check_line(line: bytes, instruction: str) -> tuple[Note | None, list[str]]:
+def _check_line(line: bytes, task: Task) -> tuple[Note | None, list[str]]:
     try:
         record = json.loads(line.decode("utf-8"), object_pairs_hook=_without_repeats)
     except UnicodeDecodeError as error:
@@ -102,7 +104,7 @@ def _check_line(line: bytes, instruction: str) -> tuple[Note | None, list[str]]:
         return None, [f"not valid JSON ({error.msg}, column {error.colno})"]
     except (_RepeatedKeyError, RecursionError) as error:
         return None, [str(error)]
-    return _check_record(record, instruction)
+    return _check_record(record, task)
 
 
 class _RepeatedKeyError(Exception):
@@ -117,7 +119,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _check_record(record: object, instruction: str) -> tuple[Note | None, list[str]]:
+def _check_record(record: object, task: Task) -> tuple[Note | None, list[str]]:
     if not isinstance(record, dict):
         return None, ["is not a JSON object"]
     problems = []
@@ -126,22 +128,36 @@ def _check_record(record: object, instruction: str) -> tuple[Note | None, list[s
     text, output = record.get("input"), record.get("output")
     if not isinstance(text, str) or not text.strip():
         problems.append("`input` must be a non-empty string")
-    if record.get("instruction") != instruction:
-        problems.append(f"`instruction` must be {instruction!r}")
+    if record.get("instruction") != task.prompt.instruction:
+        problems.append(f"`instruction` must be {task.prompt.instruction!r}")
     if not isinstance(output, dict):
         problems.append("`output` must be an object")
     else:
-        problems += _check_answer(output)
+        problems += _check_answer(output, task)
     if problems or not isinstance(text, str) or not isinstance(output, dict):
         return None, problems
     return Note(text, output), []
 
 
-def _check_answer(output: dict[str, Any]) -> list[str]:
+def _check_answer(output: dict[str, Any], task: Task) -> list[str]:
     problems = []
-    if tuple(output) != FIELDS:
-        problems.append(f"`output` must have the keys {', '.join(FIELDS)}, in this order")
+    first = task.fields[0]
+    choice = output.get(first.name)
+    fields = task.variant(choice if isinstance(choice, str) else None)
+    names = [field.name for field in fields]
+    if first.choices and choice not in (*first.choices, *([None] if first.nullable else [])):
+        problems.append(f"`output` must have one of these for {first.name}: {', '.join(first.choices)}")
+    elif list(output) != names:
+        problems.append(f"`output` must have the keys {', '.join(names)}, in this order")
     wrong = [key for key, value in output.items() if value is not None and (not isinstance(value, str) or not value)]
     if wrong:
         problems.append(f"`output` must have a non-empty string or null for: {', '.join(wrong)}")
+    missing = [field.name for field in fields[1:] if not field.nullable and output.get(field.name, "") is None]
+    if missing:
+        problems.append(f"`output` must not have null for: {', '.join(missing)}")
+    unknown = [
+        field.name for field in fields[1:] if field.choices and output.get(field.name) not in (None, *field.choices)
+    ]
+    if unknown:
+        problems.append(f"`output` must have one of the task's choices for: {', '.join(unknown)}")
     return problems

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from training.data.dataset import Answer, Note
+from training.data.dataset import FIELDS, Answer, Note
 
 _SITE_SEPARATOR = re.compile(r"(?:;| and|, and) (?![^(]*\))")
 _MARKER_SEPARATOR = re.compile(r", (?![^(]*\))")
@@ -22,8 +22,11 @@ def harmonise(note: Note) -> Note:
     """Return the note with its answer in the most frequent form.
 
     Sites are joined by ", ", biomarkers by "; ". Drugs given together become "A and B" or "A, B and C", unless the note
-    itself has a plus sign. Doses are removed from the treatment. "III A" becomes "IIIA".
+    itself has a plus sign. Doses are removed from the treatment. "III A" becomes "IIIA". The answers of other tasks are
+    left unchanged.
     """
+    if tuple(note.answer) != FIELDS:
+        return note
     answer: Answer = dict(note.answer)
     if sites := answer["metastasis_site"]:
         answer["metastasis_site"] = _SITE_SEPARATOR.sub(", ", sites)

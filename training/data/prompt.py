@@ -9,9 +9,11 @@ from pathlib import Path
 from gateway import tasks
 from gateway.tasks.prompting import build_messages
 from training.data.chat import BEGIN, TURN_END, header, turn
-from training.data.dataset import FIELDS, Answer
+from training.data.dataset import FIELDS, Answer, Note
 
-TASK_FILE = Path(__file__).resolve().parents[2] / "gateway" / "tasks" / "medical_ie.yaml"
+_TASKS = Path(__file__).resolve().parents[2] / "gateway" / "tasks"
+MEDICAL = "medical_ie"
+TASK_FILE = _TASKS / f"{MEDICAL}.yaml"
 
 
 class TaskFileError(ValueError):
@@ -43,17 +45,33 @@ def render_answer(answer: Answer) -> str:
     return json.dumps(answer) + TURN_END
 
 
-def load_prompt(path: Path = TASK_FILE) -> Prompt:
+def render_record(note: Note, task: tasks.Task) -> str:
+    """Render a note as a line of a data set."""
+    record = {"instruction": task.prompt.instruction, "input": note.text, "output": note.answer}
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def load_prompt(source: str | Path = TASK_FILE) -> Prompt:
     """Read the prompt from a task file of the gateway.
 
+    Args:
+        source: a file, or the name of one of the gateway's own tasks.
+
     Raises:
-        TaskFileError: the file is not valid for the gateway, or its fields are not those of the data set.
+        TaskFileError: there is no such file, it is not valid for the gateway, or the fields of `medical_ie` are not
+            those of the public data set.
     """
+    path = Path(source)
+    if path.suffix not in (".yaml", ".yml"):
+        path = _TASKS / f"{source}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in _TASKS.glob("*.yaml")))
+            raise TaskFileError(f"there is no task {source}: name one of {known}, or the path of a task file (.yaml)")
     try:
         task = tasks.load_task(path)
     except tasks.TaskFileError as error:
         raise TaskFileError(str(error)) from error
     fields = tuple(field.name for field in task.fields)
-    if fields != FIELDS:
+    if task.name == MEDICAL and fields != FIELDS:
         raise TaskFileError(f"{path} has the fields {', '.join(fields)}; the data set has {', '.join(FIELDS)}")
     return Prompt(task)

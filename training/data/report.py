@@ -55,7 +55,7 @@ def examine(folder: Path, prompt: Prompt) -> DataReport:
     Raises:
         DatasetError: a file cannot be read.
     """
-    files = {name: read_notes(folder / name, prompt.instruction) for name in _FILES}
+    files = {name: read_notes(folder / name, prompt.task) for name in _FILES}
     max_chars = {field.name: field.max_chars for field in prompt.task.fields}
     return DataReport(
         files,

@@ -16,7 +16,7 @@ from gateway.evaluation.evaluation import Evaluation
 from training.data.dataset import Note
 from training.data.prompt import Prompt
 from training.evaluation.generation import generate_answers
-from training.evaluation.scoring import score
+from training.evaluation.scoring import score, shares
 from training.model.tokenizer import load_tokenizer
 from training.run.files import write_text
 from training.run.progress import Progress
@@ -63,8 +63,8 @@ def _load(base: Path, adapter: Path | None) -> Any:
 
 def answer_and_score(
     base: Path, adapter: Path | None, notes: Sequence[Note], prompt: Prompt, answers_file: Path | None = None
-) -> Evaluation:
-    """Answer the notes and score the answers.
+) -> tuple[Evaluation, dict[str, float]]:
+    """Answer the notes and score the answers; return the evaluation, and shares of the answers for the run's bars.
 
     `answers_file` gets the answers as JSON lines, which `python -m gateway evaluate --answers` reads. It contains the
     notes' texts.
@@ -76,4 +76,4 @@ def answer_and_score(
             for note, text in zip(notes, raw, strict=True)
         )
         write_text(answers_file, "".join(lines))
-    return score(notes, raw)
+    return score(notes, raw, prompt.task), shares(notes, raw, prompt.task)

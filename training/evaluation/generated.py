@@ -1,74 +1,41 @@
-"""Scores on generated notes unlike the training notes: with other phrasings, other values, or no cancer."""
+"""Scores on generated texts unlike the training texts: with other phrasings, other values, or nothing of the task."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from training.data.dataset import Note
-from training.evaluation.scoring import micro_f1, read_answer
-from training.notes.generator import make_notes
-from training.notes.grammar import Split
+from training.data.prompt import Prompt
+from training.evaluation.scoring import micro_f1, shares
+from training.evaluation.sets import SETS
 
-_SEED = 99  # of no training run
-
-
-@dataclass(frozen=True)
-class NoteSet:
-    """Generated notes of one kind.
-
-    Attributes:
-        name: name in a report.
-        split: where phrasings and values come from: those of the training notes, or held-out ones.
-        no_cancer: whether the notes are without cancer, so that every field of the answer is null.
-    """
-
-    name: str
-    split: Split
-    no_cancer: bool = False
-
-    def notes(self, count: int) -> list[Note]:
-        """Generate `count` notes, the same ones every time."""
-        return list(make_notes(count, float(self.no_cancer), _SEED, self.split))
-
-
-SETS = (
-    NoteSet("held-out phrasings", "phrasings"),
-    NoteSet("held-out values", "values"),
-    NoteSet("held-out phrasings and values", "both"),
-    NoteSet("no cancer", "training", no_cancer=True),
-    NoteSet("no cancer, held-out phrasings", "phrasings", no_cancer=True),
-)
-
+_NAMES = {
+    "micro_f1": "micro-F1", "valid": "valid", "choice_right": "first field right", "all_right": "all fields right",
+    "all_null": "all null",
+}  # fmt: skip
 Ask = Callable[[Sequence[str]], Sequence[str]]
 """A function that returns the model's answer to each text."""
+Scores = dict[str, dict[str, float]]
 
 
-def score_generated(ask: Ask, count: int) -> dict[str, dict[str, float]]:
-    """Have `count` notes of every set answered, and score the answers.
+def score_generated(ask: Ask, prompt: Prompt, count: int) -> Scores:
+    """Have `count` texts of every set of the task answered, and score the answers.
 
     Returns:
-        By name of the set: `notes`, their number, and `micro_f1` (exact) or, for notes without cancer, `all_null`, the
-        share of answers with null in every field.
+        By name of the set: `notes`, their number, and the set's figures; empty for a task without a grammar.
     """
-    scores: dict[str, dict[str, float]] = {}
-    for note_set in SETS if count else ():
-        notes = note_set.notes(count)
+    scores: Scores = {}
+    for note_set in SETS.get(prompt.task.name, ()) if count else ():
+        notes = note_set.notes(prompt.task.name, count)
         answers = ask([note.text for note in notes])
-        figure = {"all_null": _all_null(answers)} if note_set.no_cancer else {"micro_f1": micro_f1(notes, answers)}
-        scores[note_set.name] = {"notes": count, **figure}
+        known = {"micro_f1": micro_f1(notes, answers, prompt.task), **shares(notes, answers, prompt.task)}
+        scores[note_set.name] = {"notes": count, **{figure: known[figure] for figure in note_set.figures}}
     return scores
 
 
-def as_text(scores: dict[str, dict[str, float]]) -> str:
+def as_text(scores: Scores) -> str:
     """Render the scores as text, a line for every set."""
     lines = []
     for name, score in scores.items():
-        figure = f"all null {score['all_null']:.3f}" if "all_null" in score else f"micro-F1 {score['micro_f1']:.3f}"
-        lines.append(f"{score['notes']} generated notes, {name}: {figure}\n")
+        figures = ", ".join(f"{_NAMES[figure]} {value:.3f}" for figure, value in score.items() if figure in _NAMES)
+        lines.append(f"{score['notes']} generated notes, {name}: {figures}\n")
     return "".join(lines)
-
-
-def _all_null(answers: Sequence[str]) -> float:
-    read = (read_answer(answer).fields for answer in answers)
-    return sum(fields is not None and not any(fields.values()) for fields in read) / len(answers)

@@ -12,7 +12,8 @@ import random
 from collections.abc import Iterator
 
 from training.data.dataset import FIELDS, Note
-from training.notes.grammar import Cancer, Grammar, Split
+from training.notes.grammar import Cancer, Grammar
+from training.patterns import Split
 
 _Finding = tuple[str | None, list[str]]
 """A field's value, and the sentences that state it."""

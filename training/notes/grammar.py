@@ -1,18 +1,15 @@
 """The grammar of the synthetic notes: patterns and values in `notes.yaml`, held-out ones in `held_out.yaml`.
 
-In a pattern, `[one|two]` stands for one of its alternatives and may be nested; `{name}` stands for a value.
+`training/patterns.py` says what a pattern is.
 """
 
 from __future__ import annotations
 
 import random
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
-
-import yaml
+from typing import Any
 
 from training.notes.invention import (
     invent_cancer,
@@ -22,13 +19,10 @@ from training.notes.invention import (
     invent_operation,
     invent_site,
 )
+from training.patterns import Split, expand, read_lists
 
-_CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _INVENTED = 0.5  # share of training notes with made-up values
 _FOLDER = Path(__file__).resolve().parent
-
-Split = Literal["training", "plain", "phrasings", "values", "both"]
-"""Which notes: to train on; the same without made-up values; with held-out phrasings, held-out values, or both."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +84,7 @@ class Grammar:
 
     def expand(self, pattern: str) -> str:
         """Replace every choice in a pattern, the innermost first, by one of its alternatives."""
-        while (choice := _CHOICE.search(pattern)) is not None:
-            alternative = self.rng.choice(choice.group(1).split("|"))
-            pattern = pattern[: choice.start()] + alternative + pattern[choice.end() :]
-        return pattern
+        return expand(pattern, self.rng)
 
 
 def _invent_cancer(rng: random.Random) -> Cancer:
@@ -110,19 +101,13 @@ def _invent_cancer(rng: random.Random) -> Cancer:
 
 @cache
 def _lists(split: Split) -> dict[str, Any]:
-    lists = _read("notes.yaml")
-    held_out = _read("held_out.yaml")
+    lists = read_lists(_FOLDER / "notes.yaml")
+    held_out = read_lists(_FOLDER / "held_out.yaml")
     if split in ("phrasings", "both"):
         lists = lists | held_out["phrasings"]
     if split in ("values", "both"):
         lists = lists | {"cancers": held_out["cancers"]}
     return lists | {"cancers": [Cancer(**cancer) for cancer in lists["cancers"]]}
-
-
-@cache
-def _read(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((_FOLDER / name).read_text(encoding="utf-8"))
-    return content
 
 
 def mutation_names() -> list[str]:

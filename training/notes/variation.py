@@ -45,6 +45,8 @@ class Variation:
 
     def apply(self, note: Note, rng: random.Random) -> Note:
         """Exchange values of a note; those that are not word for word in note and answer are left unchanged."""
+        if tuple(note.answer) != FIELDS:
+            return note
         for choose in (self._cancers, self._percents, self._markers, self._mutations, self._drugs, self._sites):
             if rng.random() < self.chance and (pairs := choose(note, rng)):
                 note = _exchange(note, pairs)

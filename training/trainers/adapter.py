@@ -77,8 +77,8 @@ def train_adapter(
 
     def answer() -> Figures:
         raw = generate_answers(model, tokenizer, prompt, [note.text for note in selection], config.max_new_tokens)
-        valid = sum(read_answer(text).error is None for text in raw)
-        return {"eval_f1": micro_f1(selection, raw), "eval_valid": valid / len(selection)}
+        valid = sum(read_answer(text, prompt.task).error is None for text in raw)
+        return {"eval_f1": micro_f1(selection, raw, prompt.task), "eval_valid": valid / len(selection)}
 
     def save(folder: Path) -> None:
         save_adapter(model, folder, base.name)

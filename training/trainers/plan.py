@@ -10,11 +10,11 @@ from loguru import logger
 from tokenizers import Tokenizer
 
 from training.config import AdapterConfig
+from training.corpora import make_texts
 from training.data.dataset import DatasetError, Note
 from training.data.labels import harmonise
 from training.data.prompt import Prompt, render_answer
 from training.model.batching import Batch, Sample, group_by_length, make_sample
-from training.notes.generator import make_notes
 from training.notes.grammar import drug_names, mutation_names
 from training.notes.variation import Variation
 
@@ -57,7 +57,7 @@ def _epoch(
     rng = random.Random(seed)
     variation = Variation(mutation_names(), drug_names(), config.variation)
     varied = [variation.apply(note, rng) for note in public]
-    generated = make_notes(config.synthetic_notes, config.no_cancer_fraction, seed)
+    generated = make_texts(prompt.task.name, config.synthetic_notes, config.off_topic_fraction, seed)
     samples = [note_sample(tokenizer, prompt, note) for note in (*varied, *generated)]
     short = [sample for sample in samples if len(sample) <= config.max_length]
     if len(short) < len(samples):

@@ -106,6 +106,15 @@ def test_a_task_file_that_the_gateway_would_refuse_is_an_error_with_the_reason(
         load_prompt(path)
 
 
-def test_a_task_file_with_other_fields_than_the_data_set_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TaskFileError, match="has the fields intent"):
-        load_prompt(TASK_FILE.with_name("assistant_intent.yaml"))
+def test_a_medical_task_with_other_fields_than_the_data_set_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(TASK_FILE.read_text(encoding="utf-8").replace("name: stage", "name: grade"), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("      stage: ", "      grade: "), encoding="utf-8")
+    with pytest.raises(TaskFileError, match="has the fields cancer_type, grade"):
+        load_prompt(path)
+
+
+def test_another_task_of_the_gateway_is_found_by_its_name() -> None:
+    assert load_prompt("assistant_intent").task.adapter == "assistant-intent"
+    with pytest.raises(TaskFileError, match="no task weather: name one of assistant_intent, medical_ie"):
+        load_prompt("weather")

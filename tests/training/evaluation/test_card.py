@@ -10,6 +10,7 @@ import pytest
 
 from training.__main__ import main
 from training.data.dataset import FIELDS, Note
+from training.data.prompt import load_prompt
 from training.evaluation.card import card
 from training.evaluation.scoring import save, score
 
@@ -40,7 +41,7 @@ def evaluation(tmp_path: Path) -> dict[str, Any]:
     notes = [Note("Stage IV.", answer), Note("Stage III.", answer | {"stage": "III"})]
     generated = {"held-out phrasings": {"notes": 7, "micro_f1": 0.8123}, "no cancer": {"notes": 9, "all_null": 0.9876}}
     path = tmp_path / "figures.json"
-    save(score(notes, [json.dumps(answer)] * 2, resamples=20), path, about={"generated": generated})
+    save(score(notes, [json.dumps(answer)] * 2, load_prompt().task, resamples=20), path, about={"generated": generated})
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
 

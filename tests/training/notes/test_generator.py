@@ -9,7 +9,8 @@ import pytest
 
 from training.data.dataset import FIELDS, Note
 from training.notes.generator import make_notes
-from training.notes.grammar import Split, drug_names, mutation_names
+from training.notes.grammar import drug_names, mutation_names
+from training.patterns import Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 FREE_FIELDS = ("cancer_type", "gene_mutation", "treatment")  # the others have values that every note may share

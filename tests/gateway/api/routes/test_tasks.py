@@ -21,7 +21,7 @@ async def test_the_tasks_are_listed_with_their_schemas(gateway: Gateway) -> None
     by_name = {task["name"]: task for task in reply.json["tasks"]}
     assert set(by_name) == {"medical_ie", "assistant_intent"}
     assert by_name["medical_ie"]["json_schema"]["required"] == list(GOLD)
-    assert len(by_name["assistant_intent"]["json_schema"]["oneOf"]) == 3
+    assert len(by_name["assistant_intent"]["json_schema"]["oneOf"]) == 7
     assert (await gateway.call("GET", "/api/v1/tasks/medical_ie")).json == by_name["medical_ie"]
 
 
