@@ -39,7 +39,7 @@ model: ## Train the small model from a folder with train.jsonl and validation.js
 	@.ci/training-env
 	@.training-venv/bin/python -m training run --data "$(DATA)" --out "$(OUT)" --threads 2
 
-images: setup ## Build the images of the commit that is checked out, and try them: make images [IMAGES="gateway engine trainer"]
+images: setup ## Build the images of the commit that is checked out, and try them: make images [IMAGES="gateway engine trainer edge"]
 	@python -m pipeline build --platform $(PLATFORM) $(if $(CACHE),--cache $(CACHE)) $(IMAGES)
 	@python -m pipeline smoke --platform $(PLATFORM) $(IMAGES)
 
