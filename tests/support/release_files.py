@@ -29,6 +29,13 @@ def files(**changes: Any) -> dict[str, str]:
     return found
 
 
+def edge_files(**changes: Any) -> dict[str, str]:
+    """Return the files of a release with an edge."""
+    images = {**BASE["inference_stack_images"], "edge": {"reference": f"registry.invalid/edge@{DIGEST}"}}
+    given = {"inference_stack_edge_mode": "certificate", "inference_stack_edge_domain": "notes.example.org"}
+    return files(**({"inference_stack_images": images} | given | changes))
+
+
 def compose(**changes: Any) -> dict[str, Any]:
     """Return the compose file's content."""
     content: dict[str, Any] = yaml.safe_load(files(**changes)["compose.yml"])
