@@ -386,6 +386,8 @@ def on_instance(**options: Any) -> Any:
         "root": "/does/not/exist",
         "accelerator": "gpu",
         "port": 8080,
+        "edge_ports": [],
+        "edge_domain": "",
         "project": "slm-ft-serving",
         "reserve": 0,
         "unpacked": 3.5,
