@@ -200,7 +200,7 @@ def through_edge(verification: Any, monkeypatch: pytest.MonkeyPatch) -> Callable
     monkeypatch.setattr(stack_verification, "CERTIFICATE_PATIENCE", 0)
 
     def check(answers: dict[str, Any], **changes: Any) -> list[str]:
-        asked = []
+        asked: list[str] = []
 
         def ask(edge: dict[str, Any], path: str, body: Any, key: str, timeout: float) -> tuple[int, dict[str, Any]]:
             del edge, body, key, timeout
