@@ -459,7 +459,7 @@ def test_caddy_takes_the_file(mode: str, tmp_path: Path) -> None:
     listened = {":8080", ":8443"} & {address for server in servers for address in server["listen"]}
     assert listened == {"acme": {":8080", ":8443"}, "certificate": {":8443"}, "plain": {":8080"}}[mode]
     for server in servers:
-        assert (server["read_header_timeout"], server["read_timeout"]) == (10 * 10**9, 60 * 10**9)
+        assert (server["read_header_timeout"], server["read_timeout"]) == (10 * 10**9, 75 * 10**9)
         assert "h3" not in server["protocols"]
     assert content["apps"]["http"]["grace_period"] == 30 * 10**9
 
