@@ -93,7 +93,7 @@ def deploy_commands(pushed: list[Pushed]) -> list[str]:
     else:
         commands += [
             f"ansible-playbook playbooks/deploy.yml -e images_{name}_tag={tags[name]}"
-            for name in SERVING
+            for name in (*SERVING, "edge")
             if name in tags
         ]
     if "trainer" in tags:

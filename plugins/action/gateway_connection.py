@@ -55,7 +55,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible ships no types
                 options["instance_id"], int(options["port"]), int(options["local_port"]), float(options["timeout"])
             )
             address = f"http://{HOST}:{port}"
-            Display().display(described(address), color="green")
+            Display().display(described(address, options.get("url") or ""), color="green")
             told = False
             while forwarding.is_open():
                 # A terminal that is closed ends Ansible's main process, and nobody tells this one.
@@ -71,9 +71,15 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible ships no types
             forwarding.close()
 
 
-def described(address: str) -> str:
-    """Return what an operator needs to call the gateway."""
-    return (
+def described(address: str, url: str = "") -> str:
+    """Return what an operator needs to call the gateway.
+
+    Args:
+        address: where the way begins.
+        url: that clients call by the edge; empty without one.
+    """
+    clients = f"\nClients call the edge at {url}; this way leads past it.\n" if url else ""
+    return clients + (
         f"\nThe gateway is at {address} until Ctrl-C ends this:\n\n"
         f"  curl -s {address}/api/v1/extract \\\n"
         "      -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\\n"

@@ -36,9 +36,9 @@ def network_problems(networks: list[str], *, allow_everyone: bool) -> list[str]:
     return problems
 
 
-def gateway_rules(networks: list[str], port: int) -> list[dict[str, Any]]:
-    """Return the security group's rules that let the networks call the gateway."""
-    rule = {"proto": "tcp", "ports": [port], "rule_desc": "gateway"}
+def gateway_rules(networks: list[str], ports: int | list[int]) -> list[dict[str, Any]]:
+    """Return the security group's rules that let the networks call the gateway, or the edge before it."""
+    rule = {"proto": "tcp", "ports": [ports] if isinstance(ports, int) else ports, "rule_desc": "gateway"}
     return [rule | {"cidr_ipv6" if ":" in network else "cidr_ip": network} for network in networks]
 
 

@@ -30,6 +30,16 @@ TAG = Kind(re.compile(r"\w[\w.-]{0,127}", re.ASCII), "the tag of an image")
 NUMBER = Kind(re.compile(r"[1-9][0-9]{0,8}"), "a whole number above 0")
 MINUTES = Kind(re.compile(r"0|[5-9]|[1-9][0-9]{1,4}"), "0 or a whole number of minutes from 5")
 ACCELERATOR = Kind(re.compile(r"gpu|cpu"), "gpu or cpu")
+EDGE_MODE = Kind(re.compile(r"off|acme|certificate|plain"), "off, acme, certificate or plain")
+DOMAIN = Kind(
+    re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"),
+    "a host name in lower case, such as notes.example.org",
+)
+EMAIL = Kind(re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"), "an e-mail address")
+OPENED = Kind(re.compile(r"(docs|metrics)( *, *(docs|metrics))*"), "docs, metrics or both with a comma between them")
+NETWORKS = Kind(
+    re.compile(r"[0-9a-f.:]+/[0-9]+( *, *[0-9a-f.:]+/[0-9]+)*"), "networks in CIDR form with commas between them"
+)
 PROFILE = Kind(re.compile(r"fast|quality|cpu"), "fast, quality or cpu")
 REGION = Kind(re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]"), "a region, such as us-east-1")
 INSTANCE = Kind(re.compile(r"i-[0-9a-f]{8,17}"), "the id of an instance, such as i-0123456789abcdef0")
@@ -45,9 +55,15 @@ DESTINATION = Kind(re.compile(rf"s3://{_BUCKET}/{_TEXT}"), "an address s3://buck
 KINDS = {
     "aws/region": REGION,
     "ec2/instance-id": INSTANCE,
+    "edge/domain": DOMAIN,
+    "edge/email": EMAIL,
+    "edge/mode": EDGE_MODE,
+    "edge/open": OPENED,
+    "edge/trusted-proxies": NETWORKS,
     "engine/accelerator": ACCELERATOR,
     "engine/max-model-len": NUMBER,
     "engine/profile": PROFILE,
+    "images/edge-tag": TAG,
     "images/engine-tag": TAG,
     "images/gateway-tag": TAG,
     "images/trainer-tag": TAG,
@@ -58,6 +74,7 @@ KINDS = {
     "model/base": SOURCE,
     "s3/models-bucket": BUCKET,
     "s3/transfer-bucket": BUCKET,
+    "secrets/edge-certificate": SECRET,
     "secrets/gateway-api-keys": SECRET,
     "secrets/hf-token": SECRET,
     "ssm/session-document": DOCUMENT,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ansible_collections.slm.serving.plugins.module_utils.compose import CRASH_LOOP, crashing, stop, up
 from ansible_collections.slm.serving.plugins.module_utils.containers import containers
+from ansible_collections.slm.serving.plugins.module_utils.edge import is_outdated
 from ansible_collections.slm.serving.plugins.module_utils.engine import hangs
 from ansible_collections.slm.serving.plugins.module_utils.mending import (
     mend,
@@ -105,7 +106,9 @@ class Stack:
         if not services or any(name not in present or present[name]["status"] != "running" for name in services):
             return False
         return not any(
-            present[name]["health"] != "starting" and hangs(present[name], SHORT_PATIENCE) for name in services
+            is_outdated(present[name])
+            or (present[name]["health"] != "starting" and hangs(present[name], SHORT_PATIENCE))
+            for name in services
         )
 
     def bring_up(self, stamp: str, *, anew: bool = False) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from ansible_collections.slm.serving.plugins.module_utils.containers import Container, all_containers
+from ansible_collections.slm.serving.plugins.module_utils.edge import is_outdated
 from ansible_collections.slm.serving.plugins.module_utils.engine import hangs
 from ansible_collections.slm.serving.plugins.module_utils.process import run
 
@@ -105,6 +106,8 @@ def _unfit(project: str, container: Container, present: list[Container], patienc
         return "was to take the place of another one"
     if container["status"] == "running" and container["health"] != "starting" and hangs(container, patience):
         return "did not work"
+    if is_outdated(container):
+        return "had an earlier certificate"
     return ""
 
 

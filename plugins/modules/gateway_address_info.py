@@ -19,9 +19,13 @@ options:
     type: str
     required: true
   port:
-    description: The gateway's port.
+    description: The port that clients come to, the gateway's or the edge's.
     type: int
     required: true
+  url:
+    description: The address that clients call, where that is a name's; empty means the instance's own.
+    type: str
+    default: ""
 author:
   - The slm-ft-serving developers (!UNKNOWN)
 extends_documentation_fragment:
@@ -71,31 +75,37 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
 NEEDED = "ec2:DescribeInstances and ec2:DescribeSecurityGroups"
 
 
-def find(client: Any, instance_id: str, port: int) -> dict[str, Any]:
+def find(client: Any, instance_id: str, port: int, url: str = "") -> dict[str, Any]:
     """Return address and callers of an instance's gateway.
 
     Args:
         client: of EC2.
         instance_id: the instance.
-        port: the gateway's.
+        port: the one that clients come to.
+        url: what they call; empty for the instance's own address.
     """
     reservations = client.describe_instances(InstanceIds=[instance_id], aws_retry=True)["Reservations"]
     instance = next(each for reservation in reservations for each in reservation["Instances"])
     ids = [each["GroupId"] for each in instance.get("SecurityGroups", [])]
     groups = client.describe_security_groups(GroupIds=ids, aws_retry=True)["SecurityGroups"] if ids else []
     open_to = networks([rule for group in groups for rule in group["IpPermissions"]], port)
-    return {"address": address_of(instance, open_to, port), "open_to": open_to, "unseen": ""}
+    address = address_of(instance, open_to, port)
+    return {"address": url if address and url else address, "open_to": open_to, "unseen": ""}
 
 
 def main() -> None:
     """Ask EC2."""
     module = AnsibleAWSModule(
-        argument_spec={"instance_id": {"type": "str", "required": True}, "port": {"type": "int", "required": True}},
+        argument_spec={
+            "instance_id": {"type": "str", "required": True},
+            "port": {"type": "int", "required": True},
+            "url": {"type": "str", "default": ""},
+        },
         supports_check_mode=True,
     )
     client = module.client("ec2", retry_decorator=AWSRetry.jittered_backoff(retries=3))
     try:
-        found = find(client, module.params["instance_id"], module.params["port"])
+        found = find(client, module.params["instance_id"], module.params["port"], module.params["url"])
     except (BotoCoreError, ClientError) as error:
         found = {"address": "", "open_to": [], "unseen": f"{reason(error)} ({NEEDED})"}
     module.exit_json(changed=False, **found)

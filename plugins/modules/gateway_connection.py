@@ -29,6 +29,10 @@ options:
     description: The port of this machine; V(0) means any that is free.
     type: int
     required: true
+  url:
+    description: The address that clients call the edge by, told beside the way that is opened; empty without one.
+    type: str
+    default: ""
   timeout:
     description: Seconds until it must be open.
     type: int

@@ -61,6 +61,15 @@ options:
     description: The port that the gateway is published on.
     type: int
     default: 8080
+  edge_ports:
+    description: The ports that the edge is published on; empty without one.
+    type: list
+    elements: int
+    default: []
+  edge_domain:
+    description: The name that the edge's certificate has to be of.
+    type: str
+    default: ""
   project:
     description: The compose project, which may have the port.
     type: str
@@ -140,6 +149,7 @@ from ansible_collections.slm.serving.plugins.module_utils.docker_engine import (
     image_directory,
     info,
 )
+from ansible_collections.slm.serving.plugins.module_utils.edge import certificate_problem
 from ansible_collections.slm.serving.plugins.module_utils.engine_profiles import capability_problem
 from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
     is_whole,
@@ -164,6 +174,7 @@ INSTALL_AWS = {
     "debian": "sudo apt-get install -y awscli",
 }
 INSTALL_AWS_BY_HAND = "install it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)"
+EDGE_CERTIFICATE = "edge/certificate.pem"  # as inventory/group_vars/all.yml names its file
 GPU_SHARE = 0.9  # what vLLM may take of it
 # Each answer of a service of AWS has one; what a proxy, a captive portal or a web site says by itself has none.
 REQUEST_IDS = ("x-amz-request-id", "x-amzn-requestid")
@@ -341,6 +352,10 @@ class Instance:
                 yield sentence(f"{label} has no text value: put one")
             elif secret["path"] == "hf-token":
                 self.hub_token = text.strip()
+            elif secret["path"] == EDGE_CERTIFICATE:
+                wrong = certificate_problem(text, self.options["edge_domain"])
+                if wrong:
+                    yield sentence(f"{label} {wrong}")
 
     def registry(self) -> Iterator[str]:
         """Yield a problem unless ECR gives a token and the registry accepts connections."""
@@ -507,17 +522,21 @@ class Instance:
                 yield problem
 
     def port(self) -> Iterator[str]:
-        """Yield a problem unless the gateway's port is free, or the gateway's own."""
-        port = self.options["port"]
+        """Yield a problem for each port, of the gateway and of the edge, that is neither free nor the stack's own."""
+        yield from self._port(self.options["port"], "the gateway's")
+        for port in self.options["edge_ports"]:
+            yield from self._port(port, "the edge's")
+
+    def _port(self, port: int, whose: str) -> Iterator[str]:
         if self._has_docker():
             listed = run(["docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}} {{.Labels}}"]).stdout
             for line in listed.splitlines():
                 if f"{PROJECT_LABEL}={self.options['project']}" in line:
                     return
-                yield f"The container {line.split()[0]} has the gateway's port {port}: stop it, or choose another port."
+                yield f"The container {line.split()[0]} has {whose} port {port}: stop it, or choose another port."
                 return
         for inode in listening(port):
-            yield f"{owner(inode)} has the gateway's port {port}: stop it, or choose another port."
+            yield f"{owner(inode)} has {whose} port {port}: stop it, or choose another port."
             return
 
 
@@ -609,6 +628,8 @@ def main() -> None:
             "profile": {"type": "str", "default": ""},
             "engine_options": {"type": "dict", "default": {}},
             "port": {"type": "int", "default": 8080},
+            "edge_ports": {"type": "list", "elements": "int", "default": []},
+            "edge_domain": {"type": "str", "default": ""},
             "project": {"type": "str", "default": "slm-ft-serving"},
             "reserve": {"type": "int", "default": 2 * 1024**3},
             "unpacked": {"type": "float", "default": 3.5},

@@ -198,7 +198,7 @@ class Status:
             if secrets:
                 self.problems.append(f"the secrets could not be fetched: {secrets}")
         self.by_service = containers(self.options["project"])
-        for service in ("engine", "gateway"):
+        for service in ("engine", "gateway", *(["edge"] if self.has_edge() else [])):
             container = self.by_service.get(service)
             if container is None:
                 self.problems.append(f"there is no container of the {service}")
@@ -206,6 +206,10 @@ class Status:
                 cause = " ".join(reason(container).splitlines()[:1])
                 self.problems.append(f"{describe(service, container)}: {cause}")
         return {service: describe(service, container) for service, container in self.by_service.items()}
+
+    def has_edge(self) -> bool:
+        """Say whether the current release has an edge."""
+        return (self.releases.path(str(self.releases.current())) / "Caddyfile").is_file()
 
     def gateway(self) -> None:
         """Ask the gateway whether it serves; another answer than yes is a problem."""

@@ -89,6 +89,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slm.serving.plugins.module_utils.compose import CRASH_LOOP, crashing
 from ansible_collections.slm.serving.plugins.module_utils.containers import Container, containers, describe, explain
+from ansible_collections.slm.serving.plugins.module_utils.edge import ask_edge
 from ansible_collections.slm.serving.plugins.module_utils.engine import ask_engine
 from ansible_collections.slm.serving.plugins.module_utils.field_values import is_same
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, journal
@@ -96,6 +97,9 @@ from ansible_collections.slm.serving.plugins.module_utils.redaction import redac
 from ansible_collections.slm.serving.plugins.module_utils.releases import Releases
 from ansible_collections.slm.serving.plugins.module_utils.units import secrets_problem, state
 
+CLOSED = "/metrics"  # nobody outside reads it unless a setting opens it
+# Seconds for an edge to have its certificate: the first by ACME takes a conversation with an authority.
+CERTIFICATE_PATIENCE = 90
 SETTLE = 15  # seconds for a gateway to notice its new keys file or an engine that is just there
 
 
@@ -126,6 +130,8 @@ class Verification:
             )
         path = releases.path(self.release) / "verification.json"
         self.expected = json.loads(path.read_text(encoding="utf-8"))
+        self.edge: dict[str, Any] | None = self.expected.get("edge")
+        self.services = ("engine", "gateway", *(("edge",) if self.edge else ()))
         self.key = ""
         self.checks: list[dict[str, str]] = []
         self.golden: dict[str, Any] = {}
@@ -144,7 +150,7 @@ class Verification:
         before = containers(self.project)
         while True:
             present = containers(self.project)
-            missing = [service for service in ("engine", "gateway") if service not in present]
+            missing = [service for service in self.services if service not in present]
             unwell = {
                 service: container
                 for service, container in present.items()
@@ -256,6 +262,50 @@ class Verification:
             raise StackError(f"the gateway is not ready: /health answers {status} {redact(json.dumps(content))}")
         self.passed("gateway", f"/health says {content.get('status')}")
 
+    def check_edge(self) -> None:
+        """Require the edge to pass a note on under its name, and to keep closed what is not open.
+
+        Raises:
+            StackError: it does not.
+        """
+        edge = self.edge
+        if edge is None:
+            return
+        timeout = self.options["request_timeout"]
+        deadline = time.monotonic() + CERTIFICATE_PATIENCE
+        while True:
+            try:
+                status, content = ask_edge(edge, "/health", None, self.key, timeout)
+                break
+            except StackError as error:
+                if time.monotonic() > deadline:
+                    raise StackError(f"{error}. {self.edge_advice()}") from error
+            time.sleep(2)
+        if status != 200:
+            raise StackError(f"/health answers {status} through the edge: {redact(json.dumps(content))}")
+        for note in self.expected["golden"][:1]:
+            path, body = note.get("path", "/api/v1/extract"), {"text": note["text"]}
+            status, content = ask_edge(edge, path, body, self.key, timeout)
+            if status != 200:
+                detail = redact(str(content.get("detail", "no detail")))
+                raise StackError(
+                    f"the golden note {note['name']!r} was answered with {status} through the edge: {detail}"
+                )
+        status, _ = ask_edge(edge, CLOSED, None, "", timeout)
+        if "metrics" not in edge["open"] and status != 404:
+            raise StackError(f"{CLOSED} is to be closed at the edge, and answers {status}")
+        self.passed("edge", f"answers as https://{edge['domain']}" if edge["domain"] else "answers in plain HTTP")
+
+    def edge_advice(self) -> str:
+        """Return where to look when an edge has no certificate that clients take."""
+        log = f"`sudo docker logs {self.project}-edge-1` on the instance says more"
+        if not self.edge or not self.edge["domain"]:
+            return log
+        return (
+            f"{log}; with edge/mode acme, {self.edge['domain']} has to lead to this instance, and ports 80 and 443 have"
+            " to be open to everyone, the authority among them"
+        )
+
     def read_key(self) -> None:
         """Read the key for the gateway. Raises StackError where there is none."""
         path = Path(self.options["secrets_directory"]) / "verification-key"
@@ -322,6 +372,7 @@ class Verification:
         if self.expected["golden"] and made <= 0:
             raise StackError("the engine made no tokens while the golden notes were answered")
         self.passed("tokens", f"{made:.0f} made meanwhile")
+        self.check_edge()
 
 
 def listed(wrong: list[str]) -> str:

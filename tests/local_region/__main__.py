@@ -65,6 +65,12 @@ def build_parser() -> argparse.ArgumentParser:
         "FOLDER's train.jsonl and validation.jsonl in S3",
     )
     up.add_argument(
+        "--edge",
+        action="store_true",
+        help="have what an edge needs as well: its image, and a secret with a certificate for localhost from the "
+        "region's own authority; it stays off until edge/mode says otherwise",
+    )
+    up.add_argument(
         "--empty-account",
         action="store_true",
         help="leave the account empty and make no instance: playbooks/provision.yml does that",
@@ -100,6 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "up" and options.empty_account and options.training_data is not None:
         parser.error("--training-data needs an account that holds something: leave --empty-account out")
+    if options.command == "up" and options.empty_account and options.edge:
+        parser.error("--edge needs an account that holds something: leave --empty-account out")
     try:
         return _run(options)
     except RegionError as error:
@@ -115,6 +123,7 @@ def _run(options: argparse.Namespace) -> int:
             engine=options.engine,
             empty_account=options.empty_account,
             training_data=options.training_data,
+            pushed=("engine", "gateway", *(["edge"] if options.edge else [])),
         )
         region.up()
     elif options.command == "down":

@@ -173,10 +173,12 @@ class LocalRegion:
 
     def _registry_images(self) -> list[str]:
         """Return the names of the images for the registry."""
-        trainer = ["trainer"] if "trainer" in self._pushed else []
-        return ["gateway", self._engine_image, *trainer]
+        more = [name for name in ("trainer", "edge") if name in self._pushed]
+        return ["gateway", self._engine_image, *more]
 
     def _give(self, engine: DockerEngine, account: seed.Account, built: Mapping[str, str], steps: Steps) -> None:
+        if "edge" in self._pushed:
+            account.give_edge((self.state.certificates / "edge.pem").read_text(encoding="ascii"))
         with steps.step("Images: pushed to the registry, registered in ECR") as line:
             self._push(engine, account, built, line)
         with steps.step("Model: uploaded to S3") as line:
@@ -206,6 +208,7 @@ class LocalRegion:
             "engine": (built[self._engine_image], names.ENGINE_REPOSITORY),
             "gateway": (built["gateway"], names.GATEWAY_REPOSITORY),
             "trainer": (built.get("trainer", ""), names.TRAINER_REPOSITORY),
+            "edge": (built.get("edge", ""), names.EDGE_REPOSITORY),
         }
         for name in self._pushed:
             image, repository = sources[name]

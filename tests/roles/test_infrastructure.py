@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from tests.local_region.names import REPOSITORY_ROOT
 from tests.support.rendering import value
 from tests.support.role_variables import ROLES, defaults, load
@@ -150,6 +152,42 @@ def test_a_port_that_is_closed_again_is_reported_with_whom_that_shuts_out() -> N
     assert "port 8080 is open to 10.0.0.0/8" in text
     assert "no longer call" not in report()
     assert "port 8080 is closed: playbooks/connect.yml is the way in" in report(open_to=("10.0.0.0/8",))
+
+
+@pytest.mark.parametrize(
+    ("mode", "named", "words", "not_said"),
+    [
+        ("certificate", "10.0.0.0/8", "port 443 is open to 10.0.0.0/8", "plain HTTP"),
+        ("certificate", "", "port 443 is closed", "plain HTTP"),
+        ("plain", "10.0.0.0/8", "port 80 is open to 10.0.0.0/8 in plain HTTP", "certificate authority"),
+        ("acme", "0.0.0.0/0", "ports 80 and 443 are open to 0.0.0.0/0", "certificate authority"),
+        ("acme", "10.0.0.0/8", "but not to the certificate authority", "plain HTTP"),
+    ],
+)
+def test_with_an_edge_its_ports_are_opened_and_the_gateways_is_not(
+    mode: str, named: str, words: str, not_said: str
+) -> None:
+    settings = {"edge/mode": mode}
+    text = " ".join(report(named=named, infrastructure_settings=settings).split())
+    assert words in text
+    assert not_said not in text
+    assert "8080" not in text
+    variables = {"infrastructure_settings": settings, "infrastructure_gateway_cidrs": "10.0.0.0/8"}
+    (rule,) = value("infrastructure", "_infrastructure_rules", variables)
+    assert rule["ports"] == {"acme": [80, 443], "certificate": [443], "plain": [80]}[mode]
+
+
+def test_repository_and_secret_of_an_edge_are_made_for_who_has_one() -> None:
+    def made(settings: dict[str, str]) -> tuple[list[str], list[str]]:
+        variables = {"infrastructure_settings": settings}
+        secrets = value("infrastructure", "_infrastructure_secrets", variables)
+        return value("infrastructure", "_infrastructure_repositories", variables), [each["name"] for each in secrets]
+
+    repositories, secrets = made({})
+    assert "slm-ft-serving-edge" not in repositories
+    # One that was switched off again is still known to teardown.yml.
+    for settings in ({"edge/mode": "acme"}, {"edge/mode": "off"}, {"images/edge-tag": "v1"}):
+        assert made(settings) == ([*repositories, "slm-ft-serving-edge"], [*secrets, "slm-ft-serving/edge-certificate"])
 
 
 def test_the_cost_of_a_month_is_computed_from_instance_address_disk_and_throughput() -> None:

@@ -25,14 +25,27 @@ BASE: dict[str, Any] = {
 
 
 def file(name: str, **changes: Any) -> str:
-    """Return the text of one of the release's files, rendered from `BASE` with these changes."""
+    """Return the text of one of the files of every release, rendered from `BASE` with these changes."""
     return _file(name, json.dumps(changes, sort_keys=True))
 
 
 @functools.cache
 def _file(name: str, changes: str) -> str:
     """Render a file once for all tests of a process: Ansible takes a tenth of a second and more for each."""
-    return str(value("inference_stack", f"_inference_stack_files['{name}']", BASE | json.loads(changes)))
+    return str(value("inference_stack", f"_inference_stack_always['{name}']", BASE | json.loads(changes)))
+
+
+def files(**changes: Any) -> dict[str, str]:
+    """Return all files of a release, the edge's too where there is one."""
+    found: dict[str, str] = value("inference_stack", "_inference_stack_files", BASE | changes)
+    return found
+
+
+def edge_files(**changes: Any) -> dict[str, str]:
+    """Return the files of a release with an edge."""
+    images = {**BASE["inference_stack_images"], "edge": {"reference": f"registry.invalid/edge@{DIGEST}"}}
+    given = {"inference_stack_edge_mode": "certificate", "inference_stack_edge_domain": "notes.example.org"}
+    return files(**({"inference_stack_images": images} | given | changes))
 
 
 def compose(**changes: Any) -> dict[str, Any]:

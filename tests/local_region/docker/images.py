@@ -92,6 +92,13 @@ SPECS: Mapping[str, ImageSpec] = {
         suite="bookworm",
         wheels=("torch-2.13.0+cpu-*.whl",),
     ),
+    # Built only where it is asked for, too.
+    "edge": ImageSpec(
+        repository=names.EDGE_REPOSITORY,
+        dockerfile="docker/edge/Dockerfile.debian",
+        paths=("docker/edge/Dockerfile.debian", "docker/edge/requirements.txt"),
+        suite="trixie",
+    ),
     # In the place of the engine where a test does not need a model.
     "stand-in": ImageSpec(
         repository=f"{names.APPLICATION}-stand-in",

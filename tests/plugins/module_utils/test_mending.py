@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
+from ansible_collections.slm.serving.plugins.module_utils import edge
 from ansible_collections.slm.serving.plugins.module_utils.mending import (
     mend,
     remove_all,
@@ -20,6 +22,16 @@ HALF_RENAMED = f"82f4668d8935_{GATEWAY}"
 def test_a_stack_that_works_is_left_alone(instance: FakeInstance) -> None:
     assert mend(PROJECT, 1) == []
     assert instance.commands == []
+
+
+def test_an_edge_that_has_an_earlier_certificate_is_made_anew(
+    instance: FakeInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "CERTIFICATE", tmp_path / "certificate.pem")
+    (tmp_path / "certificate.pem").write_text("renewed")
+    instance.add("edge", StartedAt="2026-01-01T00:00:00.123456789Z")
+    assert mend(PROJECT, 1) == [f"removed {PROJECT}-edge-1, which had an earlier certificate"]
+    assert list(instance.containers) == [ENGINE, GATEWAY]
 
 
 def test_a_paused_container_is_unpaused(instance: FakeInstance) -> None:

@@ -39,3 +39,11 @@ def test_address_of_an_open_port_follows_the_instance() -> None:
 
 def test_a_closed_port_has_no_address() -> None:
     assert find(FakeEc2(), "i-1", 8080) == {"address": "", "open_to": [], "unseen": ""}
+
+
+def test_clients_call_an_edge_by_its_name_where_its_port_is_open() -> None:
+    edge = {**RULE, "FromPort": 443, "ToPort": 443}
+    url = "https://notes.example.org"
+    assert find(FakeEc2(edge), "i-1", 443, url)["address"] == url
+    # Of a closed port a name is of no use either.
+    assert find(FakeEc2(RULE), "i-1", 443, url)["address"] == ""

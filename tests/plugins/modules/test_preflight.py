@@ -442,6 +442,8 @@ def on_instance(**options: Any) -> Any:
         "profile": "",
         "engine_options": {},
         "port": 8080,
+        "edge_ports": [],
+        "edge_domain": "",
         "project": "slm-ft-serving",
         "reserve": 0,
         "unpacked": 3.5,

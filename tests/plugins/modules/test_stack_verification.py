@@ -187,3 +187,63 @@ def test_an_engine_that_makes_no_token_is_told_with_what_helps(
     monkeypatch.setattr(stack_verification, "ask_engine", hangs)
     with pytest.raises(process.StackError, match=r"makes no token.*playbooks/start\.yml makes it anew"):
         verification.check_token()
+
+
+EDGE = {"domain": "notes.example.org", "port": 443, "open": []}
+
+
+@pytest.fixture
+def through_edge(verification: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Return what verifies an edge: its answers by path, an error among them; returns what was asked of it."""
+    verification.options["request_timeout"] = 1
+    verification.expected = {"golden": GOLDEN}
+    monkeypatch.setattr(stack_verification, "CERTIFICATE_PATIENCE", 0)
+
+    def check(answers: dict[str, Any], **changes: Any) -> list[str]:
+        asked: list[str] = []
+
+        def ask(edge: dict[str, Any], path: str, body: Any, key: str, timeout: float) -> tuple[int, dict[str, Any]]:
+            del edge, body, key, timeout
+            asked.append(path)
+            answer = answers.get(path, 200)
+            if isinstance(answer, str):
+                raise process.StackError(answer)
+            return answer, {"detail": "why"}
+
+        monkeypatch.setattr(stack_verification, "ask_edge", ask)
+        verification.edge = EDGE | changes
+        verification.check_edge()
+        return asked
+
+    return check
+
+
+def test_a_note_goes_through_the_edge_and_metrics_do_not(
+    through_edge: Callable[..., list[str]], verification: Any
+) -> None:
+    assert through_edge({"/metrics": 404}) == ["/health", "/api/v1/extract", "/metrics"]
+    assert verification.checks[-1] == {"check": "edge", "detail": "answers as https://notes.example.org"}
+    through_edge({"/metrics": 200}, open=["metrics"], domain="")
+    assert verification.checks[-1]["detail"] == "answers in plain HTTP"
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"/health": "the edge's certificate is refused: it ended"}, "has to lead to this instance"),
+        ({"/health": 503}, "/health answers 503 through the edge"),
+        ({"/api/v1/extract": 413}, "'one' was answered with 413 through the edge: why"),
+        ({"/metrics": 200}, "/metrics is to be closed at the edge"),
+    ],
+)
+def test_an_edge_that_does_not_serve_is_no_release(
+    through_edge: Callable[..., list[str]], answers: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(process.StackError, match=words):
+        through_edge({"/metrics": 404} | answers)
+
+
+def test_without_an_edge_none_is_asked(verification: Any) -> None:
+    verification.check_edge()
+    assert verification.services == ("engine", "gateway")
+    assert verification.checks == []
