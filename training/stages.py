@@ -24,6 +24,7 @@ from training.data.report import as_text, examine
 from training.evaluation.bars import as_text as bars_as_text
 from training.evaluation.bars import check_met, check_names
 from training.evaluation.bars import compare as compare_with_bars
+from training.patterns import Split
 from training.run.checkpoints import fingerprint
 from training.run.files import write_json, write_text
 
@@ -166,7 +167,11 @@ def make_data(args: Namespace) -> None:
         DatasetError: the task has no grammar, or too small a one.
     """
     prompt = load_prompt(args.task)
-    for name, count, split in (("train", args.training, "training"), ("validation", args.validation, "both")):
+    parts: tuple[tuple[str, int, Split], ...] = (
+        ("train", args.training, "training"),
+        ("validation", args.validation, "both"),
+    )
+    for name, count, split in parts:
         notes = make_distinct(prompt.task.name, count, args.off_topic, args.seed, split)
         write_text(args.out / f"{name}.jsonl", "".join(render_record(note, prompt.task) for note in notes))
     logger.info(f"{args.out} has {args.training} training and {args.validation} validation texts of {prompt.task.name}")

@@ -39,7 +39,7 @@ options:
     type: str
     choices: [gpu, cpu]
     default: gpu
-  profile:
+  engine_profile:
     description: The engine's profile; empty means the accelerator's default.
     type: str
     default: ""
@@ -316,7 +316,7 @@ class Account:
         """
         if self.options["accelerator"] != "gpu":
             return
-        profile, options = self.options["profile"], self.options["engine_options"]
+        profile, options = self.options["engine_profile"], self.options["engine_options"]
         for model in {each.get("Name", "") for each in about.get("Gpus", [])}:
             capability = COMPUTE_CAPABILITIES.get(model, "")
             if problem := capability_problem(f"{gpu} ({model})", capability, profile, options):
@@ -485,7 +485,7 @@ def main() -> None:
             "models": {"type": "dict", "default": {}},
             "secrets": {"type": "list", "elements": "dict", "default": [], "no_log": False},
             "accelerator": {"type": "str", "choices": ["gpu", "cpu"], "default": "gpu"},
-            "profile": {"type": "str", "default": ""},
+            "engine_profile": {"type": "str", "default": ""},
             "engine_options": {"type": "dict", "default": {}},
             "session_document": {"type": "str", "default": ""},
         },

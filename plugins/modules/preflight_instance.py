@@ -49,7 +49,7 @@ options:
     type: str
     choices: [gpu, cpu]
     default: gpu
-  profile:
+  engine_profile:
     description: The engine's profile; empty means the accelerator's default.
     type: str
     default: ""
@@ -516,7 +516,7 @@ class Instance:
         known = {line.strip() for line in answer.stdout.splitlines() if CAPABILITY.fullmatch(line.strip())}
         for capability in sorted(known) if answer.returncode == 0 else ():
             problem = capability_problem(
-                "The GPU of the instance", capability, self.options["profile"], self.options["engine_options"]
+                "The GPU of the instance", capability, self.options["engine_profile"], self.options["engine_options"]
             )
             if problem:
                 yield problem
@@ -625,7 +625,7 @@ def main() -> None:
             "hub": {"type": "str", "default": "https://huggingface.co"},
             "hub_token_file": {"type": "path", "default": "", "no_log": False},
             "accelerator": {"type": "str", "choices": ["gpu", "cpu"], "default": "gpu"},
-            "profile": {"type": "str", "default": ""},
+            "engine_profile": {"type": "str", "default": ""},
             "engine_options": {"type": "dict", "default": {}},
             "port": {"type": "int", "default": 8080},
             "edge_ports": {"type": "list", "elements": "int", "default": []},

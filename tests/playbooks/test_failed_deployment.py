@@ -14,7 +14,7 @@ from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 
-# An extraction takes the engine seconds of both cores: without pauses the deployment would be kept waiting by the drill itself.
+# An extraction takes the engine seconds of both cores: without pauses the drill would keep the deployment waiting.
 SECONDS_BETWEEN_REQUESTS = 10.0
 
 

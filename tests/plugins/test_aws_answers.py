@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import botocore.session
 import pytest
@@ -157,7 +158,7 @@ def test_what_is_said_to_be_always_sent_is_in_botocores_models() -> None:
         parts = LINE.fullmatch(line)
         assert parts, line
         service, operation, path = parts.groups()
-        shape = session.get_service_model(service).operation_model(operation).output_shape
+        shape: Any = session.get_service_model(service).operation_model(operation).output_shape
         for name in path.replace("[]", ".[]").split("."):
             assert shape is not None, line
             assert name == "[]" or name in shape.members, line

@@ -98,7 +98,8 @@ def test_examples_are_tasks_with_the_documented_options(name: str) -> None:
         assert set(arguments) <= set(options)
         assert {option for option, about in options.items() if about.get("required")} <= set(arguments)
         for option, value in arguments.items():
-            assert value in options[option].get("choices", [value])
+            for each in value if isinstance(value, list) else [value]:
+                assert each in options[option].get("choices", [each])
 
 
 @pytest.mark.parametrize("name", ACTIONS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.slm.serving.plugins.filter.settings import PROFILES
+from ansible_collections.slm.serving.plugins.module_utils.engine_profiles import PROFILES
 
 from tests.support.rendering import value
 

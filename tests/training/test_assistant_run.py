@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,9 +28,9 @@ def test_a_model_below_its_bars_is_described_and_ends_the_run_with_a_status_of_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, out, config = tmp_path / "data", tmp_path / "out", tmp_path / "config.yaml"
-    made = ["--task", "assistant_intent", "--out", data, "--training", "9", "--validation", "2"]
+    made: list[str | Path] = ["--task", "assistant_intent", "--out", data, "--training", "9", "--validation", "2"]
     assert run(monkeypatch, "make-data", *made) == 0
-    content = {
+    content: dict[str, Any] = {
         "task": "assistant_intent",
         "base": str(tiny.write_base(tmp_path / "base")),
         "base_name": "slm-ft-serving/small-base",
@@ -37,7 +38,7 @@ def test_a_model_below_its_bars_is_described_and_ends_the_run_with_a_status_of_i
         "bars": [{"notes": "off-topic", "figure": "choice_right", "at_least": 0.97}],
     }
     config.write_text(yaml.safe_dump(content), encoding="utf-8")
-    arguments = ["--config", config, "--data", data, "--out", out, "--generated", "1"]
+    arguments: list[str | Path] = ["--config", config, "--data", data, "--out", out, "--generated", "1"]
     assert run(monkeypatch, "run", *arguments) == EXIT_BELOW_BARS
     assert "BELOW: choice_right on off-topic: 0.000, at least 0.970" in capsys.readouterr().err
 

@@ -116,7 +116,8 @@ def test_another_amount_and_another_recipient_are_corrected(client: Client) -> N
 
 
 def test_what_check_mode_announces_is_what_a_run_then_does(client: Client) -> None:
-    changes = ({}, {"amount": 5.0}, {"email": "another@example.com"}, {"amount": 7.0, "email": "third@example.com"})
+    changes: list[dict[str, Any]] = [{}, {"amount": 5.0}, {"email": "another@example.com"}]
+    changes.append({"amount": 7.0, "email": "third@example.com"})
     for params in changes:
         before = list(client.calls)
         announced = ensure(client, check_mode=True, **params)

@@ -59,9 +59,10 @@ class Answers:
 
     def _answer(self, operation: str, arguments: dict[str, Any]) -> Any:
         self.asked.append((operation, arguments))
-        if isinstance(self.pages[operation], Exception):
-            raise self.pages[operation]
-        return self.pages[operation]
+        answer = self.pages[operation]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 def month(answers: Answers | None = None, **params: Any) -> dict[str, Any]:

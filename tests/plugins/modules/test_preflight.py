@@ -118,7 +118,7 @@ def account(document: str = "own", /, **answers: Any) -> tuple[Any, FakeAws]:
         "caller": CALLER,
         "region": "us-east-1",
         "accelerator": "gpu",
-        "profile": "",
+        "engine_profile": "",
         "engine_options": {},
         "bucket": "transfer",
         "secrets": [{"name": "some/secret", "parameter": "/slm/secrets/some"}],
@@ -184,18 +184,18 @@ TOO_OLD = [
         "has the compute capability 8.6, and the engine's profile fast needs 8.9",
         "to quality, or take",
     ),
-    ("A100", "8.0", {"profile": "fast"}, "profile fast needs 8.9", "to quality, or take"),
+    ("A100", "8.0", {"engine_profile": "fast"}, "profile fast needs 8.9", "to quality, or take"),
     ("T4", "7.5", {}, "profile fast needs 8.9: take an instance type with a newer GPU", "such as g6.2xlarge."),
-    ("T4", "7.5", {"profile": "quality"}, "profile quality needs 8.0: take an instance type", "such as g6.2xlarge."),
+    ("T4", "7.5", {"engine_profile": "quality"}, "quality needs 8.0: take an instance type", "such as g6.2xlarge."),
     ("T4", "7.5", {"engine_options": {"quantization": "fp8_per_tensor"}}, "needs 8.0", "such as g6.2xlarge."),
 ]
 NEW_ENOUGH = [
     ("L4", "8.9", {}),
     ("RTX PRO Server 6000", "12.0", {}),
-    ("A10G", "8.6", {"profile": "quality"}),
+    ("A10G", "8.6", {"engine_profile": "quality"}),
     # What the operator has set is theirs to judge.
     ("A10G", "8.6", {"engine_options": {"quantization": "fp8_per_tensor"}}),
-    ("T4", "7.5", {"profile": "quality", "engine_options": {"dtype": "float16"}}),
+    ("T4", "7.5", {"engine_profile": "quality", "engine_options": {"dtype": "float16"}}),
 ]
 
 
@@ -439,7 +439,7 @@ def on_instance(**options: Any) -> Any:
         "secrets": [],
         "root": "/does/not/exist",
         "accelerator": "gpu",
-        "profile": "",
+        "engine_profile": "",
         "engine_options": {},
         "port": 8080,
         "edge_ports": [],

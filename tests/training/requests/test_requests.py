@@ -23,7 +23,19 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 TASK_FILE = load_prompt(TASK).task
 TIMES = ("schedule", "datetime")
 # Within a value: what the held-out lists of values are made of.
-PARTS = ("person", "relation", "trade", "local", "domain", "thing", "bill", "creature", "work", "medicine", "waste")
+PARTS: tuple[str, ...] = (
+    "person",
+    "relation",
+    "trade",
+    "local",
+    "domain",
+    "thing",
+    "bill",
+    "creature",
+    "work",
+    "medicine",
+    "waste",
+)
 PARTS += ("occasion", "subject_word", "town", "place", "place_word", "relative", "part", "meal", "unit", "reservation")
 
 
@@ -144,9 +156,10 @@ def test_a_part_of_the_names_in_training_requests_is_made_up() -> None:
 
 
 def test_a_data_set_has_no_text_twice_and_shares_none_between_its_splits() -> None:
+    splits: tuple[Split, ...] = ("training", "both")
     plain = [
         {re.sub(r"\s+", " ", note.text.casefold()) for note in make_distinct(TASK, 100, 0.25, 1, split)}
-        for split in ("training", "both")
+        for split in splits
     ]
     assert [len(texts) for texts in plain] == [100, 100]
     assert not plain[0] & plain[1]
