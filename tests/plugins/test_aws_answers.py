@@ -56,7 +56,7 @@ def preflight() -> list[str]:
         "region": "us-east-1",
         "bucket": "b",
         "accelerator": "gpu",
-        "profile": "",
+        "engine_profile": "",
         "engine_options": {},
         "session_document": "d",
         "secrets": [{"name": "s", "parameter": "p"}],

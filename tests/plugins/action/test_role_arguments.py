@@ -79,6 +79,8 @@ def test_every_value_that_a_role_would_refuse_is_named_at_once(tmp_path: Path) -
         "health_verification_wait",
         "inference_stack_accelerator",
         "inference_stack_engine_options",
+        # The role preflight is given the same.
+        "preflight_engine_options",
         "inference_stack_verification",
     }
     assert answer["msg"].startswith("Nothing was touched. ")
