@@ -34,20 +34,35 @@ async def extract(edge: Edge, **headers: str) -> Answer:
     return await edge.call("POST", "/api/v1/extract", body, Content_Type="application/json", **headers)
 
 
-def greet(edge: Edge, data: bytes) -> bytes:
-    """Send bytes as they are over TLS, and return what comes until the edge closes, however it does."""
+def greet(edge: Edge, data: bytes, patience: float = 60) -> bytes:
+    """Send bytes as they are over TLS, and return what comes until the edge closes, however it does.
+
+    Where it leaves the connection open after its answer, for the rest of a request, no longer than the patience lasts.
+
+    Raises:
+        TimeoutError: Nothing came.
+    """
     assert edge.trust is not None
     received = b""
     # On a busy machine the edge may have closed before all is sent.
     with (
         contextlib.suppress(ConnectionError, ssl.SSLError),
-        socket.create_connection(("127.0.0.1", edge.port), 60) as plain,
+        socket.create_connection(("127.0.0.1", edge.port), patience) as plain,
         edge.trust.wrap_socket(plain, server_hostname=DOMAIN) as client,
     ):
         client.sendall(data)
-        while part := client.recv(65536):
+        while part := _more(client, received):
             received += part
     return received
+
+
+def _more(client: ssl.SSLSocket, received: bytes) -> bytes:
+    try:
+        return client.recv(65536)
+    except TimeoutError:
+        if received:
+            return b""
+        raise
 
 
 async def test_page_health_and_notes_go_through_with_a_checked_certificate(edge: Edge) -> None:
@@ -237,13 +252,12 @@ async def test_slow_heads_and_bodies_end(start_edge: StartEdge, start_gateway: S
     gateway = await start_gateway(request_timeout=1)
     edge = await start_edge(upstream(gateway), inference_stack_edge_head_timeout=1)
     head = f"POST /api/v1/extract HTTP/1.1\r\nHost: {DOMAIN}\r\nContent-Type: application/json\r\n".encode()
-    # That they come back at all is what is asked for: a client that waits is not kept, nor answered as if it were done.
     slow_head, slow_body = await asyncio.gather(
         asyncio.to_thread(greet, edge, head),
-        asyncio.to_thread(greet, edge, head + b'Content-Length: 100\r\n\r\n{"text": "'),
+        asyncio.to_thread(greet, edge, head + b'Content-Length: 100\r\n\r\n{"text": "', 10),
     )
     assert slow_head == b"" or slow_head.startswith(b"HTTP/1.1 408 ")
-    assert slow_body == b"" or slow_body.startswith(b"HTTP/1.1 408 ")
+    assert slow_body.startswith(b"HTTP/1.1 408 ")
 
 
 async def test_a_body_that_is_too_large_is_refused(start_edge: StartEdge, start_gateway: StartGateway) -> None:
