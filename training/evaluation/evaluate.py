@@ -17,6 +17,7 @@ from training.data.dataset import Note
 from training.data.prompt import Prompt
 from training.evaluation.generation import generate_answers
 from training.evaluation.scoring import score, shares
+from training.model.precision import product_dtype
 from training.model.tokenizer import load_tokenizer
 from training.run.files import write_text
 from training.run.progress import Progress
@@ -26,7 +27,7 @@ _MAX_NEW_TOKENS = 256
 
 
 def answer_notes(base: Path, adapter: Path | None, texts: Sequence[str], prompt: Prompt) -> list[str]:
-    """Generate the model's answer to each text: greedily, in bfloat16 as it is served, without a grammar.
+    """Generate the model's answer to each text: greedily, without a grammar, in the type that is fastest on the device.
 
     Args:
         base: folder of the base.
@@ -53,9 +54,8 @@ def answer_notes(base: Path, adapter: Path | None, texts: Sequence[str], prompt:
 @lru_cache(maxsize=1)
 def _load(base: Path, adapter: Path | None) -> Any:
     """Load the model, on a GPU where there is one; cached, as several sets of notes are answered one after another."""
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
-    if torch.cuda.is_available():
-        model = model.to("cuda")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=product_dtype(device)).to(device)
     if adapter is not None:
         model = PeftModel.from_pretrained(model, adapter)
     return model.eval()

@@ -108,7 +108,9 @@ def quantisation(config: AdapterConfig) -> BitsAndBytesConfig | None:
 
 
 def load_base(base: Base, config: AdapterConfig) -> Any:
-    """Load the base on the configured device: in float32 on a CPU (autocast computes in bfloat16), bfloat16 on a GPU.
+    """Load the base on the configured device: in bfloat16 on a GPU, in float32 on a CPU.
+
+    What a CPU multiplies in: `training.model.precision`.
 
     Raises:
         ConfigError: the device is a GPU and there is none.

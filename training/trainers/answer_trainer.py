@@ -20,6 +20,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from training.config import AdapterConfig, ConfigError
 from training.model.batching import Batch, pad
 from training.model.llama import answer_loss
+from training.model.precision import fast_products
 from training.run.checkpoints import Checkpoints
 from training.run.interruption import Interrupted, stop_requested
 from training.run.metrics import MetricsLog
@@ -150,7 +151,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
             raise NotImplementedError("logits are computed for answers only")
         labels = inputs["labels"]
         self.tokens += labels.numel()
-        with torch.autocast(self.config.device, dtype=torch.bfloat16):
+        with fast_products(self.config.device):
             loss, _ = answer_loss(model, inputs["input_ids"], labels != _IGNORED)
         if num_items_in_batch is None:
             return loss

@@ -22,6 +22,7 @@ from training.data.prompt import Prompt
 from training.model.batching import Batch, Sample, group_by_length, make_sample, pad
 from training.model.induction_heads import initialise_induction_heads
 from training.model.llama import add_dropout, answer_loss, build_model, save_model
+from training.model.precision import fast_products
 from training.model.tokenizer import save_tokenizer, train_tokenizer
 from training.notes.documents import DocumentMaker
 from training.notes.generator import make_notes
@@ -224,7 +225,7 @@ def _add_gradients(model: LlamaForCausalLM, batch: Batch, group: ProcessGroup, p
     if not (share := group.share(batch)):
         return {}
     tokens, weights = pad(share, padding)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with fast_products("cpu"):
         loss, accuracy = answer_loss(model, tokens, weights)
     _, all_weights = pad(batch, padding)
     (loss * (weights[:, 1:].sum() / all_weights[:, 1:].sum())).backward()
