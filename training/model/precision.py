@@ -28,5 +28,6 @@ def fast_products(device: str) -> AbstractContextManager[object]:
     Args:
         device: `cuda` or `cpu`.
     """
-    dtype = product_dtype(device)
-    return torch.autocast(device, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
+    is_bfloat16 = product_dtype(device) == torch.bfloat16
+    products: AbstractContextManager[object] = torch.autocast(device, dtype=torch.bfloat16, enabled=is_bfloat16)
+    return products
