@@ -98,6 +98,13 @@ class Settings(BaseSettings):
         "body has as long to arrive.",
     )
     connect_timeout: float = Field(default=2.0, gt=0, le=60, description="Seconds to reach the engine.")
+    engine_patience: float = Field(
+        default=0.0,
+        ge=0,
+        le=3600,
+        description="Seconds from the engine's loss in which requests are held for it, each no longer than its own "
+        "time; then 503. The deployment sets 20.",
+    )
     first_token_timeout: float = Field(
         default=30.0, gt=0, le=3600, description="Seconds from asking the engine to a stream's first token."
     )

@@ -8,13 +8,13 @@ it may send has limits.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import orjson
 
-from gateway.engine.circuit import Circuit
+from gateway.engine.circuit import Circuit, CircuitOpenError
 from gateway.engine.completion import (
     Completion,
     Endings,
@@ -35,6 +35,7 @@ from gateway.engine.errors import (
 from gateway.engine.failures import FailureLog
 from gateway.engine.http import HttpClient, HttpError, Response
 from gateway.engine.key import EngineKey
+from gateway.engine.outage import Outage
 from gateway.engine.sse import DONE, EventParser, EventTooLongError
 from gateway.settings import Settings
 
@@ -65,7 +66,7 @@ class Engine:
     """The engine.
 
     All calls take `deadline`, the time to give up by the event loop's clock in seconds, and raise `EngineError`, or
-    `CircuitOpenError` while the engine is down. `request_id` is passed on for the engine's log.
+    `CircuitOpenError` while the engine is down. One that cannot be reached is waited for, as long as the settings say. `request_id` is passed on for the engine's log.
     """
 
     def __init__(self, settings: Settings, count_failure: Callable[[str], None] = lambda _: None) -> None:
@@ -89,6 +90,7 @@ class Engine:
         self._has_key = key is not None
         self._first_token_timeout = settings.first_token_timeout
         self.circuit = Circuit()
+        self.outage = Outage(settings.engine_patience)
         self._failures = FailureLog(address, self.circuit, count_failure)
         self._running = 0
         self._busy_since = 0.0
@@ -113,9 +115,18 @@ class Engine:
 
     async def complete(self, body: Mapping[str, Any], *, deadline: float, request_id: str | None = None) -> Completion:
         """Run one chat completion; `body` is the request as the engine takes it."""
-        self.circuit.check()
         with self._reported(CHAT, request_id):
-            return await self._complete(body, deadline, request_id)
+            return await self._sent(lambda: self._complete(body, deadline, request_id), deadline)
+
+    async def _sent[T](self, send: Callable[[], Awaitable[T]], deadline: float) -> T:
+        """Send a request, and again as long as it never reached the engine and the outage's budget lasts."""
+        while True:
+            try:
+                self.circuit.check()
+                return await send()
+            except (EngineError, CircuitOpenError) as error:
+                if not await self.outage.hold(error, deadline):
+                    raise
 
     async def _complete(self, body: Mapping[str, Any], deadline: float, request_id: str | None) -> Completion:
         with self._working():
@@ -135,11 +146,10 @@ class Engine:
         request_id: str | None = None,
     ) -> Completion:
         """Run one chat completion as `complete` does; `on_text` gets the answer so far whenever it has grown."""
-        self.circuit.check()
         growing = GrowingCompletion(body.get("max_tokens"))
         streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
         with self._reported(CHAT, request_id):
-            async with self._stream(CHAT, streamed, deadline, request_id, _MOST_STREAM) as events:
+            async with self._open(CHAT, streamed, deadline, request_id, _MOST_STREAM) as events:
                 async for event in events:
                     if growing.add(event):
                         on_text(growing.text)
@@ -149,8 +159,13 @@ class Engine:
         self, path: str, body: Mapping[str, Any], *, deadline: float, request_id: str | None = None
     ) -> dict[str, Any]:
         """Run any request of the engine's OpenAI API for completions and return its answer unchanged."""
-        self.circuit.check()
-        with self._reported(path, request_id), self._working():
+        with self._reported(path, request_id):
+            return await self._sent(lambda: self._forward(path, body, deadline, request_id), deadline)
+
+    async def _forward(
+        self, path: str, body: Mapping[str, Any], deadline: float, request_id: str | None
+    ) -> dict[str, Any]:
+        with self._working():
             reply: dict[str, Any] = await self._json("POST", path, body, deadline, request_id)
             if not _check_whole(reply):
                 raise EngineAnswerError("the engine's reply lacks what a completion has")
@@ -170,10 +185,20 @@ class Engine:
             EngineTimeoutError: the first token or the end did not come in time.
             EngineUnavailableError: the stream ended before the answer was whole; and what all calls raise.
         """
-        self.circuit.check()
         with self._reported(path, request_id):
-            async with self._stream(path, body, deadline, request_id, None) as events:
+            async with self._open(path, body, deadline, request_id, None) as events:
                 yield events
+
+    @asynccontextmanager
+    async def _open(
+        self, path: str, body: Mapping[str, Any], deadline: float, request_id: str | None, limit: int | None
+    ) -> AsyncGenerator[AsyncIterator[dict[str, Any]]]:
+        async with AsyncExitStack() as stack:
+
+            def send() -> Awaitable[AsyncIterator[dict[str, Any]]]:
+                return stack.enter_async_context(self._stream(path, body, deadline, request_id, limit))
+
+            yield await self._sent(send, deadline)
 
     @asynccontextmanager
     async def _stream(
@@ -228,9 +253,8 @@ class Engine:
 
     async def models(self, *, deadline: float) -> list[dict[str, Any]]:
         """Return the models that the engine serves, as it describes them."""
-        self.circuit.check()
         with self._reported("/v1/models", None):
-            reply = await self._json("GET", "/v1/models", None, deadline)
+            reply = await self._sent(lambda: self._json("GET", "/v1/models", None, deadline), deadline)
             cards = reply.get("data") if isinstance(reply, dict) else None
             if not isinstance(cards, list) or not all(isinstance(card, dict) for card in cards):
                 raise EngineAnswerError("the engine's list of models is no list")
@@ -247,12 +271,11 @@ class Engine:
 
     async def token_strings(self, model: str, text: str, *, deadline: float) -> list[str] | None:
         """Return the tokens of a text as the engine's tokenizer cuts it, or None where it has no such endpoint."""
-        self.circuit.check()
         body = {"model": model, "prompt": text, "add_special_tokens": False, "return_token_strs": True}
         limit = _MOST_REPLY + _TOKENIZED_BYTE * len(text.encode("utf-8", "surrogatepass"))
         with self._reported(_TOKENIZE, None):
             try:
-                reply = await self._json("POST", _TOKENIZE, body, deadline, limit=limit)
+                reply = await self._sent(lambda: self._json("POST", _TOKENIZE, body, deadline, limit=limit), deadline)
             except EngineRejectedError:
                 return None
             except EngineSetupError as error:
@@ -323,6 +346,7 @@ class Engine:
         if error.reason in ("too_large", "not_http"):
             return EngineAnswerError("the engine's answer cannot be read", reason=error.reason, cause=error.cause)
         self.circuit.failed()
+        self.outage.began()
         self._last_token_at = float("-inf")
         return EngineUnavailableError(
             "the engine cannot be reached, or broke off", reason=error.reason, cause=error.cause
@@ -332,6 +356,7 @@ class Engine:
         """Raise the error that an HTTP status other than 200 means."""
         status = response.status
         self.circuit.succeeded()
+        self.outage.ended()
         self._failures.answered()
         if status == 200:
             return
