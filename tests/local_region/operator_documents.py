@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from tests.local_region import names
 ROLE = names.REPOSITORY_ROOT / "roles" / "infrastructure"
 
 
-def rendered(document: str) -> dict[str, Any]:
+def rendered(document: str, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return a document.
 
     Args:
         document: Its name, such as `operator-deploy`.
+        settings: What the account's Parameter Store holds, by name below the path.
     """
     # Ansible takes a second to load, which whoever only starts a region need not spend.
     from ansible.parsing.dataloader import DataLoader
@@ -29,7 +31,7 @@ def rendered(document: str) -> dict[str, Any]:
     variables |= {
         "infrastructure_region": names.AWS_REGION,
         "infrastructure_account": names.ACCOUNT_ID,
-        "infrastructure_settings": {},
+        "infrastructure_settings": dict(settings or {}),
         # Made with a filter of the collection, which is not looked for here.
         "_infrastructure_secrets": variables["infrastructure_secrets"],
     }
