@@ -28,10 +28,10 @@ def with_profile(accelerator: str, profile: str, **engine: Any) -> list[Object]:
     return rendered(accelerator, engine={"profile": profile, **engine})
 
 
-def role(accelerator: str, profile: str, **changes: Any) -> dict[str, str]:
+def role(accelerator: str, profile: str, **changes: Any) -> dict[str, Any]:
     """Return what the role is told for the same."""
     length = {"gpu": 8192, "cpu": 2048}[accelerator]  # as inventory/group_vars/inference.yml has it
-    given = {"inference_stack_accelerator": accelerator, "inference_stack_profile": profile}
+    given: dict[str, Any] = {"inference_stack_accelerator": accelerator, "inference_stack_profile": profile}
     return given | {"inference_stack_engine_max_model_len": length} | changes
 
 

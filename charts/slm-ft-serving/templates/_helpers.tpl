@@ -2,7 +2,7 @@
 {{- $name := .Release.Name -}}
 {{- if not (contains .Chart.Name $name) }}{{ $name = printf "%s-%s" $name .Chart.Name }}{{ end -}}
 {{- /* Room for the longest suffix within the 63 characters of a name. */ -}}
-{{- $name | trunc 38 | trimSuffix "-" -}}
+{{- $name | trunc 37 | trimSuffix "-" -}}
 {{- end }}
 
 {{- /* What selects the pods of a component; called with (list . "component"). */ -}}
