@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.slm.serving.plugins.module_utils import model_sources
 from ansible_collections.slm.serving.plugins.module_utils.model_sources import base
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError, SourceOptions
-from ansible_collections.slm.serving.plugins.modules import model_store
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.fetching import fetch
 
 from tests.fakes.hub import COMMIT, REPOSITORY, FakeHub
 from tests.plugins.run import run_module, run_module_in_a_process
@@ -292,7 +292,7 @@ def test_full_disk_leaves_nothing_half_done(
     address = f"hf://{REPOSITORY}@{COMMIT}" if kind == "hub" else source.as_uri()
     opened = model_sources.open_source("base", address, options)
     with pytest.raises(ModelError, match="is full; what had come of the base model was removed again"):
-        model_store.fetch("base", opened, tmp_path / "models" / "base-1", 0)
+        fetch("base", opened, tmp_path / "models" / "base-1", 0)
     assert list((tmp_path / "models").iterdir()) == []
 
 
