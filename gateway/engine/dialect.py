@@ -3,7 +3,7 @@
 `vllm` and `llamacpp` hold nothing but these differences; whatever is the same for all is in `engine`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.engine.llamacpp import LlamaCpp
@@ -45,6 +45,9 @@ class Dialect(Protocol):
         ...
 
 
+_DIALECTS: Mapping[EngineKind, Callable[[], Dialect]] = {"vllm": Vllm, "llamacpp": LlamaCpp}
+
+
 def dialect_of(kind: EngineKind) -> Dialect:
     """Return an engine's dialect."""
-    return {"vllm": Vllm, "llamacpp": LlamaCpp}[kind]()
+    return _DIALECTS[kind]()

@@ -86,11 +86,11 @@ def ask(engine: Target, task: Task, text: str) -> tuple[str, float]:
         **dialect.probabilities,
         **dialect.private(os.urandom(8).hex()),
     }
-    request = urllib.request.Request(  # noqa: S310 - `target` lets HTTP through alone
+    request = urllib.request.Request(
         f"{engine.url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     began = time.monotonic()
-    with urllib.request.urlopen(request, timeout=600) as response:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=600) as response:
         reply = json.load(response)
     return str(reply["choices"][0]["message"]["content"]), time.monotonic() - began
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gguf import GGUFWriter
-from gguf.constants import MODEL_ARCH, GGMLQuantizationType, LlamaFileType
-from gguf.quants import quant_shape_to_byte_shape, quantize
-from gguf.tensor_mapping import get_tensor_name_map
+from gguf import GGUFWriter  # type: ignore[import-not-found]
+from gguf.constants import MODEL_ARCH, GGMLQuantizationType, LlamaFileType  # type: ignore[import-not-found]
+from gguf.quants import quant_shape_to_byte_shape, quantize  # type: ignore[import-not-found]
+from gguf.tensor_mapping import get_tensor_name_map  # type: ignore[import-not-found]
 from loguru import logger
 
 from training.export.errors import ExportError

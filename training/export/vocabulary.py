@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gguf.constants import TokenType
+from gguf.constants import TokenType  # type: ignore[import-not-found]
 from tokenizers import Tokenizer
 
 from training.export.errors import ExportError

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gguf.constants import GGMLQuantizationType
-from gguf.quants import dequantize
-from gguf.utility import LocalTensor, SafetensorsLocal
+from gguf.constants import GGMLQuantizationType  # type: ignore[import-not-found]
+from gguf.quants import dequantize  # type: ignore[import-not-found]
+from gguf.utility import LocalTensor, SafetensorsLocal  # type: ignore[import-not-found]
 
 from training.export.errors import ExportError
 

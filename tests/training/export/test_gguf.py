@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("gguf", reason="in the training environment")
 
 import numpy as np
-from gguf import GGUFReader
-from gguf.constants import TokenType
-from gguf.quants import dequantize
+from gguf import GGUFReader  # type: ignore[import-not-found]
+from gguf.constants import TokenType  # type: ignore[import-not-found]
+from gguf.quants import dequantize  # type: ignore[import-not-found]
 
 from training.export.errors import ExportError
 from training.export.file import write_gguf
