@@ -128,16 +128,17 @@ def main() -> int:
     task = load_task(TASK_FILE)
     texts = [note.text for note in make_notes(options.notes, 0.2, options.seed, "both")]
     expected: list[str] | None = json.loads(options.answers.read_text("utf-8")) if options.answers else None
-    rows, comparisons = [], []
+    comparisons = []
+    # Row by row, for a run may take long.
+    print("| engine | at once | notes | notes/s | p50, s | load average |\n|---|---|---|---|---|---|", flush=True)  # noqa: T201
     for engine in options.engines:
         for clients in options.clients:
             run = measure(engine, task, texts, clients)
-            rows.append(run.line(engine, clients))
+            print(run.line(engine, clients), flush=True)  # noqa: T201
             expected = expected or run.answers
             agreed = same(expected[: len(texts)], run.answers)
             comparisons.append(f"{engine.name}, {clients} at once: {agreed} of {len(texts)} answers are the same\n")
-    head = ["| engine | at once | notes | notes/s | p50, s | load average |", "|---|---|---|---|---|---|"]
-    sys.stdout.write("\n".join((*head, *rows)) + "\n\n" + "".join(comparisons))
+    sys.stdout.write("\n" + "".join(comparisons))
     return 0
 
 

@@ -56,7 +56,7 @@ def llamacpp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     settings = {"model": str(model), "name": "medical-ie", "port": port, "threads": 1, "requests": 2}
     (folder / "engine.json").write_text(json.dumps(settings))
     with (folder / "log").open("w") as log:
-        command = [PYTHON, ROOT / "docker/llamacpp/serve.py", "--config", folder / "engine.json"]
+        command: list[str | Path] = [PYTHON, ROOT / "docker/llamacpp/serve.py", "--config", folder / "engine.json"]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
