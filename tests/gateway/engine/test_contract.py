@@ -7,6 +7,7 @@ its own (`test_real_engine`), as it runs in Docker.
 import asyncio
 import json
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -197,3 +198,23 @@ async def test_each_engine_is_asked_in_its_own_dialect(
     assert body.keys() - ours == expected.keys()
     for name, value in expected.items():
         assert isinstance(body[name], type(value)) if not value else body[name] == value
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("[]", "holds no JSON object"),
+        ('{"model": "m"', "cannot read"),
+        ('{"model": "m"}', "name must be a text"),
+        ('{"model": "nowhere.gguf", "name": "n"}', "there is no model at nowhere.gguf"),
+        ('{"model": "m", "name": "n", "threads": 0}', "threads must be a whole number from 1 on"),
+        ('{"model": "m", "name": "n", "slots": 1}', "there is no setting slots"),
+    ],
+)
+def test_llamacpps_settings_are_checked_before_it_starts(tmp_path: Path, settings: str, message: str) -> None:
+    (tmp_path / "engine.json").write_text(settings)
+    result = subprocess.run(
+        [sys.executable, ROOT / "docker/llamacpp/serve.py", "--config", tmp_path / "engine.json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (result.returncode, message in result.stderr) == (2, True), result.stderr
