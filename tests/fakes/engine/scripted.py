@@ -76,23 +76,33 @@ class FakeEngine:
                 return await self.handler(request, body)
             if self.delay:
                 await asyncio.sleep(self.delay)
-            if body["model"] not in MODELS:
-                return web.json_response({"error": {"message": f"no model at {self.url}"}}, status=404)
+            if (refusal := self.refusal(body)) is not None:
+                return refusal
             if body.get("stream"):
                 return await self.stream(request, body)
-            return web.json_response(completion(self.answers.get(body["model"], self.answer), self.finish_reason))
+            return web.json_response(self.whole(body))
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         finally:
             self.running -= 1
 
+    def refusal(self, body: dict[str, Any]) -> web.Response | None:
+        """Return the answer to a request that is refused."""
+        if body["model"] in MODELS:
+            return None
+        return web.json_response({"error": {"message": f"no model at {self.url}"}}, status=404)
+
+    def whole(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return an answer in one piece."""
+        return completion(self.answers.get(body["model"], self.answer), self.finish_reason)
+
     async def stream(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         """Answer in tokens of four characters, as server-sent events."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         tokens = documents.tokens_of(self.answers.get(body["model"], self.answer))
-        chunks = documents.chunks(tokens, body, documents.usage(100, len(tokens)), self.finish_reason)
+        chunks = self.chunks(tokens, body)
         for number, chunk in enumerate(chunks):
             if number < len(tokens):
                 if number == self.break_off_at:
@@ -103,6 +113,10 @@ class FakeEngine:
             await _send(response, chunk)
         await response.write(b"data: [DONE]\n\n")
         return response
+
+    def chunks(self, tokens: list[dict[str, Any]], body: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the events of a stream."""
+        return documents.chunks(tokens, body, documents.usage(100, len(tokens)), self.finish_reason)
 
     async def models(self, _: web.Request) -> web.Response:
         """Answer GET /v1/models."""
@@ -137,9 +151,9 @@ class FakeEngine:
 
 
 @asynccontextmanager
-async def fake_engine() -> AsyncIterator[FakeEngine]:
+async def fake_engine(kind: type[FakeEngine] = FakeEngine) -> AsyncIterator[FakeEngine]:
     """Run a fake."""
-    engine = FakeEngine()
+    engine = kind()
     await engine.start()
     try:
         yield engine
