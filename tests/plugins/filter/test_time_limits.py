@@ -51,7 +51,7 @@ def test_what_fits_together_is_no_problem(changes: dict[str, Any]) -> None:
         ({"answer": 120}, "inference_stack_edge_answer_timeout is 120 s, and the gateway may take 120 s"),
         (
             {"environment": {"GATEWAY_DRAIN_TIMEOUT": "45"}},
-            "set inference_stack_gateway_drain, which gives both, to 45",
+            "inference_stack_gateway_drain, which gives both, to 45",
         ),
         ({"gateway_drain": 120}, "inference_stack_stop_timeout is 180 s, and the containers may take 260 s"),
         ({"gateway_drain": 120, "edge": False}, "set it to at least 175"),
@@ -89,12 +89,12 @@ def test_the_roles_defaults_fit_together_and_are_those_of_the_inventory() -> Non
 
 
 def test_the_role_refuses_an_edge_that_would_answer_before_the_gateway() -> None:
-    given = {
-        "inference_stack_edge_mode": "plain",
-        "inference_stack_gateway_environment": {"GATEWAY_REQUEST_TIMEOUT": 90},
-    }
-    (problem,) = value("inference_stack", "_inference_stack_time_problems", given)
+    def refused(mode: str) -> list[str]:
+        slow = {"inference_stack_gateway_environment": {"GATEWAY_REQUEST_TIMEOUT": 90}}
+        given = {**slow, "inference_stack_edge_mode": mode}
+        found: list[str] = value("inference_stack", "_inference_stack_time_problems", given)
+        return found
+
+    (problem,) = refused("plain")
     assert "more than 90, such as 105" in problem
-    assert (
-        value("inference_stack", "_inference_stack_time_problems", {**given, "inference_stack_edge_mode": "off"}) == []
-    )
+    assert refused("off") == []
