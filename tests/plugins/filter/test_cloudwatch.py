@@ -23,6 +23,7 @@ from ansible_collections.slm.serving.plugins.module_utils.cloudwatch_alarms impo
     mark,
     no_traffic,
 )
+from ansible_collections.slm.serving.plugins.module_utils.cloudwatch_metrics import METRICS
 from botocore.validate import ParamValidator
 
 from tests.local_region.names import REPOSITORY_ROOT
@@ -268,3 +269,18 @@ def test_thresholds_are_those_of_the_rules_for_prometheus() -> None:
         if alarm.name in ("RequestsFailing", "RequestsSlow", "QueueLong", "RequestsRefused", "ValuesUngrounded"):
             limit = float(rules[alarm.name].split()[-1])
             assert alarm.threshold == pytest.approx(limit * scale.get(alarm.name, 1)), alarm.name
+
+
+def test_the_runbook_says_of_each_alarm_what_it_means_and_what_to_do() -> None:
+    page = (REPOSITORY_ROOT / "docs/operating.md").read_text("utf-8")
+    section = page.partition("\n## Alarms of CloudWatch\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    assert [row[0] for row in rows[2:]] == [each.name for each in (*ALARMS, no_traffic(6))]
+    assert all(len(row) == 4 and all(row) for row in rows)
+
+
+def test_the_page_lists_every_metric_with_its_price() -> None:
+    page = (REPOSITORY_ROOT / "docs/monitoring.md").read_text("utf-8")
+    price = value("infrastructure", "_infrastructure_prices", {})["metric_month"]
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (\w+) \| .* \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert rows == [(each.name, each.text, each.source, f"{price:.2f}") for each in METRICS]
