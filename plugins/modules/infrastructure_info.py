@@ -436,9 +436,9 @@ class Account:
             ("the session document", self.document),
             ("the instances", self.instances),
             ("the Elastic IPs", self.addresses),
-            *([("the topic of the alarms", self.topic)] if self.params["topic"] else []),
-            *([("the alarms", self.alarms)] if self.params["alarm_prefix"] else []),
-            *([("the dashboard", self.dashboard)] if self.params["dashboard"] else []),
+            *([("the topic of the alarms", self.topic)] if self.params.get("topic") else []),
+            *([("the alarms", self.alarms)] if self.params.get("alarm_prefix") else []),
+            *([("the dashboard", self.dashboard)] if self.params.get("dashboard") else []),
             *[
                 (f"the {kind} {name}", partial(ask, name))
                 for kind, ask, names in (
