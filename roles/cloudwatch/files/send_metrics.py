@@ -224,7 +224,8 @@ def look(settings: Mapping[str, Any], before: Mapping[str, Any], now: float) -> 
         before: what the last run left; empty after a boot.
         now: the time.
     """
-    wanted, state = settings["metrics"], {"time": now, "gateway": before.get("gateway"), "engine": before.get("engine")}
+    wanted = settings["metrics"]
+    state: dict[str, Any] = {"time": now, "gateway": before.get("gateway"), "engine": before.get("engine")}
     readings: dict[str, float | None] = {"gateway_up": 0.0}
     try:
         state["gateway"] = gateway_totals(fetch(settings["gateway"]))
