@@ -14,6 +14,8 @@ NAME_VARIABLES = {
     "GitHub role": "infrastructure_github_role",
     "security group": "infrastructure_security_group",
     "budget": "infrastructure_budget",
+    # Somebody else would get the alarms.
+    "topic": "infrastructure_alarm_topic",
 }
 
 

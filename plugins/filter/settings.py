@@ -40,6 +40,7 @@ OPENED = Kind(re.compile(r"(docs|metrics)( *, *(docs|metrics))*"), "docs, metric
 NETWORKS = Kind(
     re.compile(r"[0-9a-f.:]+/[0-9]+( *, *[0-9a-f.:]+/[0-9]+)*"), "networks in CIDR form with commas between them"
 )
+SWITCH = Kind(re.compile(r"on|off"), "on or off")
 PROFILE = Kind(re.compile(r"fast|quality|cpu"), "fast, quality or cpu")
 REGION = Kind(re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]"), "a region, such as us-east-1")
 INSTANCE = Kind(re.compile(r"i-[0-9a-f]{8,17}"), "the id of an instance, such as i-0123456789abcdef0")
@@ -72,6 +73,7 @@ KINDS = {
     "model/adapter-candidate": SOURCE,
     "model/adapter-serving": SOURCE,
     "model/base": SOURCE,
+    "monitoring/cloudwatch": SWITCH,
     "s3/models-bucket": BUCKET,
     "s3/transfer-bucket": BUCKET,
     "secrets/edge-certificate": SECRET,

@@ -63,6 +63,22 @@ options:
     description: Name of the budget; empty means that there is none to ask for.
     type: str
     default: ""
+  topic:
+    description: ARN of the topic that alarms are told to; empty means that there is none to ask for.
+    type: str
+    default: ""
+  alarm_prefix:
+    description: What the names of the alarms begin with; empty means that there are none to ask for.
+    type: str
+    default: ""
+  dashboard:
+    description: Name of the dashboard; empty means that there is none to ask for.
+    type: str
+    default: ""
+  dashboard_mark:
+    description: Words by which a dashboard is known as one that provisioning made. It has no tags.
+    type: str
+    default: ""
   tags:
     description: Tags of every resource that provisioning made.
     type: dict
@@ -132,7 +148,9 @@ things:
       returned: always
       type: dict
     ours:
-      description: Whether it has all of O(tags); of a budget, whether it counts what has the application's tag.
+      description:
+        - Whether it has all of O(tags); of a budget, whether it counts what has the application's tag; of a dashboard,
+          whether it bears O(dashboard_mark).
       returned: always
       type: bool
     holds_data:
@@ -181,7 +199,9 @@ class Account:
     def __init__(self, module: AnsibleAWSModule) -> None:
         """Make the clients, which threads may share."""
         self.params = module.params
-        services = ("budgets", "ec2", "ecr", "iam", "logs", "s3", "secretsmanager", "ssm", "sts")
+        services = ["budgets", "ec2", "ecr", "iam", "logs", "s3", "secretsmanager", "ssm", "sts"]
+        services += ["cloudwatch"] if self.params["alarm_prefix"] or self.params["dashboard"] else []
+        services += ["sns"] if self.params["topic"] else []
         self.clients = {
             name: module.client(name, retry_decorator=AWSRetry.jittered_backoff(retries=5)) for name in services
         }
@@ -370,6 +390,37 @@ class Account:
         ours = answer["Budget"].get("CostFilters") == {"TagKeyValue": wanted}
         return [self.thing("budget", name, {}) | {"ours": ours}]
 
+    def topic(self) -> list[Thing]:
+        """Return the topic that alarms are told to."""
+        arn = self.params["topic"]
+        try:
+            tags = self.clients["sns"].list_tags_for_resource(ResourceArn=arn, aws_retry=True).get("Tags", [])
+        except is_boto3_error_code(["ResourceNotFound", "NotFound"]):
+            return []
+        return [self.thing("topic", arn.rpartition(":")[2], boto3_tag_list_to_ansible_dict(tags)) | {"id": arn}]
+
+    def alarms(self) -> list[Thing]:
+        """Return the alarms whose names begin as ours do."""
+        client = self.clients["cloudwatch"]
+        found = self._every("cloudwatch", "describe_alarms", AlarmNamePrefix=self.params["alarm_prefix"])
+        tags = {
+            each["AlarmName"]: client.list_tags_for_resource(ResourceARN=each["AlarmArn"], aws_retry=True)
+            for each in found.get("MetricAlarms", [])
+        }
+        return [
+            self.thing("alarm", name, boto3_tag_list_to_ansible_dict(answer.get("Tags", [])))
+            for name, answer in tags.items()
+        ]
+
+    def dashboard(self) -> list[Thing]:
+        """Return the dashboard, which has no tags: words on it say whose it is."""
+        name = self.params["dashboard"]
+        try:
+            body = self.clients["cloudwatch"].get_dashboard(DashboardName=name, aws_retry=True)["DashboardBody"]
+        except is_boto3_error_code(["ResourceNotFound", "DashboardNotFoundError"]):
+            return []
+        return [self.thing("dashboard", name, {}) | {"ours": self.params["dashboard_mark"] in body}]
+
     def questions(self) -> list[Question]:
         """Return every question: what it is about, and a callable that answers it."""
         return [
@@ -385,6 +436,9 @@ class Account:
             ("the session document", self.document),
             ("the instances", self.instances),
             ("the Elastic IPs", self.addresses),
+            *([("the topic of the alarms", self.topic)] if self.params.get("topic") else []),
+            *([("the alarms", self.alarms)] if self.params.get("alarm_prefix") else []),
+            *([("the dashboard", self.dashboard)] if self.params.get("dashboard") else []),
             *[
                 (f"the {kind} {name}", partial(ask, name))
                 for kind, ask, names in (
@@ -427,7 +481,10 @@ def main() -> None:
             "parameter_path": text,
             "application": text,
             "instance_id": {"type": "str", "default": ""},
-            "budget": {"type": "str", "default": ""},
+            **{
+                name: {"type": "str", "default": ""}
+                for name in ("budget", "topic", "alarm_prefix", "dashboard", "dashboard_mark")
+            },
             "tags": {"type": "dict", "required": True},
         },
         supports_check_mode=True,

@@ -18,7 +18,7 @@ from tests.support.rendering import value
 
 PAGE = names.REPOSITORY_ROOT / "docs" / "permissions.md"
 SID = re.compile(r"`(\w+)`")
-PRINCIPALS = ("instance", "operator-deploy", "operator-provision")
+PRINCIPALS = ("instance", "operator-deploy", "operator-provision", "operator-monitoring")
 # Characters that IAM takes for one managed policy, spaces left out.
 LARGEST_DOCUMENT = 6144
 # No name of a region of the partition `aws` is longer, and ARNs have it.
@@ -41,6 +41,7 @@ EXPLAINED = {
     # Instance and volume need a tag, subnet and image have none: each is in one of two statements.
     "operator-provision": {"RESOURCE_MISMATCH ec2:RunInstances"},
     "instance": set(),
+    "operator-monitoring": set(),
 }
 
 
@@ -87,6 +88,11 @@ REFUSED = (
     call("operator-provision", "ssm:StartSession", INSTANCE, OURS),
     call("operator-provision", "logs:DeleteLogGroup", f"arn:aws:logs:{HERE}:log-group:/another"),
     call("operator-provision", "budgets:ModifyBudget", "arn:aws:budgets::123456789012:budget/another"),
+    call("operator-monitoring", "sns:DeleteTopic", f"arn:aws:sns:{HERE}:another"),
+    call("operator-monitoring", "cloudwatch:DeleteAlarms", f"arn:aws:cloudwatch:{HERE}:alarm:another"),
+    call("operator-monitoring", "cloudwatch:PutDashboard", "arn:aws:cloudwatch::123456789012:dashboard/another"),
+    call("operator-monitoring", "logs:DeleteLogGroup", f"arn:aws:logs:{HERE}:log-group:/another/units"),
+    call("instance", "cloudwatch:PutMetricData", context={"cloudwatch:namespace": "slm-ft-serving"}),
     call("instance", "s3:GetObject", "arn:aws:s3:::another/key"),
     call("instance", "s3:GetObject", f"{TRANSFER}/key"),
     call("instance", "s3:PutObject", f"{MODELS}/base/config.json"),
@@ -97,13 +103,15 @@ REFUSED = (
 
 
 @functools.cache
-def document(principal: str, *, region: str = "us-east-1", base: str = "") -> dict[str, Any]:
-    """Return a document as the role renders it where nothing was set otherwise, but for the base model's source."""
+def document(principal: str, *, region: str = "us-east-1", base: str = "", cloudwatch: str = "") -> dict[str, Any]:
+    """Return a document as the role renders it where nothing was set otherwise, but for two settings."""
     account = {"infrastructure_region": region, "infrastructure_account": "123456789012"}
+    given = {"model/base": base, "monitoring/cloudwatch": cloudwatch}
+    settings = {name: setting for name, setting in given.items() if setting}
     text = value(
         "infrastructure",
         f"lookup('ansible.builtin.template', '{principal}-policy.json.j2')",
-        {**account, "infrastructure_settings": {"model/base": base} if base else {}},
+        {**account, "infrastructure_settings": settings},
     )
     loaded: dict[str, Any] = json.loads(text) if isinstance(text, str) else text
     return loaded
@@ -204,3 +212,20 @@ def test_the_instance_lists_a_bucket_of_others_below_the_prefix_that_a_setting_n
     ]
     found = evaluator.evaluate({"instance": document("instance", base="s3://elsewhere/models/base")}, calls)
     assert [(each.allowed, each.error) for each in found] == [(allowed, "") for allowed in asked.values()]
+
+
+def test_the_instance_sends_logs_and_metrics_of_its_own_where_that_is_on_and_others_never() -> None:
+    group = f"arn:aws:logs:{HERE}:log-group"
+    asked = {
+        call("instance", "cloudwatch:PutMetricData", context={"cloudwatch:namespace": "slm-ft-serving"}): True,
+        call("instance", "cloudwatch:PutMetricData", context={"cloudwatch:namespace": "AWS/EC2"}): False,
+        call("instance", "cloudwatch:PutMetricData"): False,
+        call("instance", "logs:PutLogEvents", f"{group}:/slm-ft-serving/containers:log-stream:i-1-gateway"): True,
+        call("instance", "logs:PutLogEvents", f"{group}:/slm-ft-serving/another:log-stream:i-1"): False,
+        call("instance", "logs:PutRetentionPolicy", f"{group}:/slm-ft-serving/containers"): False,
+    }
+    found = evaluator.evaluate({"instance": document("instance", cloudwatch="on")}, list(asked))
+    assert [(each.allowed, each.error) for each in found] == [(allowed, "") for allowed in asked.values()]
+    assert {"Metrics", "ShippedLogs"} & {
+        each["Sid"] for each in document("instance", cloudwatch="off")["Statement"]
+    } == set()

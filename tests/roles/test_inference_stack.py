@@ -480,3 +480,9 @@ def test_the_role_refuses_an_edge_that_cannot_work(changes: dict[str, Any], word
     variables = BASE | {"inference_stack_images": images} | given | changes
     (problem,) = value("inference_stack", "_inference_stack_edge_problems", variables)
     assert words in problem
+
+
+def test_logs_that_are_shipped_are_kept_in_the_journal() -> None:
+    logging = compose(inference_stack_log_driver="journald")["services"]["gateway"]["logging"]
+    assert logging == {"driver": "journald"}
+    assert compose()["services"]["gateway"]["logging"]["driver"] == "json-file"
