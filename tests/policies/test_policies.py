@@ -21,8 +21,8 @@ SID = re.compile(r"`(\w+)`")
 PRINCIPALS = ("instance", "operator-deploy", "operator-provision", "operator-monitoring")
 # Characters that IAM takes for one managed policy, spaces left out.
 LARGEST_DOCUMENT = 6144
-# No name of a region of the partition `aws` is longer, and ARNs have it.
-LONGEST_REGION = "ap-southeast-1"
+# No name of a region of their partitions is longer, and ARNs have both.
+LONGEST_REGIONS = ("ap-southeast-1", "us-gov-east-1", "cn-northwest-1")
 HERE = "us-east-1:123456789012"
 INSTANCE = f"arn:aws:ec2:{HERE}:instance/i-0123456789abcdef0"
 OURS, OTHERS = {"aws:ResourceTag/Application": "slm-ft-serving"}, {"aws:ResourceTag/Application": "another"}
@@ -82,6 +82,7 @@ REFUSED = (
     call("operator-provision", "ec2:AuthorizeSecurityGroupIngress", f"arn:aws:ec2:{HERE}:security-group/sg-01234567"),
     call("operator-provision", "s3:DeleteBucket", "arn:aws:s3:::another"),
     call("operator-provision", "s3:PutObject", "arn:aws:s3:::another/key"),
+    call("operator-provision", "ecr:DeleteRepository", f"arn:aws:ecr:{HERE}:repository/another"),
     call("operator-provision", "secretsmanager:GetSecretValue", SECRET),
     call("operator-provision", "secretsmanager:DeleteSecret", f"arn:aws:secretsmanager:{HERE}:secret:another-a1B2c3"),
     call("operator-provision", "ssm:PutParameter", f"arn:aws:ssm:{HERE}:parameter/another/key"),
@@ -190,7 +191,7 @@ def test_the_page_says_what_each_statement_is_for(principal: str) -> None:
     assert explained == {each["Sid"] for each in document(principal)["Statement"]}
 
 
-@pytest.mark.parametrize("region", ["us-east-1", LONGEST_REGION])
+@pytest.mark.parametrize("region", LONGEST_REGIONS)
 @pytest.mark.parametrize("principal", PRINCIPALS)
 def test_a_document_fits_into_one_managed_policy(principal: str, region: str) -> None:
     compact = json.dumps(document(principal, region=region), separators=(",", ":"))

@@ -401,6 +401,13 @@ def test_with_an_edge_the_gateway_is_published_to_nobody_else(edge: dict[str, An
     assert services["edge"]["networks"] == ["outside"]
 
 
+def test_only_the_gateway_is_beside_the_engine(edge: dict[str, Any]) -> None:
+    """The engine asks for no key: docs/decisions/0025-no-key-between-gateway-and-engine.md."""
+    services = edge["services"]
+    assert {name for name, service in services.items() if "engine" in service["networks"]} == {"engine", "gateway"}
+    assert [name for name, service in services.items() if service.get("network_mode")] == []
+
+
 def test_an_edge_is_bounded_as_the_other_containers_are(edge: dict[str, Any]) -> None:
     ours, gateway = edge["services"]["edge"], edge["services"]["gateway"]
     for key in ("restart", "init", "pull_policy", "read_only", "cap_drop", "security_opt", "logging", "ulimits"):

@@ -66,7 +66,7 @@ def _find(services: Services, name: str) -> Task:
 def router(settings: Settings) -> APIRouter:
     """Return the router for these settings."""
     routes = APIRouter(tags=["tasks"])
-    reader = TextReader(ExtractRequest, settings.max_text_chars)
+    reader = TextReader(ExtractRequest)
 
     @routes.get("/api/v1/tasks", summary="The tasks", responses=answers.refusals())
     async def list_tasks(request: Request) -> TaskList:
