@@ -48,6 +48,7 @@ class FakeEngine:
     token_delay: float = 0.0
     break_off_at: int | None = None
     max_model_len: int = 4096
+    served: tuple[str, ...] = MODELS
     handler: Handler | None = None
     replies: list[Handler] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -76,7 +77,7 @@ class FakeEngine:
                 return await self.handler(request, body)
             if self.delay:
                 await asyncio.sleep(self.delay)
-            if body["model"] not in MODELS:
+            if body["model"] not in self.served:
                 return web.json_response({"error": {"message": f"no model at {self.url}"}}, status=404)
             if body.get("stream"):
                 return await self.stream(request, body)
@@ -106,7 +107,7 @@ class FakeEngine:
 
     async def models(self, _: web.Request) -> web.Response:
         """Answer GET /v1/models."""
-        return web.json_response(documents.models(MODELS[0], MODELS[1:], self.max_model_len))
+        return web.json_response(documents.models(self.served[0], self.served[1:], self.max_model_len))
 
     async def tokenize(self, request: web.Request) -> web.Response:
         """Answer POST /tokenize: four bytes a token, written as byte-level tokenizers do."""
