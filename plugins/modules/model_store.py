@@ -18,7 +18,9 @@ author:
   - The slm-ft-serving developers (!UNKNOWN)
 options:
   models:
-    description: Sources by name. C(s3://bucket/prefix), C(file:///path) or C(hf://owner/repository@commit).
+    description:
+      - Sources by name. C(s3://bucket/prefix), C(file:///path) or C(hf://owner/repository@commit).
+      - C(adapter) and C(adapter-NAME) are LoRA adapters.
     type: dict
     required: true
   root:
@@ -64,7 +66,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 models:
-  description: By name, C(source), C(path) and C(present).
+  description: By name, C(source), C(path) and C(present), and of an adapter that is present its C(rank).
   type: dict
   returned: always
 missing:
@@ -79,9 +81,20 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils.adapters import is_adapter
+from ansible_collections.slm.serving.plugins.module_utils.lora import CONFIGURATION, configuration_of, rank_of
 from ansible_collections.slm.serving.plugins.module_utils.model_sources import is_whole, locate, open_source
-from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError, Source
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.fetching import fetch
+
+
+def described(name: str, source: Source, directory: Path, *, present: bool) -> dict[str, Any]:
+    """Return what is told of a model; of an adapter on the instance its rank, which the engine has to be told."""
+    about: dict[str, Any] = {"source": source.source, "path": str(directory), "present": present}
+    if present and is_adapter(name) and (directory / CONFIGURATION).is_file():
+        rank = rank_of(configuration_of((directory / CONFIGURATION).read_bytes()))
+        about |= {"rank": rank} if rank else {}
+    return about
 
 
 def main() -> None:
@@ -121,7 +134,7 @@ def main() -> None:
                 present = True
             if not present:
                 missing.append(name)
-            models[name] = {"source": source.source, "path": str(directory), "present": present}
+            models[name] = described(name, source, directory, present=present)
     except (ModelError, OSError) as error:
         module.fail_json(msg=str(error), models=models)
     # As in a run: what belongs to somebody else than root is no change.

@@ -98,7 +98,13 @@ GENERAL_FORMS = [
     (re.compile(r"(:session/\$\{aws:userid\})-.*"), r"\1-0123456789abcdef0"),
     (re.compile(r"(:log-stream:).+"), r"\1STREAM"),
     (re.compile(r"(:parameter/aws/service)/.+"), r"\1/NAME"),
-    (re.compile(rf"(:parameter/{names.APPLICATION})/(?!model/adapter-(?:candidate|serving)$).+"), r"\1/NAME"),
+    (re.compile(rf"(:parameter/{names.APPLICATION}/model/adapters-serving)/.+"), r"\1/ADAPTER"),
+    (
+        re.compile(
+            rf"(:parameter/{names.APPLICATION})/(?!model/adapter-(?:candidate|serving)$|model/adapters-serving/).+"
+        ),
+        r"\1/NAME",
+    ),
     (re.compile(r"(:user)/.+"), r"\1/operator"),
     (re.compile(rf"(:repository/{names.APPLICATION})-(?:gateway|trainer)$"), r"\1-vllm"),
 ]

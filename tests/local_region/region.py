@@ -42,6 +42,7 @@ class LocalRegion:
         instance_image: Callable[[DockerEngine, str], str] | None = None,
         empty_account: bool = False,
         training_data: Path | None = None,
+        further_adapters: bool = False,
         steps: Steps | None = None,
     ) -> None:
         """Describe a region; make nothing.
@@ -57,6 +58,8 @@ class LocalRegion:
                 too; what comes after it is `give_images_and_model`.
             training_data: Folder with train.jsonl and validation.jsonl, for playbooks/finetune.yml; the trainer's
                 image is then pushed too.
+            further_adapters: Whether the other tasks' adapters that lie beside the model are seeded too. Every
+                verification asks their golden notes then.
             steps: Where progress is reported.
 
         Raises:
@@ -73,6 +76,7 @@ class LocalRegion:
         # The trainer's is large, so it is built for those who train.
         self._pushed = (*pushed, "trainer") if training_data else pushed
         self._training_data = training_data
+        self._further_adapters = further_adapters
         self._instance_image = instance_image
         self._empty_account = empty_account
         self._steps = steps or Steps()
@@ -183,6 +187,9 @@ class LocalRegion:
             self._push(engine, account, built, line)
         with steps.step("Model: uploaded to S3") as line:
             line(f"{account.upload_model(self._model)} files changed")
+        if self._further_adapters:
+            with steps.step("Adapters of other tasks: uploaded to S3") as line:
+                line(", ".join(account.upload_further_adapters(self._model)) or "none is beside the model")
         if self._training_data is not None:
             with steps.step("Notes to train on: uploaded to S3") as line:
                 line(f"{account.upload_training_data(self._training_data)} files changed")

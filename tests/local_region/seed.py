@@ -33,6 +33,9 @@ VOLUME_GIB = 200
 SMALL_MODEL = names.REPOSITORY_ROOT / "models" / "small"
 MODEL_PARTS = ("base", "adapter")
 EVALUATION = "evaluation.json"
+# Folders beside them with a further adapter and its evaluation each, named as the engine serves it.
+FURTHER_ADAPTERS = ("assistant-intent",)
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 TRAINING_FILES = ("train.jsonl", "validation.jsonl")
 
 
@@ -182,6 +185,28 @@ class Account:
         if (model / EVALUATION).is_file():
             files[EVALUATION] = model / EVALUATION
         return self._make_equal("small", files)
+
+    def upload_further_adapters(self, model: Path) -> list[str]:
+        """Upload the further adapters that a model's folder has, and name them in the settings.
+
+        Each gets a prefix of its own, as its evaluation lies beside it.
+
+        Args:
+            model: The folder.
+
+        Returns:
+            Their names.
+        """
+        there = [name for name in FURTHER_ADAPTERS if all((model / name / file).is_file() for file in ADAPTER_FILES)]
+        for name in there:
+            files = {f"adapter/{file}": model / name / file for file in ADAPTER_FILES}
+            if (model / name / EVALUATION).is_file():
+                files[EVALUATION] = model / name / EVALUATION
+            self._make_equal(f"small-{name}", files)
+        self.put_parameters(
+            {f"model/adapters/{name}": f"s3://{names.MODELS_BUCKET}/small-{name}/adapter" for name in there}
+        )
+        return there
 
     def upload_training_data(self, folder: Path) -> int:
         """Put a folder's notes, and the settings of playbooks/finetune.yml, where provision.yml has them.

@@ -245,6 +245,42 @@ def test_engine_serves_base_and_adapter(accelerator: str) -> None:
     assert content["shutdown-timeout"] > 0
 
 
+FURTHER: dict[str, Any] = {
+    **BASE["inference_stack_models"],
+    "adapter-parcel": {"path": "/models/adapter-parcel-1", "rank": 20},
+    "adapter-assistant-intent": {"path": "/models/adapter-assistant-intent-1", "rank": 8},
+}
+
+
+def test_engine_serves_all_adapters_at_once() -> None:
+    content = engine(inference_stack_models=FURTHER)
+    assert [json.loads(module) for module in content["lora-modules"]] == [
+        {"name": "medical-ie", "path": "/models/adapter", "base_model_name": "base"},
+        {"name": "assistant-intent", "path": "/models/adapters/assistant-intent", "base_model_name": "base"},
+        {"name": "parcel", "path": "/models/adapters/parcel", "base_model_name": "base"},
+    ]
+    assert (content["max-loras"], content["max-lora-rank"]) == (3, 32)
+    mounted = {
+        volume["target"]: (volume["source"], volume["read_only"])
+        for volume in compose(inference_stack_models=FURTHER)["services"]["engine"]["volumes"]
+        if volume["target"].startswith("/models/adapters/")
+    }
+    assert mounted == {
+        "/models/adapters/assistant-intent": ("/models/adapter-assistant-intent-1", True),
+        "/models/adapters/parcel": ("/models/adapter-parcel-1", True),
+    }
+    own = engine(inference_stack_models=FURTHER, inference_stack_engine_options={"max-loras": 1, "max-lora-rank": 64})
+    assert (own["max-loras"], own["max-lora-rank"]) == (1, 64)
+
+
+def test_one_adapter_of_the_usual_rank_is_rendered_as_ever() -> None:
+    """A release that was made before the model store told the rank is not made anew."""
+    models = {**BASE["inference_stack_models"], "adapter": {"path": "/models/adapter-1", "rank": 16}}
+    for name in ("engine.yaml", "compose.yml"):
+        assert file(name, inference_stack_models=models) == file(name)
+    assert engine()["max-loras"] == 1
+
+
 def test_operators_engine_options_win() -> None:
     content = engine(inference_stack_engine_options={"quantization": "awq", "seed": 1, "dtype": None})
     assert (content["quantization"], content["seed"]) == ("awq", 1)

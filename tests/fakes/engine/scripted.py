@@ -48,6 +48,7 @@ class FakeEngine:
     token_delay: float = 0.0
     break_off_at: int | None = None
     max_model_len: int = 4096
+    served: tuple[str, ...] = MODELS
     handler: Handler | None = None
     replies: list[Handler] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -89,7 +90,7 @@ class FakeEngine:
 
     def refusal(self, body: dict[str, Any]) -> web.Response | None:
         """Return the answer to a request that is refused."""
-        if body["model"] in MODELS:
+        if body["model"] in self.served:
             return None
         return web.json_response({"error": {"message": f"no model at {self.url}"}}, status=404)
 
@@ -120,7 +121,7 @@ class FakeEngine:
 
     async def models(self, _: web.Request) -> web.Response:
         """Answer GET /v1/models."""
-        return web.json_response(documents.models(MODELS[0], MODELS[1:], self.max_model_len))
+        return web.json_response(documents.models(self.served[0], self.served[1:], self.max_model_len))
 
     async def tokenize(self, request: web.Request) -> web.Response:
         """Answer POST /tokenize: four bytes a token, written as byte-level tokenizers do."""

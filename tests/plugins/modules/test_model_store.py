@@ -77,6 +77,27 @@ def test_directory_is_copied_once(tmp_path: Path, source: Path) -> None:
     assert [each.name for each in path.parent.iterdir() if "staging" in each.name] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "configuration", "rank"),
+    [
+        ("adapter", '{"r": 16}', 16),
+        ("adapter-parcel", '{"r": 16, "rank_pattern": {"q_proj": 32}}', 32),
+        ("adapter", "{}", None),
+        ("base", '{"r": 16}', None),
+    ],
+)
+def test_rank_of_an_adapter_is_told_once_it_is_there(
+    tmp_path: Path, source: Path, name: str, configuration: str, rank: int | None
+) -> None:
+    (source / "adapter_config.json").write_text(configuration)
+    options = {"models": {name: source.as_uri()}}
+    before = run(tmp_path / "models", "", **options, fetch=False)
+    fetched = run(tmp_path / "models", "", **options)
+    again = run(tmp_path / "models", "", **options, fetch=False)
+    assert "rank" not in before["models"][name]
+    assert [each["models"][name].get("rank") for each in (fetched, again)] == [rank, rank]
+
+
 def test_report_without_fetch_changes_nothing(tmp_path: Path, source: Path) -> None:
     answer = run(tmp_path / "models", source.as_uri(), fetch=False)
     assert answer["missing"] == ["base"]
