@@ -154,7 +154,7 @@ class LocalRegion:
         with steps.step("Account: buckets, secrets, parameters, repositories, EC2 instance"):
             instance_id = account.seed(self.state, self._instances)
             if several:
-                account.give_load_balancer(self.instance_ids(), environment.load_balancer_url(ports))
+                account.give_load_balancer(self.instance_ids())
         self._give(engine, account, built, steps)
         return instance_id
 

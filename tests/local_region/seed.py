@@ -102,12 +102,10 @@ class Account:
         )
         return instance_id
 
-    def give_load_balancer(self, instance_ids: Sequence[str], address: str) -> None:
+    def give_load_balancer(self, instance_ids: Sequence[str]) -> None:
         """Put a load balancer before the instances, as provision.yml does, and the settings that name it.
 
-        Args:
-            instance_ids: Of the instances.
-            address: Where the region's own one is reached; the name that AWS gives leads nowhere here.
+        Its name is one that AWS gives, which leads nowhere here: the region's own one is on 127.0.0.1.
         """
         elbv2, ec2 = self.client("elbv2"), self.client("ec2")
         subnets = ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])["Subnets"]
@@ -124,9 +122,12 @@ class Account:
             elbv2.modify_target_group_attributes(TargetGroupArn=group, Attributes=attributes)
             balancer = elbv2.create_load_balancer(
                 Name=names.APPLICATION, Subnets=[each["SubnetId"] for each in subnets], Scheme="internal"
-            )["LoadBalancers"][0]["LoadBalancerArn"]
+            )["LoadBalancers"][0]
             forward = [{"Type": "forward", "TargetGroupArn": group}]
-            elbv2.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=forward)
+            elbv2.create_listener(
+                LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=forward
+            )
+            address = f"https://{balancer['DNSName']}"
             self.put_parameters({"load-balancer/target-group": group, "load-balancer/address": address})
             elbv2.register_targets(TargetGroupArn=group, Targets=[{"Id": each} for each in instance_ids])
 

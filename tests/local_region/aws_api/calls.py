@@ -26,7 +26,7 @@ PRINCIPALS = {
     **{key: principal for principal, key in environment.OPERATORS_ACCESS_KEYS.items()},
 }
 # Services whose errors have the form of the query protocol.
-QUERY_PROTOCOL = {"elasticloadbalancing", "iam", "sts"}
+QUERY_SERVICES = {"elasticloadbalancing", "iam", "sts"}
 ADMINISTRATOR = "administrator"
 UNRESTRICTED = UNRECORDED = {ADMINISTRATOR, "nobody"}
 
@@ -118,7 +118,7 @@ def not_implemented(call: Call, why: str) -> Response:
         return ec2_error("InvalidAction", why)
     if call.service == "s3":
         return s3_error("NotImplemented", why, 501)
-    if call.service in QUERY_PROTOCOL:
+    if call.service in QUERY_SERVICES:
         return query_error("InvalidAction", why, 400)
     return json_error("UnknownOperationException", why)
 
@@ -129,7 +129,7 @@ def refusal(call: Call, message: str) -> Response:
         return ec2_error("UnauthorizedOperation", message, 403)
     if call.service == "s3":
         return s3_error("AccessDenied", message)
-    if call.service in QUERY_PROTOCOL:
+    if call.service in QUERY_SERVICES:
         return query_error("AccessDenied", message, 403)
     # Their errors have the status 400 on AWS; 403 tells the record that it was a refusal.
     return json_error("AccessDeniedException", message, 403)
