@@ -89,8 +89,8 @@ def with_localhost(limit: str) -> str:
     Args:
         limit: As --limit has it; what only leaves some out begins from all.
     """
-    excludes = all(part.startswith("!") for part in split_host_pattern(limit))
-    return ",".join([*(["all"] if excludes else []), "localhost", limit])
+    parts = split_host_pattern(limit)
+    return ",".join([*(["all"] if all(part.startswith("!") for part in parts) else []), "localhost", *parts])
 
 
 def inventory_problems(sources: Sequence[str], playbook: Path) -> list[str]:

@@ -6,6 +6,7 @@ Stands in for AWS in tests and on a developer's machine; binds loopback and Dock
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import platform
 import signal
@@ -71,7 +72,8 @@ class ApiServer:
         self._faults = Faults(folder / "faults")
         state = RegionState(region, root=folder.parent)
         self._ecr = Ecr(state)
-        self._ec2 = Ec2(Machines(lambda number: InstanceMachine(docker, state, number)), self._faults)
+        machine = functools.partial(InstanceMachine, docker, state)
+        self._ec2 = Ec2(Machines(machine), self._faults)
         self._ssm = Ssm(self._ec2, folder / "sessions", self._faults)
         engine = DockerEngine(docker, version="", started_by_us=False)
         self._metadata = Metadata(self._ec2, lambda address: containers.at_address(engine, region, address))
