@@ -12,6 +12,7 @@ from unittest import mock
 from moto.budgets.models import budgets_backends
 from moto.ec2.models import ec2_backends
 from moto.ecr.models import ecr_backends
+from moto.elbv2.models import elbv2_backends
 from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
@@ -21,12 +22,13 @@ from moto.ssm.models import ssm_backends
 from werkzeug.serving import make_server
 
 from tests.local_region.aws_api.server import ApiServer, QuietHandler
+from tests.local_region.docker.load_balancer_container import Place
 from tests.local_region.docker.machine import MachineError
 from tests.local_region.seed import Account
 from tests.local_region.state import RegionState
 
 BACKENDS = (
-    *(budgets_backends, ec2_backends, ecr_backends, iam_backends, logs_backends),
+    *(budgets_backends, ec2_backends, ecr_backends, elbv2_backends, iam_backends, logs_backends),
     *(s3_backends, secretsmanager_backends, ssm_backends),
 )
 
@@ -84,6 +86,32 @@ class FakeMachine:
         self.running = False
 
 
+class FakeProxy:
+    """A stand-in for the load balancer's data plane: a target is up while the machine runs."""
+
+    def __init__(self, machine: FakeMachine) -> None:
+        """Lead to one machine."""
+        self._machine = machine
+        self.requests = 0
+        self.did: list[tuple[str, int]] = []
+
+    def put_in(self, number: int) -> None:
+        """Do as Proxy.put_in."""
+        self.did.append(("in", number))
+
+    def drain(self, number: int) -> None:
+        """Do as Proxy.drain."""
+        self.did.append(("drain", number))
+
+    def take_out(self, number: int) -> None:
+        """Do as Proxy.take_out."""
+        self.did.append(("out", number))
+
+    def places(self) -> dict[int, Place]:
+        """Do as Proxy.places."""
+        return dict.fromkeys(range(1, 10), Place(up=self._machine.running, requests=self.requests))
+
+
 @dataclass
 class Api:
     """An API server in this process, with its account and its machine."""
@@ -92,6 +120,7 @@ class Api:
     machine: FakeMachine
     state: RegionState
     port: int
+    proxy: FakeProxy
 
     def client(self, service: str) -> Any:
         """Return a boto3 client."""
@@ -113,18 +142,20 @@ def served(state: RegionState, moto: DomainDispatcherApplication) -> Iterator[Ap
         moto: moto's application, made once, for that costs more than all the rest.
     """
     machine = FakeMachine()
+    proxy = FakeProxy(machine)
     forget()
     server_module = "tests.local_region.aws_api.server"
     with (
         mock.patch(f"{server_module}.DomainDispatcherApplication", return_value=moto),
         mock.patch(f"{server_module}.InstanceMachine", return_value=machine),
+        mock.patch(f"{server_module}.Proxy", return_value=proxy),
     ):
         application = ApiServer(state.name, state.folder, "docker")
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=QuietHandler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds until it sees the shutdown
     thread.start()
     try:
-        yield Api(Account(f"http://127.0.0.1:{server.server_port}"), machine, state, server.server_port)
+        yield Api(Account(f"http://127.0.0.1:{server.server_port}"), machine, state, server.server_port, proxy)
     finally:
         server.shutdown()
         thread.join()
