@@ -238,7 +238,7 @@ def test_the_default_image_is_one_that_the_host_roles_know() -> None:
     assert distribution[0] in driver
 
 
-ALARMS = {"infrastructure_alarm_email": "ops@example.org", "_infrastructure_foreign": {}}
+ALARMS: dict[str, Any] = {"infrastructure_alarm_email": "ops@example.org", "_infrastructure_foreign": {}}
 ON = {"monitoring/cloudwatch": "on"}
 
 

@@ -88,7 +88,10 @@ def test_a_dashboard_is_made_once_corrected_and_removed(cloudwatch: Any) -> None
 def account(**names: str) -> Any:
     """Return the questions about an account's monitoring."""
     found = infrastructure_info.Account.__new__(infrastructure_info.Account)
-    found.clients = {name: Client(boto3.client(name, region_name=REGION)) for name in ("cloudwatch", "sns")}
+    found.clients = {
+        "cloudwatch": Client(boto3.client("cloudwatch", region_name=REGION)),
+        "sns": Client(boto3.client("sns", region_name=REGION)),
+    }
     found.params = {"tags": TAGS, **names}
     return found
 
