@@ -77,7 +77,7 @@ class LoadBalancers:
         self._registered: dict[str, Registered] = {}
         # Until when each is draining, in seconds of the monotonic clock.
         self._draining: dict[str, float] = {}
-        FakeTargetGroup.health_for = lambda group, target, _ec2: self._health(group, target)  # type: ignore[method-assign]
+        setattr(FakeTargetGroup, "health_for", lambda group, target, _: self._health(group, target))  # noqa: B010 - mypy
 
     def answer(self, call: Call, forward: Callable[[], Response]) -> Response | None:
         """Answer a call; None for calls that are moto's own.
@@ -145,4 +145,4 @@ class LoadBalancers:
 def _delay(arn: str) -> float:
     """Return the seconds that a target group gives requests at deregistration."""
     group = elbv2_backends[names.ACCOUNT_ID][names.AWS_REGION].target_groups.get(arn)
-    return float(group.attributes[DELAY]) if group else 0.0
+    return float(str(group.attributes[DELAY])) if group else 0.0
