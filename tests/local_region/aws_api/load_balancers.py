@@ -77,7 +77,7 @@ class LoadBalancers:
         self._registered: dict[str, Registered] = {}
         # Until when each is draining, in seconds of the monotonic clock.
         self._draining: dict[str, float] = {}
-        FakeTargetGroup.health_for = lambda group, target, _ec2: self._health(group, target)  # type: ignore[assignment, method-assign]
+        setattr(FakeTargetGroup, "health_for", lambda group, target, _: self._health(group, target))  # noqa: B010 - mypy
 
     def answer(self, call: Call, forward: Callable[[], Response]) -> Response | None:
         """Answer a call; None for calls that are moto's own.
