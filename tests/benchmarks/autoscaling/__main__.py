@@ -147,8 +147,10 @@ def table(arrivals: Arrivals, results: list[tuple[Plan, Result]], money: Cost | 
         head, rule = f"{head} USD a month |", f"{rule}---:|"
     notes, hours = results[0][1].arrived, arrivals.seconds / HOUR
     text = f"{arrivals.name[0].upper()}{arrivals.name[1:]}: {notes:,} notes in {hours:.0f} h"
-    months = [money and cost_of_month(money, plan, result, arrivals.seconds) for plan, result in results]
-    rows = [row(plan, result, month) for (plan, result), month in zip(results, months, strict=True)]
+    rows = [
+        row(plan, result, None if money is None else cost_of_month(money, plan, result, arrivals.seconds))
+        for plan, result in results
+    ]
     return "\n".join([f"{text}.", "", head, rule, *rows]) + "\n"
 
 

@@ -14,12 +14,12 @@ import sys
 
 import aiohttp
 import ray  # type: ignore[import-not-found] # another environment's
-from ray import serve  # type: ignore[import-not-found]
+from ray import serve
 from starlette.requests import Request
 from starlette.responses import Response
 
 
-@serve.deployment(num_replicas=2, max_ongoing_requests=100, ray_actor_options={"num_cpus": 0})  # type: ignore[untyped-decorator]
+@serve.deployment(num_replicas=2, max_ongoing_requests=100, ray_actor_options={"num_cpus": 0})
 class Proxy:
     """One replica."""
 
@@ -50,7 +50,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": args.port})
-    serve.run(Proxy.bind(args.engines), route_prefix="/")
+    # The decorator has made a deployment of the class.
+    serve.run(Proxy.bind(args.engines), route_prefix="/")  # type: ignore[attr-defined]
     signal.pause()
 
 
