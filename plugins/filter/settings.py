@@ -29,6 +29,18 @@ BUCKET = Kind(re.compile(_BUCKET), "the name of a bucket")
 TAG = Kind(re.compile(r"\w[\w.-]{0,127}", re.ASCII), "the tag of an image")
 NUMBER = Kind(re.compile(r"[1-9][0-9]{0,8}"), "a whole number above 0")
 MINUTES = Kind(re.compile(r"0|[5-9]|[1-9][0-9]{1,4}"), "0 or a whole number of minutes from 5")
+TARGET_GROUP = Kind(
+    re.compile(
+        r"arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]{1,32}/[0-9a-f]{1,32}"
+    ),
+    "the ARN of a target group",
+)
+ADDRESS = Kind(
+    re.compile(
+        r"https://(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+    ),
+    "an address https://HOST",
+)
 ACCELERATOR = Kind(re.compile(r"gpu|cpu"), "gpu or cpu")
 EDGE_MODE = Kind(re.compile(r"off|acme|certificate|plain"), "off, acme, certificate or plain")
 DOMAIN = Kind(
@@ -68,6 +80,8 @@ KINDS = {
     "images/gateway-tag": TAG,
     "images/trainer-tag": TAG,
     "instance/idle-minutes": MINUTES,
+    "load-balancer/address": ADDRESS,
+    "load-balancer/target-group": TARGET_GROUP,
     "model/adapter": SOURCE,
     "model/adapter-candidate": SOURCE,
     "model/adapter-serving": SOURCE,
