@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from moto.ec2.models import ec2_backends
+from moto.elbv2.models import elbv2_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
 from tests.local_region import names
@@ -265,6 +266,49 @@ def _logs(call: Call) -> Iterator[Question]:
             yield Question("logs:TagResource", resource)
 
 
+def _elasticloadbalancing(call: Call) -> Iterator[Question]:
+    """Yield the questions about a call of Elastic Load Balancing, whose Describe actions take no resources."""
+    action = f"elasticloadbalancing:{call.action}"
+    if call.action.startswith("Describe"):
+        yield Question(action, "*")
+        return
+    fields = parse_qs(call.body.decode())
+    named = [value for name, (value, *_) in fields.items() if name.split(".")[0] in _BALANCING_ARNS]
+    made = {
+        "CreateLoadBalancer": f"loadbalancer/app/{call.field('Name')}/*",
+        "CreateTargetGroup": f"targetgroup/{call.field('Name')}/*",
+    }.get(call.action)
+    resources = [f"arn:aws:elasticloadbalancing:{HERE}:{made}"] if made else named
+    requested = _request_tags(_balancing_tags(call))
+    for resource in resources:
+        yield Question(action, resource, _context(_tags_of_balancing(resource), requested))
+        if made and requested:
+            created = (("elasticloadbalancing:CreateAction", call.action),)
+            yield Question("elasticloadbalancing:AddTags", resource, _context(created, requested))
+
+
+# What names the resource of a call; a listener is made below its load balancer.
+_BALANCING_ARNS = {"LoadBalancerArn", "TargetGroupArn", "ListenerArn", "ResourceArns"}
+
+
+def _balancing_tags(call: Call) -> dict[str, str]:
+    """Return the tags that a request names."""
+    fields = parse_qs(call.body.decode())
+    keys = {name: values[0] for name, values in fields.items() if name.startswith("Tags.") and name.endswith(".Key")}
+    return {key: fields.get(f"{name.removesuffix('.Key')}.Value", [""])[0] for name, key in keys.items()}
+
+
+def _tags_of_balancing(resource: str) -> tuple[tuple[str, str], ...]:
+    """Return the tag that policies ask for, of a load balancer or a target group that has it."""
+    backend = elbv2_backends[names.ACCOUNT_ID][names.AWS_REGION]
+    tags = backend.tagging_service.get_tag_dict_for_resource(resource)
+    return tuple((f"aws:ResourceTag/{key}", value) for key, value in tags.items() if key == TAG)
+
+
+def _acm(call: Call) -> Iterator[Question]:
+    yield Question(f"acm:{call.action}", str(call.json().get("CertificateArn", "*")))
+
+
 def _servicequotas(call: Call) -> Iterator[Question]:
     body = call.json()
     quota = f"arn:aws:servicequotas:{HERE}:{body.get('ServiceCode', '')}/{body.get('QuotaCode', '')}"
@@ -293,6 +337,8 @@ _SERVICES: dict[str, Callable[[Call], Iterable[Question]]] = {
     "logs": _logs,
     "monitoring": _cloudwatch,
     "budgets": _budgets,
+    "elasticloadbalancing": _elasticloadbalancing,
+    "acm": _acm,
     "servicequotas": _servicequotas,
 }
 

@@ -25,6 +25,7 @@ PRINCIPALS = {
     **{key: principal for principal, key in environment.OPERATORS_ACCESS_KEYS.items()},
 }
 ADMINISTRATOR = "administrator"
+QUERY_SERVICES = {"elasticloadbalancing", "iam", "sts"}
 UNRESTRICTED = UNRECORDED = {ADMINISTRATOR, "nobody"}
 
 
@@ -109,7 +110,7 @@ def not_implemented(call: Call, why: str) -> Response:
         return ec2_error("InvalidAction", why)
     if call.service == "s3":
         return s3_error("NotImplemented", why, 501)
-    if call.service in {"iam", "sts"}:
+    if call.service in QUERY_SERVICES:
         return query_error("InvalidAction", why, 400)
     return json_error("UnknownOperationException", why)
 
@@ -120,14 +121,14 @@ def refusal(call: Call, message: str) -> Response:
         return ec2_error("UnauthorizedOperation", message, 403)
     if call.service == "s3":
         return s3_error("AccessDenied", message)
-    if call.service in {"iam", "sts"}:
+    if call.service in QUERY_SERVICES:
         return query_error("AccessDenied", message, 403)
     # Their errors have the status 400 on AWS; 403 tells the record that it was a refusal.
     return json_error("AccessDeniedException", message, 403)
 
 
 def query_error(code: str, message: str, status: int) -> Response:
-    """Make an error of the query protocol, which IAM and STS have."""
+    """Make an error of the query protocol."""
     text = (
         f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
         "</Error></ErrorResponse>"

@@ -61,7 +61,7 @@ def _of_the_role() -> list[IAMPolicy]:
 
 @functools.cache
 def _of_the_operator(principal: str) -> list[IAMPolicy]:
-    return [_readable(operator_documents.rendered(principal))]
+    return [_readable(operator_documents.rendered(each)) for each in operator_documents.documents_of(principal)]
 
 
 def _readable(document: dict[str, Any]) -> IAMPolicy:

@@ -34,6 +34,7 @@ from tests.local_region.aws_api.calls import (
 )
 from tests.local_region.aws_api.ec2 import Ec2
 from tests.local_region.aws_api.ecr import Ecr
+from tests.local_region.aws_api.elb import add_default_attributes
 from tests.local_region.aws_api.metadata import Metadata
 from tests.local_region.aws_api.pages import page_of
 from tests.local_region.aws_api.policy import arn_of, leave_bucket_policies_out, refused
@@ -72,6 +73,7 @@ class ApiServer:
         self._metadata = Metadata(self._ec2)
         self._recording = Recording(RegionState(region, root=folder.parent).api_calls)
         leave_bucket_policies_out()
+        add_default_attributes()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._digest = source_digest()
         _add_deep_learning_ami()
