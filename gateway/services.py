@@ -80,6 +80,9 @@ def build_services(settings: Settings) -> Services:
     metrics.watch("gateway_running", "Slots at the engine that are taken now.", lambda: gate.running)
     metrics.watch("gateway_queue_waiting", "Requests that wait for a slot.", lambda: gate.waiting)
     metrics.watch(
+        "gateway_held", "Requests that are held for an engine that cannot be reached.", lambda: engine.outage.held
+    )
+    metrics.watch(
         "gateway_circuit_open", "1 while requests fail at once as the engine is down.", lambda: engine.circuit.is_open
     )
     metrics.watch(

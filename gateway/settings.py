@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, Validat
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "GATEWAY_"
+EngineKind = Literal["vllm", "llamacpp"]
 PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 
 
@@ -52,6 +53,10 @@ class Settings(BaseSettings):
     engine_url: Annotated[AnyHttpUrl, AfterValidator(_engine_base)] = Field(
         default=AnyHttpUrl("http://127.0.0.1:8000"),
         description="Base address of the OpenAI-compatible engine; `/v1` at its end is taken off.",
+    )
+    engine_kind: EngineKind = Field(
+        default="vllm",
+        description="What the engine is, where engines differ: `vllm`, or `llamacpp` for llama.cpp's server.",
     )
     engine_api_key_file: Path | None = Field(
         default=None,
@@ -98,6 +103,13 @@ class Settings(BaseSettings):
         "body has as long to arrive.",
     )
     connect_timeout: float = Field(default=2.0, gt=0, le=60, description="Seconds to reach the engine.")
+    engine_patience: float = Field(
+        default=0.0,
+        ge=0,
+        le=3600,
+        description="Seconds from the engine's loss in which requests are held for it, each no longer than its own "
+        "time; then 503. The deployment sets 30.",
+    )
     first_token_timeout: float = Field(
         default=30.0, gt=0, le=3600, description="Seconds from asking the engine to a stream's first token."
     )
@@ -128,7 +140,8 @@ class Settings(BaseSettings):
     )
     cache_salt: Literal["on", "off"] = Field(
         default="on",
-        description="`on`: each key has its own prefix cache. `off`: for an engine that does not take `cache_salt`.",
+        description="`on`: each key has its own prefix cache. `off`: for an engine that does not take `cache_salt`, "
+        "or where all clients may share one.",
     )
     page: Literal["on", "off"] = Field(
         default="on", description="`on`: `/` is a page for people. `off`: there is none."
@@ -154,6 +167,11 @@ class Settings(BaseSettings):
         for origin in self.cors_origins:
             if not re.fullmatch(r"https?://[A-Za-z0-9.*-]+(:[0-9]{1,5})?", origin):
                 raise ValueError(f"GATEWAY_CORS_ORIGINS: {origin!r} is not an origin such as https://*.example.org")
+        if self.engine_extras == "on" and self.engine_kind != "vllm":
+            raise ValueError(
+                f"GATEWAY_ENGINE_EXTRAS: GATEWAY_ENGINE_KIND={self.engine_kind} has none of vLLM's sampling members "
+                "and would ignore them without a word; turn it off"
+            )
         if self.max_bodies_bytes < self.max_body_bytes:
             raise ValueError(
                 "GATEWAY_MAX_BODIES_BYTES: must be at least GATEWAY_MAX_BODY_BYTES, or no body of that size could come"

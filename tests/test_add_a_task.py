@@ -37,7 +37,7 @@ def test_the_recipe_has_its_steps_in_their_order() -> None:
     assert names == ["generate", "generate", "check-data", "make-data", "run", "evaluate"]
     programs = {command[0] for command in commands()}
     assert programs == {
-        "python", ".training-venv/bin/python", "make", ".ci/training-env", "ansible-playbook"
+        "python", ".training-venv/bin/python", "make", ".ci/training-env", "aws", "ansible-playbook"
     }  # fmt: skip
 
 

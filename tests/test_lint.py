@@ -25,12 +25,17 @@ def dockerfiles() -> list[str]:
     return sorted(str(path) for path in files if path.suffix != ".dockerignore")
 
 
-SCRIPTS = sorted(str(path) for path in ROOT.glob("roles/*/files/*.py"))
+SCRIPTS = sorted(
+    str(path)
+    for pattern in ("roles/*/files/*.py", "charts/*/files/*.py")
+    for path in ROOT.glob(pattern)
+    if not path.is_symlink()
+)
 LINTERS = {
     "ruff": ["ruff", "check"],
     "ruff-format": ["ruff", "format", "--check"],
     "mypy": ["mypy", "--no-error-summary"],
-    # Scripts of roles that run on the instance by themselves, in no package.
+    # Scripts of roles and of the chart that run by themselves, in no package.
     "mypy-scripts": ["mypy", "--no-error-summary", *SCRIPTS],
     "yamllint": ["yamllint", "--strict", "."],
     # --offline: the collections come with the ansible package; nothing is fetched from Galaxy.

@@ -12,6 +12,7 @@ from training.config import ConfigError
 from training.data.dataset import DatasetError
 from training.data.prompt import MEDICAL, TaskFileError
 from training.evaluation.bars import BelowBarsError
+from training.export.errors import ExportError
 from training.generation.collect import GenerationError
 from training.generation.service import ServiceError
 from training.run.interruption import Interrupted, exit_status, signals_as_requests
@@ -105,6 +106,13 @@ def _parser() -> argparse.ArgumentParser:
             "every value and are new; the same command goes on where it ended",
         )
     )
+    command = add("gguf", stages.gguf, "write a base with its adapter merged as one GGUF file, which llama.cpp serves")
+    command.add_argument("--base", type=Path, required=True, metavar="DIR", help="folder of the base")
+    command.add_argument("--adapter", type=Path, metavar="DIR", help="folder of the adapter (default: the base alone)")
+    command.add_argument(
+        "--type", default="f16", help="of the weights: f16 or q8_0, which is half as large (default: %(default)s)"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file, such as OUT/model.gguf")
     command = add("card", stages.card, "write the model card and the curves again from the files in OUT")
     command.add_argument("--out", type=Path, required=True, metavar="OUT", help=_OUT)
     return parser
@@ -221,7 +229,7 @@ def main() -> int:
     try:
         with signals_as_requests():
             args.action(args)
-    except (ConfigError, DatasetError, TaskFileError, GenerationError, ServiceError) as error:
+    except (ConfigError, DatasetError, TaskFileError, GenerationError, ServiceError, ExportError) as error:
         return _fail(str(error))
     except BelowBarsError as error:
         _fail(str(error))

@@ -211,6 +211,21 @@ def _key(path: Path | None) -> str | None:
         raise ConfigError(f"cannot read the key in {path}: {error}") from error
 
 
+def gguf(args: Namespace) -> None:
+    """Write a model as GGUF.
+
+    Raises:
+        ExportError: the model, the adapter or the type cannot be used.
+    """
+    from training.export.file import write_gguf
+
+    if not write_gguf(args.base, args.adapter, args.type, args.out):
+        logger.warning(
+            "llama.cpp has no rules for this tokenizer: some texts are cut into other tokens than the model was "
+            "trained with (docs/engines.md); compare the answers before it is used"
+        )
+
+
 def card(args: Namespace) -> None:
     """Write the card and the curves from the files of a run."""
     _write_card(args.out)

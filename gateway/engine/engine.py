@@ -1,4 +1,4 @@
-"""The one client of the engine: any server that speaks OpenAI's chat completions (built for vLLM).
+"""The one client of the engine: any server that speaks OpenAI's chat completions, with the dialect of its kind.
 
 One pool of kept connections serves all requests. The text of an engine's error is never passed on, only its kind. A
 call that is cancelled closes its connection, which ends the engine's work. The engine is not trusted with memory: what
@@ -8,13 +8,13 @@ it may send has limits.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import orjson
 
-from gateway.engine.circuit import Circuit
+from gateway.engine.circuit import Circuit, CircuitOpenError
 from gateway.engine.completion import (
     Completion,
     Endings,
@@ -24,6 +24,7 @@ from gateway.engine.completion import (
     is_broken_off,
     read_completion,
 )
+from gateway.engine.dialect import dialect_of
 from gateway.engine.errors import (
     EngineAnswerError,
     EngineError,
@@ -35,10 +36,12 @@ from gateway.engine.errors import (
 from gateway.engine.failures import FailureLog
 from gateway.engine.http import HttpClient, HttpError, Response
 from gateway.engine.key import EngineKey
+from gateway.engine.outage import Outage
 from gateway.engine.sse import DONE, EventParser, EventTooLongError
 from gateway.settings import Settings
 
 CHAT = "/v1/chat/completions"
+_MODELS = "/v1/models"
 _TOKENIZE = "/tokenize"
 _MOST_REPLY = 4 * 1_048_576
 _MOST_EVENT = 1_048_576
@@ -56,6 +59,8 @@ _ABOUT_THE_REQUEST = frozenset({400, 413, 422})
 _FOR_NOW = frozenset({408, 425, 429})
 _MOST_DEPTH = 200
 _FRESH_SECONDS = 2.0
+# For how long the names in the list of models are believed; a name that is not in it has the list read again sooner.
+_NAMES_SECONDS, _MISSING_NAME_SECONDS = 60.0, 1.0
 # With an engine that works: at least what a probe would get, at most so that one that hangs is noticed.
 _LEAST_PATIENCE, _MOST_PATIENCE = 5.0, 30.0
 _MOST_TOKENS_OF_A_MODEL = 10**9
@@ -65,7 +70,11 @@ class Engine:
     """The engine.
 
     All calls take `deadline`, the time to give up by the event loop's clock in seconds, and raise `EngineError`, or
-    `CircuitOpenError` while the engine is down. `request_id` is passed on for the engine's log.
+    `CircuitOpenError` while the engine is down. One that cannot be reached is waited for, as long as the settings say.
+    `request_id` is passed on for the engine's log.
+
+    Attributes:
+        dialect: what is particular to the kind of engine.
     """
 
     def __init__(self, settings: Settings, count_failure: Callable[[str], None] = lambda _: None) -> None:
@@ -87,8 +96,12 @@ class Engine:
             key=(lambda: None) if key is None else key.current,
         )
         self._has_key = key is not None
+        self.dialect = dialect_of(settings.engine_kind)
+        self._names: frozenset[str] = frozenset()
+        self._names_read_at = float("-inf")
         self._first_token_timeout = settings.first_token_timeout
         self.circuit = Circuit()
+        self.outage = Outage(settings.engine_patience)
         self._failures = FailureLog(address, self.circuit, count_failure)
         self._running = 0
         self._busy_since = 0.0
@@ -113,11 +126,21 @@ class Engine:
 
     async def complete(self, body: Mapping[str, Any], *, deadline: float, request_id: str | None = None) -> Completion:
         """Run one chat completion; `body` is the request as the engine takes it."""
-        self.circuit.check()
         with self._reported(CHAT, request_id):
-            return await self._complete(body, deadline, request_id)
+            return await self._sent(lambda: self._complete(body, deadline, request_id), deadline)
+
+    async def _sent[T](self, send: Callable[[], Awaitable[T]], deadline: float) -> T:
+        """Send a request, and again as long as it never reached the engine and the outage's budget lasts."""
+        while True:
+            try:
+                self.circuit.check()
+                return await send()
+            except (EngineError, CircuitOpenError) as error:
+                if not await self.outage.hold(error, deadline):
+                    raise
 
     async def _complete(self, body: Mapping[str, Any], deadline: float, request_id: str | None) -> Completion:
+        await self._check_served(body, deadline)
         with self._working():
             reply = await self._json("POST", CHAT, body, deadline, request_id)
             _check_whole(reply)
@@ -135,11 +158,10 @@ class Engine:
         request_id: str | None = None,
     ) -> Completion:
         """Run one chat completion as `complete` does; `on_text` gets the answer so far whenever it has grown."""
-        self.circuit.check()
         growing = GrowingCompletion(body.get("max_tokens"))
         streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
         with self._reported(CHAT, request_id):
-            async with self._stream(CHAT, streamed, deadline, request_id, _MOST_STREAM) as events:
+            async with self._open(CHAT, streamed, deadline, request_id, _MOST_STREAM) as events:
                 async for event in events:
                     if growing.add(event):
                         on_text(growing.text)
@@ -149,8 +171,14 @@ class Engine:
         self, path: str, body: Mapping[str, Any], *, deadline: float, request_id: str | None = None
     ) -> dict[str, Any]:
         """Run any request of the engine's OpenAI API for completions and return its answer unchanged."""
-        self.circuit.check()
-        with self._reported(path, request_id), self._working():
+        with self._reported(path, request_id):
+            return await self._sent(lambda: self._forward(path, body, deadline, request_id), deadline)
+
+    async def _forward(
+        self, path: str, body: Mapping[str, Any], deadline: float, request_id: str | None
+    ) -> dict[str, Any]:
+        with self._working():
+            await self._check_served(body, deadline)
             reply: dict[str, Any] = await self._json("POST", path, body, deadline, request_id)
             if not _check_whole(reply):
                 raise EngineAnswerError("the engine's reply lacks what a completion has")
@@ -170,15 +198,26 @@ class Engine:
             EngineTimeoutError: the first token or the end did not come in time.
             EngineUnavailableError: the stream ended before the answer was whole; and what all calls raise.
         """
-        self.circuit.check()
         with self._reported(path, request_id):
-            async with self._stream(path, body, deadline, request_id, None) as events:
+            async with self._open(path, body, deadline, request_id, None) as events:
                 yield events
+
+    @asynccontextmanager
+    async def _open(
+        self, path: str, body: Mapping[str, Any], deadline: float, request_id: str | None, limit: int | None
+    ) -> AsyncGenerator[AsyncIterator[dict[str, Any]]]:
+        async with AsyncExitStack() as stack:
+
+            def send() -> Awaitable[AsyncIterator[dict[str, Any]]]:
+                return stack.enter_async_context(self._stream(path, body, deadline, request_id, limit))
+
+            yield await self._sent(send, deadline)
 
     @asynccontextmanager
     async def _stream(
         self, path: str, body: Mapping[str, Any], deadline: float, request_id: str | None, limit: int | None
     ) -> AsyncGenerator[AsyncIterator[dict[str, Any]]]:
+        await self._check_served(body, deadline)
         first = asyncio.get_running_loop().time() + self._first_token_timeout
         with self._working():
             async with self._send("POST", path, body, deadline, request_id, head_until=first) as response:
@@ -228,39 +267,52 @@ class Engine:
 
     async def models(self, *, deadline: float) -> list[dict[str, Any]]:
         """Return the models that the engine serves, as it describes them."""
-        self.circuit.check()
-        with self._reported("/v1/models", None):
-            reply = await self._json("GET", "/v1/models", None, deadline)
-            cards = reply.get("data") if isinstance(reply, dict) else None
-            if not isinstance(cards, list) or not all(isinstance(card, dict) for card in cards):
-                raise EngineAnswerError("the engine's list of models is no list")
+        with self._reported(_MODELS, None):
+            return await self._sent(lambda: self._models(deadline), deadline)
+
+    async def _models(self, deadline: float) -> list[dict[str, Any]]:
+        reply = await self._json("GET", _MODELS, None, deadline)
+        cards = reply.get("data") if isinstance(reply, dict) else None
+        if not isinstance(cards, list) or not all(isinstance(card, dict) for card in cards):
+            raise EngineAnswerError("the engine's list of models is no list")
         return cards
+
+    async def _check_served(self, body: Mapping[str, Any], deadline: float) -> None:
+        """Refuse a model that the engine does not serve, where the engine would not.
+
+        Raises:
+            EngineRejectedError: as if the engine had answered 404.
+        """
+        if self.dialect.refuses_unknown_models:
+            return
+        name = str(body.get("model"))
+        age = time.monotonic() - self._names_read_at
+        if age > (_NAMES_SECONDS if name in self._names else _MISSING_NAME_SECONDS):
+            self._names = frozenset(self.dialect.served(await self._models(deadline)))
+            self._names_read_at = time.monotonic()
+        if name not in self._names:
+            raise EngineRejectedError(404)
 
     async def model_lengths(self, *, deadline: float) -> dict[str, int]:
         """Return for each model the tokens that prompt and answer may have together, where the engine reports it."""
-        cards = await self.models(deadline=deadline)
-        own = {str(card.get("id")): _length(card.get("max_model_len")) for card in cards}
-        # A LoRA adapter's card has no length of its own; its base has.
-        parents = {str(card.get("id")): own.get(str(card.get("parent"))) for card in cards}
-        lengths = {name: parents[name] if length is None else length for name, length in own.items()}
+        served = self.dialect.served(await self.models(deadline=deadline))
+        lengths = {name: _length(value) for name, value in served.items()}
         return {name: length for name, length in lengths.items() if length is not None}
 
-    async def token_strings(self, model: str, text: str, *, deadline: float) -> list[str] | None:
-        """Return the tokens of a text as the engine's tokenizer cuts it, or None where it has no such endpoint."""
-        self.circuit.check()
-        body = {"model": model, "prompt": text, "add_special_tokens": False, "return_token_strs": True}
+    async def token_sizes(self, model: str, text: str, *, deadline: float) -> list[int] | None:
+        """Return the bytes of each token of a text, as the engine's tokenizer cuts it, or None where it does not."""
+        body = self.dialect.tokenizing(model, text)
         limit = _MOST_REPLY + _TOKENIZED_BYTE * len(text.encode("utf-8", "surrogatepass"))
         with self._reported(_TOKENIZE, None):
             try:
-                reply = await self._json("POST", _TOKENIZE, body, deadline, limit=limit)
+                reply = await self._sent(lambda: self._json("POST", _TOKENIZE, body, deadline, limit=limit), deadline)
             except EngineRejectedError:
                 return None
             except EngineSetupError as error:
                 if error.engine_status in (404, 405):
                     return None
                 raise
-        tokens = reply.get("token_strs") if isinstance(reply, dict) else None
-        return tokens if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens) else None
+        return self.dialect.token_sizes(reply)
 
     async def _json(
         self,
@@ -323,6 +375,7 @@ class Engine:
         if error.reason in ("too_large", "not_http"):
             return EngineAnswerError("the engine's answer cannot be read", reason=error.reason, cause=error.cause)
         self.circuit.failed()
+        self.outage.began()
         self._last_token_at = float("-inf")
         return EngineUnavailableError(
             "the engine cannot be reached, or broke off", reason=error.reason, cause=error.cause
@@ -332,6 +385,7 @@ class Engine:
         """Raise the error that an HTTP status other than 200 means."""
         status = response.status
         self.circuit.succeeded()
+        self.outage.ended()
         self._failures.answered()
         if status == 200:
             return

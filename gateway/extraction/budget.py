@@ -83,22 +83,21 @@ class TokenBudget:
         Where the engine cannot tokenise, or its tokens cannot be aligned with the text, a byte counts for half a token,
         which is more than any text of words has.
         """
-        tokens = await self._engine.token_strings(model, text, deadline=deadline)
+        sizes = await self._engine.token_sizes(model, text, deadline=deadline)
         left = max(deadline - asyncio.get_running_loop().time(), 0.0)
         try:
-            return await self._workers.run(lambda: _counter(text, tokens), seconds=left)
+            return await self._workers.run(lambda: _counter(text, sizes), seconds=left)
         except TimeoutError:
             raise EngineTimeoutError(
                 "the request's time ended while its tokens were counted", reason="timeout"
             ) from None
 
 
-def _counter(text: str, tokens: list[str] | None) -> Callable[[str], int]:
+def _counter(text: str, sizes: list[int] | None) -> Callable[[str], int]:
     encoded = text.encode("utf-8", "surrogatepass")
-    # Byte-level tokenizers (Llama 3's is one) write each byte as one character, so the tokens' lengths are their bytes.
-    if tokens is None or sum(map(len, tokens)) != len(encoded):
+    if sizes is None or sum(sizes) != len(encoded):
         return lambda part: -(-len(part.encode("utf-8", "surrogatepass")) // 2)
-    return _word_counter(text, [len(token) for token in tokens])
+    return _word_counter(text, sizes)
 
 
 def _word_counter(text: str, token_bytes: list[int]) -> Callable[[str], int]:

@@ -182,17 +182,17 @@ class Extractor:
 
     async def _answer(self, call: _Call, text: str) -> ChunkAnswer:
         """Call the engine, and a second time where that can help."""
+        dialect = self._engine.dialect
         body: dict[str, Any] = {
             "model": call.model,
             "messages": build_messages(call.task, text),
             "temperature": call.temperature,
             "max_tokens": call.max_tokens,
-            "structured_outputs": {"regex": self._grammars[call.task.name]},
-            "logprobs": True,
-            "top_logprobs": 0,
+            **dialect.constrained(self._grammars[call.task.name]),
+            **dialect.probabilities,
         }
         if call.cache_salt is not None:
-            body["cache_salt"] = call.cache_salt
+            body |= dialect.private(call.cache_salt)
         try:
             return await self._attempt(call, text, body)
         except EngineUnavailableError:

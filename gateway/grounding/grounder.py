@@ -167,7 +167,7 @@ class Grounder:
         words = "\n".join(texts)
         if words.isascii():
             return f"\n{words.translate(_TO_WORDS)}\n"
-        return "\n".join(("", *_WORD.findall(words), ""))
+        return "\n".join(("", *(match[0] for match in _WORD.finditer(words)), ""))
 
     def _check(self) -> None:
         if time.monotonic() > self.until:
@@ -176,7 +176,8 @@ class Grounder:
     @cached_property
     def _long_words(self) -> frozenset[str]:
         """The words that a value's word may be written as with a typing error."""
-        return frozenset(_LONG_WORD.findall(self._letters))
+        # Not by `findall`: one call would keep all other threads waiting.
+        return frozenset(match[0] for match in _LONG_WORD.finditer(self._letters))
 
     def _read(self, value: str) -> Words:
         if value not in self._values:

@@ -1,4 +1,4 @@
-"""Refuse a command line that the playbooks cannot do with, before the first task.
+"""Refuse a command line that the playbooks cannot do with, before the first task; let --limit be about instances.
 
 A callback and no task: with `--limit` or `--start-at-task` a check in the first play would be left out like the rest of
 it. The link playbooks/callback_plugins has Ansible load it with every playbook there, whatever is configured.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible import context
+from ansible.inventory.manager import split_host_pattern
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.callback import CallbackBase
 from ansible.utils.vars import load_extra_vars
@@ -31,11 +32,6 @@ author:
 WRONG_OPTION = 5
 # Each play needs what the ones before it found out.
 PARTS = {
-    "subset": (
-        "--limit leaves out hosts that the playbook needs: it begins on localhost and goes on on the one instance that"
-        " has the tag. Run it without; where several instances have the tag, stop.yml and status.yml take"
-        " -e ec2_instance_id=i-..."
-    ),
     "start_at_task": (
         "--start-at-task leaves out tasks that later ones need. Run the playbook whole: what is done already is left as"
         " it is, in seconds."
@@ -61,6 +57,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible ships no typ
         """
         path = Path(playbook._file_name).resolve()
         found = option_problems(context.CLIARGS) + inventory_problems(context.CLIARGS["inventory"] or (), path)
+        if limit := context.CLIARGS["subset"]:
+            # No public way leads from a callback to the inventory.
+            for play in playbook.get_plays()[:1]:
+                play.get_variable_manager()._inventory.subset(with_localhost(limit))
         given = load_extra_vars(DataLoader())
         if given:
             found += problems(given, known(path.parents[1], path), path.name)
@@ -77,7 +77,20 @@ def option_problems(options: Mapping[str, Any]) -> list[str]:
     given = {name: options.get(name) for name in PARTS}
     if tuple(given["tags"] or ALL_TAGS) == ALL_TAGS:
         given["tags"] = None
-    return [PARTS[name] for name, value in given.items() if value]
+    found = [PARTS[name] for name, value in given.items() if value]
+    if "@" in (options.get("subset") or ""):
+        found.append("--limit takes the instances' ids, with commas between them, and no file.")
+    return found
+
+
+def with_localhost(limit: str) -> str:
+    """Return a limit that leaves the controller too, on which every playbook begins.
+
+    Args:
+        limit: As --limit has it; what only leaves some out begins from all.
+    """
+    parts = split_host_pattern(limit)
+    return ",".join([*(["all"] if all(part.startswith("!") for part in parts) else []), "localhost", *parts])
 
 
 def inventory_problems(sources: Sequence[str], playbook: Path) -> list[str]:

@@ -141,7 +141,7 @@ def described(outcome: Mapping[str, Any]) -> str:
     """Return the end of a run in lines for people."""
     seconds = f"{outcome['seconds']} s"
     if outcome["result"] == "failed":
-        return f"{outcome['playbook']} failed after {seconds}:\n{outcome['cause']}"
+        return "\n".join([f"{outcome['playbook']} failed after {seconds}:", str(outcome["cause"]), *fleet(outcome)])
     mode = " in check mode, so nothing was changed" if outcome.get("check") else ""
     lines = [f"{outcome['playbook']} succeeded in {seconds}{mode}, changed={outcome['changed']}"]
     if outcome.get("serves"):
@@ -149,8 +149,24 @@ def described(outcome: Mapping[str, Any]) -> str:
     for name, image in outcome.get("images", {}).items():
         lines.append(LABEL.format(name, f"{image['repository']}:{image['tag']} {image['digest']}"))
     if "address" in outcome:
-        lines.append(LABEL.format("address", way_in(outcome)))
-    return "\n".join(lines)
+        lines.append(LABEL.format("address", outcome.get("load_balancer") or way_in(outcome)))
+    return "\n".join([*lines, *fleet(outcome)])
+
+
+def fleet(outcome: Mapping[str, Any]) -> list[str]:
+    """Return what each of several instances serves and, where releases differ, how to go on or back; else no line."""
+    serve: Mapping[str, str] = outcome.get("instances") or {}
+    lines = [LABEL.format("instance", f"{name} serves {release or 'nothing'}") for name, release in serve.items()]
+    releases = sorted({release for release in serve.values() if release})
+    if len(releases) < 2:
+        return lines
+    oldest, newest = releases[0], releases[-1]
+    with_newest = ",".join(name for name, release in serve.items() if release == newest)
+    return [
+        *lines,
+        "Releases differ. Go on: ansible-playbook playbooks/deploy.yml; or go back: ansible-playbook"
+        f" playbooks/rollback.yml --limit {with_newest} -e rollback_to={oldest}",
+    ]
 
 
 def way_in(outcome: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,10 @@ def tagged_instance_problems(
     settings: Mapping[str, str],
     path: str,
     named: str = "",
-    one_of_several: bool = False,
+    meant: Sequence[str] | None = None,
+    several: bool = True,
 ) -> list[str]:
-    """Return why it is unclear which instance is meant; empty where exactly one has the tag, or the one named may do.
+    """Return why it is unclear which instance is meant, or which ones.
 
     Args:
         instances: ids of those that have the tag.
@@ -44,24 +45,26 @@ def tagged_instance_problems(
         settings: by name; `ec2/instance-id` may name the instance.
         path: of the parameters.
         named: id that was given with -e.
-        one_of_several: whether the playbook takes it where several have the tag.
+        meant: ids of those that it or --limit leaves; all of them where it is None.
+        several: whether the playbook takes more than one.
     """
     if not instances:
         return [f"No instance has the tag {tag}. Set this tag on the instance that is to serve."]
     if named and named not in instances:
         return [f"ec2_instance_id names {named}, but what has the tag {tag} is {', '.join(instances)}."]
-    if len(instances) > 1:
-        if named and one_of_several:
-            return []
+    meant = instances if meant is None else meant
+    if not meant:
+        return [f"--limit leaves none of the instances that have the tag {tag}: {', '.join(instances)}."]
+    if len(meant) > 1 and not several:
         return [
-            f"More than one instance has the tag {tag}: {', '.join(instances)}. Leave it on the one that is to serve;"
-            f" playbooks/status.yml and playbooks/stop.yml take -e ec2_instance_id={instances[-1]} for one of them."
+            f"This playbook is for one instance, and more than one has the tag {tag}: {', '.join(meant)}. Name one,"
+            f" such as --limit {meant[-1]}."
         ]
     recorded = settings.get("ec2/instance-id")
-    if recorded and recorded != instances[0]:
+    if recorded and recorded not in instances:
         return [
             f"The parameter {path}/ec2/instance-id names {recorded}, but the instance with the tag {tag} is"
-            f" {instances[0]}. Correct one of them."
+            f" {', '.join(instances)}. Correct one of them."
         ]
     return []
 

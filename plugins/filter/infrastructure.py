@@ -17,6 +17,8 @@ NAME_VARIABLES = {
     "load balancer": "infrastructure_load_balancer_name",
     "balancer's group": "infrastructure_load_balancer_security_group",
     "target group": "infrastructure_target_group",
+    # Somebody else would get the alarms.
+    "topic": "infrastructure_alarm_topic",
 }
 # MiB/s that are no extra cost of a gp3 volume.
 INCLUDED_THROUGHPUT = 125

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ansible_collections.slm.serving.plugins.module_utils.adapters import SERVING_PREFIX, SETTING_PREFIX
 from ansible_collections.slm.serving.plugins.module_utils.aws_cli import SECRET_NAME
 from ansible_collections.slm.serving.plugins.module_utils.engine_profiles import PROFILES
 
@@ -52,6 +53,7 @@ OPENED = Kind(re.compile(r"(docs|metrics)( *, *(docs|metrics))*"), "docs, metric
 NETWORKS = Kind(
     re.compile(r"[0-9a-f.:]+/[0-9]+( *, *[0-9a-f.:]+/[0-9]+)*"), "networks in CIDR form with commas between them"
 )
+SWITCH = Kind(re.compile(r"on|off"), "on or off")
 PROFILE = Kind(re.compile(r"fast|quality|cpu"), "fast, quality or cpu")
 REGION = Kind(re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]"), "a region, such as us-east-1")
 INSTANCE = Kind(re.compile(r"i-[0-9a-f]{8,17}"), "the id of an instance, such as i-0123456789abcdef0")
@@ -63,7 +65,7 @@ SOURCE = Kind(
 )
 DESTINATION = Kind(re.compile(rf"s3://{_BUCKET}/{_TEXT}"), "an address s3://bucket/prefix")
 
-# Every parameter that anything reads or records.
+# Every parameter that anything reads or records, but for those of `FAMILIES`.
 KINDS = {
     "aws/region": REGION,
     "ec2/instance-id": INSTANCE,
@@ -86,6 +88,7 @@ KINDS = {
     "model/adapter-candidate": SOURCE,
     "model/adapter-serving": SOURCE,
     "model/base": SOURCE,
+    "monitoring/cloudwatch": SWITCH,
     "s3/models-bucket": BUCKET,
     "s3/transfer-bucket": BUCKET,
     "secrets/edge-certificate": SECRET,
@@ -95,6 +98,14 @@ KINDS = {
     "training/data": SOURCE,
     "training/destination": DESTINATION,
 }
+# What begins so is followed by a name of the operator's choice.
+FAMILIES = {SETTING_PREFIX: SOURCE, SERVING_PREFIX: SOURCE}
+
+
+def kind_of(name: str) -> Kind | None:
+    """Return what a setting may be; None for one that nothing reads."""
+    family = next((prefix for prefix in FAMILIES if name.startswith(prefix) and name != prefix), "")
+    return FAMILIES[family] if family else KINDS.get(name)
 
 
 def stripped_settings(settings: Mapping[str, str]) -> dict[str, str]:
@@ -110,9 +121,9 @@ def invalid_setting_problems(settings: Mapping[str, str], path: str) -> list[str
         path: of the parameters.
     """
     return [
-        f"The parameter {path}/{name} is {value!a}, which is not {KINDS[name].words}. Correct it in Parameter Store."
+        f"The parameter {path}/{name} is {value!a}, which is not {kind.words}. Correct it in Parameter Store."
         for name, value in sorted(settings.items())
-        if value and name in KINDS and not KINDS[name].pattern.fullmatch(value)
+        if value and (kind := kind_of(name)) and not kind.pattern.fullmatch(value)
     ]
 
 
@@ -124,9 +135,12 @@ def unknown_setting_warnings(settings: Mapping[str, str], path: str) -> list[str
         path: of the parameters.
     """
     warnings = []
-    for name in sorted(set(settings) - set(KINDS)):
-        near = difflib.get_close_matches(name, KINDS, n=1)
-        meant = f"{path}/{near[0]} may be meant" if near else f"known are {', '.join(KINDS)}"
+    for name in sorted(name for name in settings if kind_of(name) is None):
+        # A name of a family differs from the one that may be meant in what comes before the operator's own part.
+        own = name.rpartition("/")[2]
+        near = difflib.get_close_matches(name, [*KINDS, *(f"{prefix}{own}" for prefix in FAMILIES)], n=1)
+        known = ", ".join([*KINDS, *(f"{prefix}NAME" for prefix in FAMILIES)])
+        meant = f"{path}/{near[0]} may be meant" if near else f"known are {known}"
         warnings.append(f"Nothing reads the parameter {path}/{name}: {meant}. Remove it, or correct its name.")
     return warnings
 

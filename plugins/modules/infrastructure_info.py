@@ -84,6 +84,22 @@ options:
           - Whether to ask for the others only where there is its security group, which is made first and removed last.
         type: bool
         default: false
+  topic:
+    description: ARN of the topic that alarms are told to; empty means that there is none to ask for.
+    type: str
+    default: ""
+  alarm_prefix:
+    description: What the names of the alarms begin with; empty means that there are none to ask for.
+    type: str
+    default: ""
+  dashboard:
+    description: Name of the dashboard; empty means that there is none to ask for.
+    type: str
+    default: ""
+  dashboard_mark:
+    description: Words by which a dashboard is known as one that provisioning made. It has no tags.
+    type: str
+    default: ""
   tags:
     description: Tags of every resource that provisioning made.
     type: dict
@@ -153,7 +169,9 @@ things:
       returned: always
       type: dict
     ours:
-      description: Whether it has all of O(tags); of a budget, whether it counts what has the application's tag.
+      description:
+        - Whether it has all of O(tags); of a budget, whether it counts what has the application's tag; of a dashboard,
+          whether it bears O(dashboard_mark).
       returned: always
       type: bool
     holds_data:
@@ -202,7 +220,10 @@ class Account:
     def __init__(self, module: AnsibleAWSModule) -> None:
         """Make the clients, which threads may share."""
         self.params = module.params
-        services = ("budgets", "ec2", "ecr", "elbv2", "iam", "logs", "s3", "secretsmanager", "ssm", "sts")
+        services = ["budgets", "ec2", "ecr", "iam", "logs", "s3", "secretsmanager", "ssm", "sts"]
+        services += ["elbv2"] if self.params["load_balancer"] else []
+        services += ["cloudwatch"] if self.params["alarm_prefix"] or self.params["dashboard"] else []
+        services += ["sns"] if self.params["topic"] else []
         self.clients = {
             name: module.client(name, retry_decorator=AWSRetry.jittered_backoff(retries=5)) for name in services
         }
@@ -442,6 +463,37 @@ class Account:
         ours = answer["Budget"].get("CostFilters") == {"TagKeyValue": wanted}
         return [self.thing("budget", name, {}) | {"ours": ours}]
 
+    def topic(self) -> list[Thing]:
+        """Return the topic that alarms are told to."""
+        arn = self.params["topic"]
+        try:
+            tags = self.clients["sns"].list_tags_for_resource(ResourceArn=arn, aws_retry=True).get("Tags", [])
+        except is_boto3_error_code(["ResourceNotFound", "NotFound"]):
+            return []
+        return [self.thing("topic", arn.rpartition(":")[2], boto3_tag_list_to_ansible_dict(tags)) | {"id": arn}]
+
+    def alarms(self) -> list[Thing]:
+        """Return the alarms whose names begin as ours do."""
+        client = self.clients["cloudwatch"]
+        found = self._every("cloudwatch", "describe_alarms", AlarmNamePrefix=self.params["alarm_prefix"])
+        tags = {
+            each["AlarmName"]: client.list_tags_for_resource(ResourceARN=each["AlarmArn"], aws_retry=True)
+            for each in found.get("MetricAlarms", [])
+        }
+        return [
+            self.thing("alarm", name, boto3_tag_list_to_ansible_dict(answer.get("Tags", [])))
+            for name, answer in tags.items()
+        ]
+
+    def dashboard(self) -> list[Thing]:
+        """Return the dashboard, which has no tags: words on it say whose it is."""
+        name = self.params["dashboard"]
+        try:
+            body = self.clients["cloudwatch"].get_dashboard(DashboardName=name, aws_retry=True)["DashboardBody"]
+        except is_boto3_error_code(["ResourceNotFound", "DashboardNotFoundError"]):
+            return []
+        return [self.thing("dashboard", name, {}) | {"ours": self.params["dashboard_mark"] in body}]
+
     def questions(self) -> list[Question]:
         """Return every question: what it is about, and a callable that answers it."""
         return [
@@ -457,7 +509,10 @@ class Account:
             ("the session document", self.document),
             ("the instances", self.instances),
             ("the Elastic IPs", self.addresses),
-            *([("the load balancer", self.balanced)] if self.params["load_balancer"] else []),
+            *([("the load balancer", self.balanced)] if self.params.get("load_balancer") else []),
+            *([("the topic of the alarms", self.topic)] if self.params.get("topic") else []),
+            *([("the alarms", self.alarms)] if self.params.get("alarm_prefix") else []),
+            *([("the dashboard", self.dashboard)] if self.params.get("dashboard") else []),
             *[
                 (f"the {kind} {name}", partial(ask, name))
                 for kind, ask, names in (
@@ -500,7 +555,10 @@ def main() -> None:
             "parameter_path": text,
             "application": text,
             "instance_id": {"type": "str", "default": ""},
-            "budget": {"type": "str", "default": ""},
+            **{
+                name: {"type": "str", "default": ""}
+                for name in ("budget", "topic", "alarm_prefix", "dashboard", "dashboard_mark")
+            },
             "load_balancer": {
                 "type": "dict",
                 "options": {

@@ -121,6 +121,7 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.slm.serving.plugins.module_utils import session_preferences
+from ansible_collections.slm.serving.plugins.module_utils.adapters import setting_of
 from ansible_collections.slm.serving.plugins.module_utils.engine_profiles import (
     COMPUTE_CAPABILITIES,
     capability_problem,
@@ -266,12 +267,15 @@ class Account:
                 listing = client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=1)
             except ClientError as error:
                 if code_of(error) == "NoSuchBucket":
-                    yield f"The bucket {bucket} of the {name} model ({source}) does not exist: correct model/{name}."
+                    yield (
+                        f"The bucket {bucket} of the {name} model ({source}) does not exist: correct"
+                        f" {setting_of(name)}."
+                    )
                 else:
                     self._left_out(error, f"The {name} model at {source}", "s3:ListBucket")
                 continue
             if not listing.get("KeyCount"):
-                yield f"There is nothing at {source} (the {name} model): upload it, or correct model/{name}."
+                yield f"There is nothing at {source} (the {name} model): upload it, or correct {setting_of(name)}."
 
     def instance(self) -> Iterator[str]:
         """Check that the instance can be used as it is, or started."""

@@ -140,6 +140,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slm.serving.plugins.module_utils.adapters import adapter_of, is_adapter
 from ansible_collections.slm.serving.plugins.module_utils.aws_cli import AwsError, aws, role_in, secret_name_problem
 from ansible_collections.slm.serving.plugins.module_utils.containers import PROJECT_LABEL
 from ansible_collections.slm.serving.plugins.module_utils.disk_need import image_bytes
@@ -151,6 +152,15 @@ from ansible_collections.slm.serving.plugins.module_utils.docker_engine import (
 )
 from ansible_collections.slm.serving.plugins.module_utils.edge import certificate_problem
 from ansible_collections.slm.serving.plugins.module_utils.engine_profiles import capability_problem
+from ansible_collections.slm.serving.plugins.module_utils.lora import (
+    CONFIGURATION,
+    HEAD_BYTES,
+    WEIGHTS,
+    configuration_of,
+    misfit,
+    shapes_of,
+    unusable,
+)
 from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
     is_whole,
     locate,
@@ -378,6 +388,7 @@ class Instance:
     def models(self) -> Iterator[str]:
         """Yield the models that cannot be read or that no engine loads; set `weight_bytes` and `model_bytes`."""
         needed = 0
+        found: dict[str, tuple[Source, dict[str, ModelFile], Path | None]] = {}
         for name, address in self.options["models"].items():
             if not address:
                 continue
@@ -397,10 +408,46 @@ class Instance:
                     " (adapter_config.json). Upload the whole folder as the training or Hugging Face lays it out."
                 )
             whole = is_whole(directory)
-            yield from self._unreadable(name, source, files, directory if whole else None)
+            found[name] = source, files, directory if whole else None
+            yield from self._unreadable(name, *found[name])
             if not whole:
                 needed += missing_bytes(staging_of(directory), files)
         self.model_bytes = needed
+        # One alone is tried by the engine itself. Of several the engine would name the first that it cannot load.
+        if any(adapter_of(name) for name in found):
+            yield from self._unloadable(found)
+
+    @staticmethod
+    def _unloadable(models: dict[str, tuple[Source, dict[str, ModelFile], Path | None]]) -> Iterator[str]:
+        """Yield the adapters that the engine would not load, or that were trained on a base of another shape.
+
+        Args:
+            models: by name: the source, its files, and where it lies already.
+        """
+
+        def head(model: str, file: str) -> bytes:
+            source, files, directory = models[model]
+            if file not in files:
+                return b""
+            if directory is None:
+                return source.head(file, HEAD_BYTES)
+            with (directory / file).open("rb") as stream:
+                return stream.read(HEAD_BYTES)
+
+        try:
+            base = configuration_of(head("base", "config.json")) if "base" in models else {}
+            for name in filter(is_adapter, models):
+                if CONFIGURATION not in models[name][1]:
+                    continue  # That is a problem of its own.
+                problem = unusable(configuration_of(head(name, CONFIGURATION)))
+                problem = problem or misfit(shapes_of(head(name, WEIGHTS)), base)
+                if problem:
+                    yield (
+                        f"The {name} model at {models[name][0].source} {problem}. Every adapter has to be a LoRA"
+                        " adapter of the one base that is deployed."
+                    )
+        except (ModelError, OSError) as error:
+            yield f"The adapters cannot be compared with the base: {error}."
 
     @staticmethod
     def _unreadable(name: str, source: Source, files: dict[str, ModelFile], directory: Path | None) -> Iterator[str]:

@@ -9,7 +9,8 @@ short_description: Verify the release that serves
 description:
   - Reads what to expect from the current release's own C(verification.json), so that a release brought back is judged
     by its own golden notes, and by how many of their values had to be right when it was deployed.
-  - A value is right when its items are those that were expected, as the evaluation compares them.
+  - A value is right when its items are those that were expected, as the evaluation compares them. The golden notes of
+    each adapter are judged by themselves.
   - An own module, because the gateway's key is on the instance only, and because it is one session instead of six.
   - Changes nothing.
 author:
@@ -83,6 +84,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,21 @@ CLOSED = "/metrics"  # nobody outside reads it unless a setting opens it
 # Seconds for an edge to have its certificate: the first by ACME takes a conversation with an authority.
 CERTIFICATE_PATIENCE = 90
 SETTLE = 15  # seconds for a gateway to notice its new keys file or an engine that is just there
+
+
+@dataclass
+class Figures:
+    """What the golden notes of one adapter came to.
+
+    Attributes:
+        values: how many there are.
+        right: how many of them are right.
+        wrong: each that is wrong, in words.
+    """
+
+    values: int = 0
+    right: int = 0
+    wrong: list[str] = field(default_factory=list)
 
 
 class Verification:
@@ -320,40 +337,56 @@ class Verification:
             StackError: a note gets no answer, or too many values are wrong; all of them are told at once.
         """
         self.read_key()
-        wrong: list[str] = []
         refused: list[str] = []
-        values = right = 0
+        figures: dict[str, Figures] = {}
         for note in self.expected["golden"]:
             started = time.monotonic()
             status, content = self.settled(note.get("path", "/api/v1/extract"), {"text": note["text"]}, {401, 503})
-            values += len(note["expected"])
+            # Those of the default task's adapter do not name it.
+            found = figures.setdefault(str(note.get("adapter", "")), Figures())
+            found.values += len(note["expected"])
             if status != 200:
                 detail = redact(str(content.get("detail", "no detail")))
                 refused.append(f"the golden note {note['name']!r} was answered with {status}: {detail}")
                 continue
-            differing = {
-                field: f"{note['name']} {field}: expected {value!r}, got {content.get(field)!r}"
-                for field, value in note["expected"].items()
-                if field not in content or not is_same(value, content[field])
-            }
-            wrong += differing.values()
-            right += len(note["expected"]) - len(differing)
-            found = f"{len(note['expected']) - len(differing)} of {len(note['expected'])} values right"
-            self.passed(f"golden note {note['name']}", f"{found} in {time.monotonic() - started:.2f} s")
-        needed = self.needed(values)
-        self.golden = {"right": right, "total": values, "needed": needed, "wrong": wrong}
+            answered = answered_fields(content)
+            differing = [
+                f"{note['name']} {name}: expected {value!r}, got {answered.get(name)!r}"
+                for name, value in note["expected"].items()
+                if name not in answered or not is_same(value, answered[name])
+            ]
+            found.wrong += differing
+            right = len(note["expected"]) - len(differing)
+            found.right += right
+            words = f"{right} of {len(note['expected'])} values right"
+            self.passed(f"golden note {note['name']}", f"{words} in {time.monotonic() - started:.2f} s")
+        needed = {adapter: self.needed(adapter, each.values) for adapter, each in figures.items()}
+        wrong = [value for each in figures.values() for value in each.wrong]
+        self.golden = {
+            "right": sum(each.right for each in figures.values()),
+            "total": sum(each.values for each in figures.values()),
+            "needed": sum(needed.values()),
+            "wrong": wrong,
+        }
         if refused:
             raise StackError("; ".join(refused) + ("\nWrong besides:\n" + listed(wrong) if wrong else ""))
-        if right < needed:
-            accepting = f" (a deployment with -e health_verification_minimum={right} accepts that)" if right else ""
-            raise StackError(
-                f"{right} of {values} values of the golden notes are right, and {needed} have to be{accepting}:\n"
-                + listed(wrong)
-            )
+        failed = [
+            complaint_of(adapter, each, needed[adapter])
+            for adapter, each in figures.items()
+            if each.right < needed[adapter]
+        ]
+        if failed:
+            raise StackError("\n".join(failed))
 
-    def needed(self, values: int) -> int:
-        """Return how many of so many values must be right: those that the release asks for, else all."""
-        minimum = int(self.expected.get("minimum") or 0)
+    def needed(self, adapter: str, values: int) -> int:
+        """Return how many values must be right: those that the release asks for, else all.
+
+        Args:
+            adapter: whose golden notes they are of; empty for the default task's.
+            values: how many there are.
+        """
+        asked = (self.expected.get("minimums") or {}).get(adapter) if adapter else self.expected.get("minimum")
+        minimum = int(asked or 0)
         return min(minimum, values) if minimum > 0 else values
 
     def run(self) -> None:
@@ -373,6 +406,30 @@ class Verification:
             raise StackError("the engine made no tokens while the golden notes were answered")
         self.passed("tokens", f"{made:.0f} made meanwhile")
         self.check_edge()
+
+
+def answered_fields(content: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer's fields, which lie beside its other members for the default task, else in `fields`."""
+    fields = content.get("fields")
+    return fields if isinstance(fields, dict) else content
+
+
+def complaint_of(adapter: str, figures: Figures, needed: int) -> str:
+    """Return what is wrong with the golden notes of an adapter, and how to accept it.
+
+    Args:
+        adapter: its name; empty for the default task's.
+        figures: what its notes came to.
+        needed: how many values have to be right.
+    """
+    whose = f" of the adapter {adapter}" if adapter else ""
+    variable = f"'{json.dumps({'health_verification_minimums': {adapter: figures.right}})}'"
+    accepted = variable if adapter else f"health_verification_minimum={figures.right}"
+    accepting = f" (a deployment with -e {accepted} accepts that)" if figures.right else ""
+    return (
+        f"{figures.right} of {figures.values} values of the golden notes{whose} are right, and {needed} have to"
+        f" be{accepting}:\n{listed(figures.wrong)}"
+    )
 
 
 def listed(wrong: list[str]) -> str:

@@ -23,6 +23,7 @@ from moto.ssm.models import ssm_backends
 from werkzeug.serving import make_server
 
 from tests.local_region.aws_api.server import ApiServer, QuietHandler
+from tests.local_region.docker.load_balancer_container import Place
 from tests.local_region.docker.machine import MachineError
 from tests.local_region.seed import Account
 from tests.local_region.state import RegionState
@@ -86,6 +87,32 @@ class FakeMachine:
         self.running = False
 
 
+class FakeProxy:
+    """A stand-in for the load balancer's data plane: a target is up while the machine runs."""
+
+    def __init__(self, machine: FakeMachine) -> None:
+        """Lead to one machine."""
+        self._machine = machine
+        self.requests = 0
+        self.did: list[tuple[str, int]] = []
+
+    def put_in(self, number: int) -> None:
+        """Do as Proxy.put_in."""
+        self.did.append(("in", number))
+
+    def drain(self, number: int) -> None:
+        """Do as Proxy.drain."""
+        self.did.append(("drain", number))
+
+    def take_out(self, number: int) -> None:
+        """Do as Proxy.take_out."""
+        self.did.append(("out", number))
+
+    def places(self) -> dict[int, Place]:
+        """Do as Proxy.places."""
+        return dict.fromkeys(range(1, 10), Place(up=self._machine.running, requests=self.requests))
+
+
 @dataclass
 class Api:
     """An API server in this process, with its account and its machine."""
@@ -94,6 +121,7 @@ class Api:
     machine: FakeMachine
     state: RegionState
     port: int
+    proxy: FakeProxy
 
     def client(self, service: str) -> Any:
         """Return a boto3 client."""
@@ -115,18 +143,20 @@ def served(state: RegionState, moto: DomainDispatcherApplication) -> Iterator[Ap
         moto: moto's application, made once, for that costs more than all the rest.
     """
     machine = FakeMachine()
+    proxy = FakeProxy(machine)
     forget()
     server_module = "tests.local_region.aws_api.server"
     with (
         mock.patch(f"{server_module}.DomainDispatcherApplication", return_value=moto),
         mock.patch(f"{server_module}.InstanceMachine", return_value=machine),
+        mock.patch(f"{server_module}.Proxy", return_value=proxy),
     ):
         application = ApiServer(state.name, state.folder, "docker")
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=QuietHandler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds until it sees the shutdown
     thread.start()
     try:
-        yield Api(Account(f"http://127.0.0.1:{server.server_port}"), machine, state, server.server_port)
+        yield Api(Account(f"http://127.0.0.1:{server.server_port}"), machine, state, server.server_port, proxy)
     finally:
         server.shutdown()
         thread.join()

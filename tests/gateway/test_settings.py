@@ -38,6 +38,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ENGINE_URL", "http://e/v1/chat/completions", "GATEWAY_ENGINE_URL: write the base address alone"),
         ("ENGINE_URL", "http://MARK:MARK@e:8000", "set GATEWAY_ENGINE_API_KEY_FILE to its path"),
         ("ENGINE_URL", "https://MARK@e/v1", "set GATEWAY_ENGINE_API_KEY_FILE to its path"),
+        ("ENGINE_KIND", "ollama", "GATEWAY_ENGINE_KIND: Input should be 'vllm' or 'llamacpp'"),
         ("AUTH", "maybe", "GATEWAY_AUTH: Input should be 'required' or 'off'"),
         ("RATE_LIMIT", "10", "GATEWAY_RATE_LIMIT: String should match"),
         ("CORS_ORIGINS", "example.org", "GATEWAY_CORS_ORIGINS: 'example.org' is not an origin"),
@@ -104,6 +105,15 @@ def test_a_file_without_the_engines_key_stops_the_start_with_a_sentence(
     assert "GATEWAY_ENGINE_API_KEY_FILE: " in error
     assert message in error
     assert "MARK" not in error
+
+
+def test_vllms_members_are_not_offered_before_an_engine_that_ignores_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_AUTH", "off")
+    monkeypatch.setenv("GATEWAY_ENGINE_EXTRAS", "on")
+    assert load().engine_kind == "vllm"
+    monkeypatch.setenv("GATEWAY_ENGINE_KIND", "llamacpp")
+    with pytest.raises(SettingsError, match=r"GATEWAY_ENGINE_EXTRAS: .*turn it off"):
+        load()
 
 
 def test_keys_are_required_unless_they_are_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:

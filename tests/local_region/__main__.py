@@ -14,7 +14,8 @@ from tests.local_region.state import Ports, RegionState
 
 DESCRIPTION = """\
 An AWS region on this machine: AWS's API (moto), a registry behind ECR and an EC2 instance (systemd and its own
-Docker Engine). The playbooks run against it unchanged: eval "$(python -m tests.local_region env)", then
+Docker Engine), or several of them behind a load balancer. The playbooks run against it unchanged:
+eval "$(python -m tests.local_region env)", then
 ansible-playbook playbooks/deploy.yml.
 """
 EPILOGUE = """\
@@ -53,10 +54,18 @@ def build_parser() -> argparse.ArgumentParser:
         ("--api-port", "AWS's API", names.DEFAULT_API_PORT),
         ("--registry-port", "the registry", names.DEFAULT_REGISTRY_PORT),
         ("--gateway-port", "the gateway", names.DEFAULT_GATEWAY_PORT),
+        ("--load-balancer-port", "the load balancer", names.DEFAULT_LOAD_BALANCER_PORT),
     ):
         before = f"the one chosen before, else {port} for the default region, a free one for others"
         up.add_argument(option, type=int, metavar="PORT", help=f"port on 127.0.0.1 for {purpose} (default: {before})")
 
+    up.add_argument(
+        "--instances",
+        type=int,
+        default=1,
+        metavar="N",
+        help="how many instances there are; with several comes a load balancer, a fake of AWS's (default: %(default)s)",
+    )
     up.add_argument(
         "--training-data",
         type=Path,
@@ -123,6 +132,7 @@ def _run(options: argparse.Namespace) -> int:
             engine=options.engine,
             empty_account=options.empty_account,
             training_data=options.training_data,
+            instances=options.instances,
             pushed=("engine", "gateway", *(["edge"] if options.edge else [])),
         )
         region.up()
@@ -139,13 +149,15 @@ def _run(options: argparse.Namespace) -> int:
 
 def _ports(options: argparse.Namespace) -> Ports | None:
     """Return the requested ports, those not named being as they would be; None when none is named."""
-    if options.api_port is None and options.registry_port is None and options.gateway_port is None:
+    requested = (options.api_port, options.registry_port, options.gateway_port, options.load_balancer_port)
+    if not any(requested):
         return None
-    defaults = RegionState(options.name).choose_ports()
+    defaults = RegionState(options.name).choose_ports(load_balancer=options.instances > 1)
     return Ports(
         options.api_port or defaults.api,
         options.registry_port or defaults.registry,
         options.gateway_port or defaults.gateway,
+        options.load_balancer_port or defaults.load_balancer,
     )
 
 

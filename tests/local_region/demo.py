@@ -1,4 +1,4 @@
-"""`make demo`: a local region, the very playbook of production run against it, and a note that the gateway answers."""
+"""`make demo`: a local region, the very playbook of production run against it, and what the gateway answers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from typing import Any
 
 import yaml
 
-from tests.local_region import names
+from tests.local_region import names, seed
 from tests.local_region.errors import RegionError
 from tests.local_region.region import LocalRegion
 
 TASK = names.REPOSITORY_ROOT / "gateway/tasks/medical_ie.yaml"
+ASSISTANT = names.REPOSITORY_ROOT / "gateway/tasks/assistant_intent.yaml"
 REQUEST_TIMEOUT_SECONDS = 120
 # Synthetic, for the person to send next.
 FURTHER_NOTE = (
@@ -34,10 +35,10 @@ def main() -> int:
     """Run the demonstration.
 
     Returns:
-        The exit code: 0 when the note was answered, 1 after an error was reported.
+        The exit code: 0 when both were answered, 1 after an error was reported.
     """
     started = time.monotonic()
-    region = LocalRegion()
+    region = LocalRegion(further_adapters=True)
     # The deployment was verified with the same note, so that its answer here can be judged by eye.
     task = yaml.safe_load(TASK.read_text(encoding="utf-8"))
     note = task["golden"][0]["text"]
@@ -47,12 +48,19 @@ def main() -> int:
         with step("Deployment: ansible-playbook playbooks/deploy.yml"):
             deploy(region.env())
         with step("Extraction: POST /api/v1/extract"):
-            answer = extract(region.env(), note)
+            answer = ask(region.env(), "/api/v1/extract", note)
+        request, conversion = "", {}
+        if assistant_is_seeded():
+            request = yaml.safe_load(ASSISTANT.read_text(encoding="utf-8"))["golden"][0]["text"]
+            with step("Another task, by the same engine: POST /api/convert"):
+                conversion = ask(region.env(), "/api/convert", request)
     except RegionError as error:
         say(f"\n{error}")
         return 1
     say("")
     show(note, [field["name"] for field in task["fields"]], answer)
+    if conversion:
+        say(f"\nThe request:\n  {request}\n\nThe answer:\n  {conversion['raw_output']}")
     environment = region.env()
     say(what_next(environment["GATEWAY_URL"], environment["GATEWAY_API_KEY_FILE"], time.monotonic() - started))
     return 0
@@ -81,16 +89,27 @@ def deploy(environment: Mapping[str, str]) -> None:
         raise RegionError(f"The deployment failed with exit code {result.returncode}; the cause stands above.")
 
 
-def extract(environment: Mapping[str, str], note: str) -> dict[str, Any]:
-    """Send a note to the gateway and return its answer.
+def assistant_is_seeded() -> bool:
+    """Say whether the region got the adapter that answers requests to an assistant."""
+    folder = seed.SMALL_MODEL / yaml.safe_load(ASSISTANT.read_text(encoding="utf-8"))["adapter"]
+    return all((folder / file).is_file() for file in seed.ADAPTER_FILES)
+
+
+def ask(environment: Mapping[str, str], path: str, text: str) -> dict[str, Any]:
+    """Send a text to the gateway and return its answer.
+
+    Args:
+        environment: The region's.
+        path: Of the endpoint.
+        text: A note, or a request.
 
     Raises:
         RegionError: There is none.
     """
     key = Path(environment["GATEWAY_API_KEY_FILE"]).read_text(encoding="ascii").strip()
     request = urllib.request.Request(
-        f"{environment['GATEWAY_URL']}/api/v1/extract",
-        data=json.dumps({"text": note}).encode(),
+        f"{environment['GATEWAY_URL']}{path}",
+        data=json.dumps({"text": text}).encode(),
         headers={"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
     )
     try:

@@ -35,6 +35,11 @@ def gateway_url(ports: Ports) -> str:
     return f"http://127.0.0.1:{ports.gateway}"
 
 
+def load_balancer_url(ports: Ports) -> str:
+    """Return the URL of the load balancer before several instances, as this machine reaches it."""
+    return f"http://127.0.0.1:{ports.load_balancer}"
+
+
 def exports(state: RegionState, ports: Ports, base: Mapping[str, str]) -> dict[str, str]:
     """Return what a region sets in an environment.
 

@@ -24,6 +24,7 @@ MODELS_BUCKET = f"{APPLICATION}-models"
 SECRET_HF_TOKEN = f"{APPLICATION}/hf-token"
 SECRET_GATEWAY_API_KEYS = f"{APPLICATION}/gateway-api-keys"
 SECRET_EDGE_CERTIFICATE = f"{APPLICATION}/edge-certificate"
+TARGET_GROUP = f"{APPLICATION}-gateway"
 PARAMETER_PREFIX = f"/{APPLICATION}"
 INSTANCE_ROLE = f"{APPLICATION}-instance"
 SESSION_DOCUMENT = f"{APPLICATION}-session"
@@ -42,6 +43,8 @@ DEFAULT_REGION_NAME = "default"
 DEFAULT_API_PORT = 4566
 DEFAULT_REGISTRY_PORT = 5443
 DEFAULT_GATEWAY_PORT = 8080
+DEFAULT_LOAD_BALANCER_PORT = 8090
+MOST_INSTANCES = 9  # as many as the fake load balancer has places for
 
 
 def network_name(region: str) -> str:
@@ -49,9 +52,19 @@ def network_name(region: str) -> str:
     return f"{APPLICATION}-{region}"
 
 
-def instance_container(region: str) -> str:
-    """Return the name of the container that stands for a region's EC2 instance."""
-    return f"{APPLICATION}-{region}-instance"
+def instance_container(region: str, number: int = 1) -> str:
+    """Return the name of the container that stands for one of a region's EC2 instances, which count from 1."""
+    return f"{APPLICATION}-{region}-instance{suffix(number)}"
+
+
+def load_balancer_container(region: str) -> str:
+    """Return the name of a region's fake load balancer."""
+    return f"{APPLICATION}-{region}-load-balancer"
+
+
+def suffix(number: int) -> str:
+    """Return what tells the containers and volumes of further instances from those of the first, which have none."""
+    return "" if number == 1 else f"-{number}"
 
 
 def registry_container(region: str) -> str:

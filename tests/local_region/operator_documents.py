@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ def documents_of(operator: str) -> tuple[str, ...]:
     return (operator, "operator-provision-fleet") if operator == "operator-provision" else (operator,)
 
 
-def rendered(document: str) -> dict[str, Any]:
+def rendered(document: str, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return a document.
 
     Args:
         document: Its name, such as `operator-deploy`.
+        settings: What the account's Parameter Store holds, by name below the path.
     """
     # Ansible takes a second to load, which whoever only starts a region need not spend.
     from ansible.parsing.dataloader import DataLoader
@@ -38,7 +40,7 @@ def rendered(document: str) -> dict[str, Any]:
     variables |= {
         "infrastructure_region": names.AWS_REGION,
         "infrastructure_account": names.ACCOUNT_ID,
-        "infrastructure_settings": {},
+        "infrastructure_settings": dict(settings or {}),
         # Made with a filter of the collection, which is not looked for here.
         "_infrastructure_secrets": variables["infrastructure_secrets"],
     }

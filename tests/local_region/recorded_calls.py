@@ -101,7 +101,13 @@ GENERAL_FORMS = [
     (re.compile(r"(:listener/app/[^/*]+)/.+"), r"\1/0123456789abcdef/0123456789abcdef"),
     (re.compile(r"(:certificate)/.+"), r"\1/12345678-1234-1234-1234-123456789012"),
     (re.compile(r"(:parameter/aws/service)/.+"), r"\1/NAME"),
-    (re.compile(rf"(:parameter/{names.APPLICATION})/(?!model/adapter-(?:candidate|serving)$).+"), r"\1/NAME"),
+    (re.compile(rf"(:parameter/{names.APPLICATION}/model/adapters-serving)/.+"), r"\1/ADAPTER"),
+    (
+        re.compile(
+            rf"(:parameter/{names.APPLICATION})/(?!model/adapter-(?:candidate|serving)$|model/adapters-serving/).+"
+        ),
+        r"\1/NAME",
+    ),
     (re.compile(r"(:user)/.+"), r"\1/operator"),
     (re.compile(rf"(:repository/{names.APPLICATION})-(?:gateway|trainer)$"), r"\1-vllm"),
 ]

@@ -11,7 +11,14 @@ from typing import Any, Self
 
 from tests.local_region import environment, names, seed
 from tests.local_region.aws_api import process as api_process
-from tests.local_region.docker import containers, images, instance_container, ownership, registry_container
+from tests.local_region.docker import (
+    containers,
+    images,
+    instance_container,
+    load_balancer_container,
+    ownership,
+    registry_container,
+)
 from tests.local_region.docker import engine as docker_engine
 from tests.local_region.docker.engine import DockerCommandError, DockerEngine, DockerUnavailable
 from tests.local_region.docker.machine import Machine
@@ -42,6 +49,8 @@ class LocalRegion:
         instance_image: Callable[[DockerEngine, str], str] | None = None,
         empty_account: bool = False,
         training_data: Path | None = None,
+        further_adapters: bool = False,
+        instances: int = 1,
         steps: Steps | None = None,
     ) -> None:
         """Describe a region; make nothing.
@@ -57,11 +66,17 @@ class LocalRegion:
                 too; what comes after it is `give_images_and_model`.
             training_data: Folder with train.jsonl and validation.jsonl, for playbooks/finetune.yml; the trainer's
                 image is then pushed too.
+            further_adapters: Whether the other tasks' adapters that lie beside the model are seeded too. Every
+                verification asks their golden notes then.
+            instances: How many there are; with several comes a load balancer. Of an empty account: for how many
+                instances that is there, for provision.yml makes them.
             steps: Where progress is reported.
 
         Raises:
-            RegionError: The name or the engine is none.
+            RegionError: The name or the engine is none, or so many instances there cannot be.
         """
+        if not 1 <= instances <= names.MOST_INSTANCES:
+            raise RegionError(f"A region has 1 to {names.MOST_INSTANCES} instances, not {instances}.")
         if engine not in ENGINES:
             raise RegionError(f"There is no engine {engine!r}: take one of {', '.join(ENGINES)}.")
         self.name = name
@@ -73,8 +88,10 @@ class LocalRegion:
         # The trainer's is large, so it is built for those who train.
         self._pushed = (*pushed, "trainer") if training_data else pushed
         self._training_data = training_data
+        self._further_adapters = further_adapters
         self._instance_image = instance_image
         self._empty_account = empty_account
+        self._instances = instances
         self._steps = steps or Steps()
         self._engine: DockerEngine | None = None
 
@@ -84,7 +101,7 @@ class LocalRegion:
         Takes minutes the first time (images are built), seconds when all runs.
 
         Returns:
-            The instance's id; empty for an empty account.
+            The first instance's id; empty for an empty account.
 
         Raises:
             RegionError: It cannot; the message says what to do.
@@ -106,11 +123,13 @@ class LocalRegion:
                 self._engine = engine = docker_engine.ensure(line, names.STATE_ROOT)
             ownership.require_own(engine, self.state, steps.line)
             self.state.prepare()
-            ports = self._requested_ports or self.state.choose_ports()
+            several = self._instances > 1
+            ports = self._requested_ports or self.state.choose_ports(load_balancer=several)
             self.state.save_ports(ports)  # From here on no other region's end stops the Docker Engine.
             self._require_ports(engine, ports)
             with steps.step("Images: built where something changed") as line:
-                selected = ("registry", "instance", *self._registry_images())
+                balancer = ["load-balancer"] if several else []
+                selected = ("registry", "instance", *balancer, *self._registry_images())
                 built = images.build_all(engine, line, names.STATE_ROOT, selected)
         containers.ensure_network(engine, self.name)
         with steps.step(f"AWS API on 127.0.0.1:{ports.api}") as line:
@@ -118,18 +137,28 @@ class LocalRegion:
             line("started" if fresh else "was running")
         with steps.step(f"Registry behind ECR on 127.0.0.1:{ports.registry}"):
             registry_container.ensure(engine, self.state, ports.registry, built["registry"])
+        if several:
+            with steps.step(f"Load balancer on 127.0.0.1:{ports.load_balancer}") as line:
+                started = load_balancer_container.ensure(
+                    engine, self.state, ports.load_balancer, built["load-balancer"]
+                )
+                line("started" if started else "was running")
         if self._empty_account:
             if fresh:
-                instance_container.remove(engine, self.name)  # Of an account that is forgotten.
+                for number in range(1, names.MOST_INSTANCES + 1):
+                    instance_container.remove(engine, self.name, number)  # Of an account that is forgotten.
             return ""
-        with steps.step("Instance: systemd and its own Docker Engine") as line:
-            image = built["instance"]
-            if self._instance_image is not None:
-                image = self._instance_image(engine, image)
-            line(instance_container.ensure(engine, self.state, image))
+        image = built["instance"]
+        if self._instance_image is not None:
+            image = self._instance_image(engine, image)
+        for number in range(1, self._instances + 1):
+            with steps.step(f"Instance{names.suffix(number)}: systemd and its own Docker Engine") as line:
+                line(instance_container.ensure(engine, self.state, image, number))
         account = self.account()
         with steps.step("Account: buckets, secrets, parameters, repositories, EC2 instance"):
-            instance_id = account.seed(self.state)
+            instance_id = account.seed(self.state, self._instances)
+            if several:
+                account.give_load_balancer(self.instance_ids())
         self._give(engine, account, built, steps)
         return instance_id
 
@@ -183,6 +212,9 @@ class LocalRegion:
             self._push(engine, account, built, line)
         with steps.step("Model: uploaded to S3") as line:
             line(f"{account.upload_model(self._model)} files changed")
+        if self._further_adapters:
+            with steps.step("Adapters of other tasks: uploaded to S3") as line:
+                line(", ".join(account.upload_further_adapters(self._model)) or "none is beside the model")
         if self._training_data is not None:
             with steps.step("Notes to train on: uploaded to S3") as line:
                 line(f"{account.upload_training_data(self._training_data)} files changed")
@@ -199,6 +231,9 @@ class LocalRegion:
             require_free(ports.registry, "the registry", "--registry-port")
         if not containers.holds_port(engine, self.container, ports.gateway):
             require_free(ports.gateway, "the gateway", "--gateway-port")
+        balancer = names.load_balancer_container(self.name)
+        if self._instances > 1 and not containers.holds_port(engine, balancer, ports.load_balancer):
+            require_free(ports.load_balancer, "the load balancer", "--load-balancer-port")
 
     def _push(
         self, engine: DockerEngine, account: seed.Account, built: Mapping[str, str], line: Callable[[str], None]
@@ -289,8 +324,13 @@ class LocalRegion:
             "instance": _word(machine.is_running()),
             "agent": _word(machine.agent_is_active()),
         }
+        if ports.load_balancer:
+            balancer = containers.is_running(engine, names.load_balancer_container(self.name))
+            parts["load balancer"] = _word(balancer)
         whole = "running" if set(parts.values()) == {"running"} else "stopped"
         addresses = {"api_url": self.endpoint, "gateway_url": self.gateway_url}
+        if ports.load_balancer:
+            addresses["load_balancer"] = self.load_balancer_url
         return {"region": whole, **parts, **addresses, **self.faults.switched_on()}
 
     @property
@@ -318,8 +358,13 @@ class LocalRegion:
         return environment.gateway_url(self.ports)
 
     @property
+    def load_balancer_url(self) -> str:
+        """URL of the load balancer, as this machine reaches it."""
+        return environment.load_balancer_url(self.ports)
+
+    @property
     def container(self) -> str:
-        """Name of the container that stands for the instance."""
+        """Name of the container that stands for the first instance."""
         return names.instance_container(self.name)
 
     def account(self) -> seed.Account:
@@ -341,14 +386,15 @@ class LocalRegion:
         return environment.exports(self.state, self.ports, base)
 
     def exec(
-        self, command: str, *, check: bool = True, timeout: float | None = 120
+        self, command: str, *, check: bool = True, timeout: float | None = 120, number: int = 1
     ) -> subprocess.CompletedProcess[str]:
-        """Run a shell command as root on the instance, beside SSM, with the machine-wide environment.
+        """Run a shell command as root on an instance, beside SSM, with the machine-wide environment.
 
         Args:
             command: For bash.
             check: Whether a failure is an error.
             timeout: Seconds.
+            number: Of the instance, from 1.
 
         Returns:
             The finished process, its output as text.
@@ -357,14 +403,24 @@ class LocalRegion:
             subprocess.CalledProcessError: It failed and `check` is set.
         """
         script = f"set -a; . /etc/environment; set +a; {command}"
-        arguments = [self._connected().client, "exec", self.container, "bash", "-c", script]
+        container = names.instance_container(self.name, number)
+        arguments = [self._connected().client, "exec", container, "bash", "-c", script]
         return subprocess.run(arguments, capture_output=True, text=True, check=check, timeout=timeout)
 
-    def instance_state(self) -> str:
-        """Return the instance's state as EC2 reports it, such as `running`."""
+    def instance_state(self, number: int = 1) -> str:
+        """Return an instance's state as EC2 reports it, such as `running`."""
+        return list(self._states().values())[number - 1]
+
+    def instance_ids(self) -> list[str]:
+        """Return the instances' ids, that of the first one first."""
+        return list(self._states())
+
+    def _states(self) -> dict[str, str]:
+        """Return the state of each instance by its id, in the order in which they were made."""
         filters = [{"Name": "tag:Application", "Values": [names.APPLICATION]}]
         reservations = self.client("ec2").describe_instances(Filters=filters)["Reservations"]
-        return str(reservations[0]["Instances"][0]["State"]["Name"])
+        found = [instance for reservation in reservations for instance in reservation["Instances"]]
+        return {each["InstanceId"]: str(each["State"]["Name"]) for each in found}
 
     def session_logs(self) -> list[Path]:
         """Return the files with the sessions' output, in the order in which they began."""

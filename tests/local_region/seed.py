@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import ProxyHandler, Request, build_opener
@@ -30,9 +30,15 @@ if TYPE_CHECKING:
 
 INSTANCE_TYPE = "g6.2xlarge"
 VOLUME_GIB = 200
+GATEWAY_PORT = 8080
+# Above what the stand-in engine takes for an answer.
+DEREGISTRATION_SECONDS = 60
 SMALL_MODEL = names.REPOSITORY_ROOT / "models" / "small"
 MODEL_PARTS = ("base", "adapter")
 EVALUATION = "evaluation.json"
+# Folders beside them with a further adapter and its evaluation each, named as the engine serves it.
+FURTHER_ADAPTERS = ("assistant-intent",)
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 TRAINING_FILES = ("train.jsonl", "validation.jsonl")
 
 
@@ -68,14 +74,22 @@ class Account:
             )
         return self._clients[service]
 
-    def seed(self, state: RegionState) -> str:
-        """Put everything but the images and the model, and return the instance's id."""
+    def seed(self, state: RegionState, instances: int = 1) -> str:
+        """Put everything but the images and the model.
+
+        Args:
+            state: The region's.
+            instances: How many there are.
+
+        Returns:
+            The first instance's id.
+        """
         self._buckets()
         self._secrets(state)
         self._repositories()
         self._instance_profile()
         self._session_document()
-        instance_id = self._instance(state.name)
+        instance_id = self._instances(state.name, instances)[0]
         self.put_parameters(
             {
                 "aws/region": names.AWS_REGION,
@@ -90,6 +104,35 @@ class Account:
             }
         )
         return instance_id
+
+    def give_load_balancer(self, instance_ids: Sequence[str]) -> None:
+        """Put a load balancer before the instances, as provision.yml does, and the settings that name it.
+
+        Its name is one that AWS gives, which leads nowhere here: the region's own one is on 127.0.0.1.
+        """
+        elbv2, ec2 = self.client("elbv2"), self.client("ec2")
+        subnets = ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])["Subnets"]
+        if not elbv2.describe_load_balancers()["LoadBalancers"]:
+            group = elbv2.create_target_group(
+                Name=names.TARGET_GROUP,
+                Protocol="HTTP",
+                Port=GATEWAY_PORT,
+                VpcId=subnets[0]["VpcId"],
+                HealthCheckPath="/health",
+                TargetType="instance",
+            )["TargetGroups"][0]["TargetGroupArn"]
+            attributes = [{"Key": "deregistration_delay.timeout_seconds", "Value": str(DEREGISTRATION_SECONDS)}]
+            elbv2.modify_target_group_attributes(TargetGroupArn=group, Attributes=attributes)
+            balancer = elbv2.create_load_balancer(
+                Name=names.APPLICATION, Subnets=[each["SubnetId"] for each in subnets], Scheme="internal"
+            )["LoadBalancers"][0]
+            forward = [{"Type": "forward", "TargetGroupArn": group}]
+            elbv2.create_listener(
+                LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=forward
+            )
+            address = f"https://{balancer['DNSName']}"
+            self.put_parameters({"load-balancer/target-group": group, "load-balancer/address": address})
+            elbv2.register_targets(TargetGroupArn=group, Targets=[{"Id": each} for each in instance_ids])
 
     def give_edge(self, certificate: str) -> None:
         """Put what an edge at localhost needs; it is off until `edge/mode` is put too.
@@ -183,6 +226,28 @@ class Account:
             files[EVALUATION] = model / EVALUATION
         return self._make_equal("small", files)
 
+    def upload_further_adapters(self, model: Path) -> list[str]:
+        """Upload the further adapters that a model's folder has, and name them in the settings.
+
+        Each gets a prefix of its own, as its evaluation lies beside it.
+
+        Args:
+            model: The folder.
+
+        Returns:
+            Their names.
+        """
+        there = [name for name in FURTHER_ADAPTERS if all((model / name / file).is_file() for file in ADAPTER_FILES)]
+        for name in there:
+            files = {f"adapter/{file}": model / name / file for file in ADAPTER_FILES}
+            if (model / name / EVALUATION).is_file():
+                files[EVALUATION] = model / name / EVALUATION
+            self._make_equal(f"small-{name}", files)
+        self.put_parameters(
+            {f"model/adapters/{name}": f"s3://{names.MODELS_BUCKET}/small-{name}/adapter" for name in there}
+        )
+        return there
+
     def upload_training_data(self, folder: Path) -> int:
         """Put a folder's notes, and the settings of playbooks/finetune.yml, where provision.yml has them.
 
@@ -272,25 +337,33 @@ class Account:
             ),
         )
 
-    def _instance(self, region: str) -> str:
-        ec2: Any = self.client("ec2")
+    def _instances(self, region: str, count: int) -> list[str]:
+        """Return the ids of the instances that are there, in the order in which they were made; make those missing."""
         filters = [{"Name": "tag:Application", "Values": [names.APPLICATION]}]
-        for reservation in ec2.describe_instances(Filters=filters)["Reservations"]:
-            for instance in reservation["Instances"]:
-                if instance["State"]["Name"] not in ("terminated", "shutting-down"):
-                    return str(instance["InstanceId"])
+        reservations = self.client("ec2").describe_instances(Filters=filters)["Reservations"]
+        found = [
+            str(instance["InstanceId"])
+            for reservation in reservations
+            for instance in reservation["Instances"]
+            if instance["State"]["Name"] not in ("terminated", "shutting-down")
+        ]
+        return found + [self._instance(region, number) for number in range(len(found) + 1, count + 1)]
+
+    def _instance(self, region: str, number: int) -> str:
+        ec2: Any = self.client("ec2")
         # Random on AWS, the same every time here: the id names files and inventory hosts that outlive moto's memory.
-        self._post(f"/moto-api/seed?a={zlib.crc32(region.encode())}")
+        self._post(f"/moto-api/seed?a={zlib.crc32(f'{region}{names.suffix(number)}'.encode())}")
         image = self.client("ssm").get_parameter(Name=names.DEEP_LEARNING_AMI_PARAMETER)["Parameter"]["Value"]
         tags = [
             {"Key": "Application", "Value": names.APPLICATION},
-            {"Key": "Name", "Value": f"{names.APPLICATION}-{region}"},
+            {"Key": "Name", "Value": f"{names.APPLICATION}-{region}{names.suffix(number)}"},
         ]
         made = ec2.run_instances(
             ImageId=image,
             InstanceType=INSTANCE_TYPE,
             MinCount=1,
             MaxCount=1,
+            **({"Placement": {"AvailabilityZone": _zone(number)}} if number > 1 else {}),
             IamInstanceProfile={"Name": names.INSTANCE_ROLE},
             MetadataOptions={"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
             BlockDeviceMappings=[
@@ -311,6 +384,11 @@ def kept_secret(path: Path, prefix: str) -> str:
         path.touch(mode=0o600)
         path.write_text(f"{prefix}{secrets.token_hex(24)}\n", encoding="ascii")
     return path.read_text(encoding="ascii").strip()
+
+
+def _zone(number: int) -> str:
+    """Return the zone of an instance: neighbours are in different ones."""
+    return f"{names.AWS_REGION}{'abc'[(number - 1) % 3]}"
 
 
 def _files(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tests.local_region import names
@@ -20,11 +20,15 @@ NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
 @dataclass(frozen=True)
 class Ports:
-    """Ports on 127.0.0.1: AWS's API, the registry behind ECR, and the gateway of the instance."""
+    """Ports on 127.0.0.1: AWS's API, the registry behind ECR, the gateway of the first instance, the load balancer.
+
+    0 for the load balancer means that a region has none.
+    """
 
     api: int
     registry: int
     gateway: int
+    load_balancer: int = 0
 
 
 class RegionState:
@@ -137,8 +141,19 @@ class RegionState:
         temporary.write_text(json.dumps({"name": self.name, "ports": asdict(ports)}, indent=2) + "\n", encoding="utf-8")
         temporary.replace(self._file)
 
-    def choose_ports(self) -> Ports:
-        """Return the ports of an earlier `up`, else well-known ones for the default region, free ones for others."""
+    def choose_ports(self, *, load_balancer: bool = False) -> Ports:
+        """Return the ports of an earlier `up`, else well-known ones for the default region, free ones for others.
+
+        Args:
+            load_balancer: Whether there has to be one for a load balancer too.
+        """
+        ports = self._chosen()
+        if not load_balancer or ports.load_balancer:
+            return ports
+        default = self.name == names.DEFAULT_REGION_NAME
+        return replace(ports, load_balancer=names.DEFAULT_LOAD_BALANCER_PORT if default else _free_ports(1)[0])
+
+    def _chosen(self) -> Ports:
         ports = self.load_ports()
         if ports is not None:
             return ports

@@ -10,8 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Those that something is installed from; the `.in` files are what they are compiled from.
-FILES = sorted([*ROOT.glob(".ci/requirements*.txt"), *ROOT.glob("docker/*/requirements*.txt")])
-SOURCES = sorted([*ROOT.glob(".ci/requirements*.in"), *ROOT.glob("docker/*/requirements*.in")])
+FOLDERS = (".ci", "docker/*", "tests/charts")
+FILES = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/requirements*.txt"))
+SOURCES = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/requirements*.in"))
 REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;]+)(?: ;.*?)?(?=\s|$)")
 
 

@@ -25,6 +25,7 @@ PROGRAMS = {
     "journalctl",
     "nvidia-ctk",
     "nvidia-smi",
+    "openssl",
     "snap",
     "systemctl",
 }
@@ -33,6 +34,7 @@ AWS, RUNNERS = {"aws", "_aws"}, {"output"}
 # By program and commands: the options.
 KNOWN = {
     "aws": "--region",
+    "aws cloudwatch put-metric-data": "--namespace",
     "aws ecr get-authorization-token": "--query --output",
     "aws ecr get-login-password": "",
     "aws s3 cp": "--no-progress --recursive",
@@ -66,10 +68,12 @@ KNOWN = {
     "docker version": "--format",
     "dockerd": "--validate --config-file",
     "dpkg-query": "--show --showformat",
-    "journalctl": "--unit --dmesg --lines --no-pager --output",
+    "journalctl": "--unit --dmesg --lines --no-pager --output --since",
     "nvidia-ctk": "--version",
     "nvidia-smi": "--query-gpu --query-compute-apps --format",
+    "openssl": "-noout -enddate",
     "snap list": "",
+    "systemctl disable": "--now",
     "systemctl daemon-reload": "",
     "systemctl is-active": "--quiet",
     "systemctl is-enabled": "--quiet",

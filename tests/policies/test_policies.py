@@ -18,12 +18,12 @@ from tests.support.rendering import value
 
 PAGE = names.REPOSITORY_ROOT / "docs" / "permissions.md"
 SID = re.compile(r"`(\w+)`")
-PRINCIPALS = ("instance", "operator-deploy", "operator-provision")
+PRINCIPALS = ("instance", "operator-deploy", "operator-provision", "operator-monitoring")
 DOCUMENTS = (*PRINCIPALS, "operator-provision-fleet")
 # Characters that IAM takes for one managed policy, spaces left out.
 LARGEST_DOCUMENT = 6144
-# No name of a region of the partition `aws` is longer, and ARNs have it.
-LONGEST_REGION = "ap-southeast-1"
+# No name of a region of their partitions is longer, and ARNs have both.
+LONGEST_REGIONS = ("ap-southeast-1", "us-gov-east-1", "cn-northwest-1")
 HERE = "us-east-1:123456789012"
 INSTANCE = f"arn:aws:ec2:{HERE}:instance/i-0123456789abcdef0"
 OURS, OTHERS = {"aws:ResourceTag/Application": "slm-ft-serving"}, {"aws:ResourceTag/Application": "another"}
@@ -48,6 +48,7 @@ EXPLAINED = {
         f"RESOURCE_MISMATCH elasticloadbalancing:{action}" for action in ("DeleteListener", "ModifyListener")
     },
     "instance": set(),
+    "operator-monitoring": set(),
 }
 
 
@@ -120,12 +121,18 @@ REFUSED = (
     call("operator-provision", "ec2:AuthorizeSecurityGroupIngress", f"arn:aws:ec2:{HERE}:security-group/sg-01234567"),
     call("operator-provision", "s3:DeleteBucket", "arn:aws:s3:::another"),
     call("operator-provision", "s3:PutObject", "arn:aws:s3:::another/key"),
+    call("operator-provision", "ecr:DeleteRepository", f"arn:aws:ecr:{HERE}:repository/another"),
     call("operator-provision", "secretsmanager:GetSecretValue", SECRET),
     call("operator-provision", "secretsmanager:DeleteSecret", f"arn:aws:secretsmanager:{HERE}:secret:another-a1B2c3"),
     call("operator-provision", "ssm:PutParameter", f"arn:aws:ssm:{HERE}:parameter/another/key"),
     call("operator-provision", "ssm:StartSession", INSTANCE, OURS),
     call("operator-provision", "logs:DeleteLogGroup", f"arn:aws:logs:{HERE}:log-group:/another"),
     call("operator-provision", "budgets:ModifyBudget", "arn:aws:budgets::123456789012:budget/another"),
+    call("operator-monitoring", "sns:DeleteTopic", f"arn:aws:sns:{HERE}:another"),
+    call("operator-monitoring", "cloudwatch:DeleteAlarms", f"arn:aws:cloudwatch:{HERE}:alarm:another"),
+    call("operator-monitoring", "cloudwatch:PutDashboard", "arn:aws:cloudwatch::123456789012:dashboard/another"),
+    call("operator-monitoring", "logs:DeleteLogGroup", f"arn:aws:logs:{HERE}:log-group:/another/units"),
+    call("instance", "cloudwatch:PutMetricData", context={"cloudwatch:namespace": "slm-ft-serving"}),
     call("instance", "s3:GetObject", "arn:aws:s3:::another/key"),
     call("instance", "s3:GetObject", f"{TRANSFER}/key"),
     call("instance", "s3:PutObject", f"{MODELS}/base/config.json"),
@@ -136,13 +143,15 @@ REFUSED = (
 
 
 @functools.cache
-def document(name: str, *, region: str = "us-east-1", base: str = "") -> dict[str, Any]:
-    """Return a document as the role renders it where nothing was set otherwise, but for the base model's source."""
+def document(name: str, *, region: str = "us-east-1", base: str = "", cloudwatch: str = "") -> dict[str, Any]:
+    """Return a document as the role renders it where nothing was set otherwise, but for two settings."""
     account = {"infrastructure_region": region, "infrastructure_account": "123456789012"}
+    given = {"model/base": base, "monitoring/cloudwatch": cloudwatch}
+    settings = {name: setting for name, setting in given.items() if setting}
     text = value(
         "infrastructure",
         f"lookup('ansible.builtin.template', '{name}-policy.json.j2')",
-        {**account, "infrastructure_settings": {"model/base": base} if base else {}},
+        {**account, "infrastructure_settings": settings},
     )
     loaded: dict[str, Any] = json.loads(text) if isinstance(text, str) else text
     return loaded
@@ -227,7 +236,7 @@ def test_the_page_says_what_each_statement_is_for(name: str) -> None:
     assert explained == {each["Sid"] for each in document(name)["Statement"]}
 
 
-@pytest.mark.parametrize("region", ["us-east-1", LONGEST_REGION])
+@pytest.mark.parametrize("region", LONGEST_REGIONS)
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_fits_into_one_managed_policy(name: str, region: str) -> None:
     compact = json.dumps(document(name, region=region), separators=(",", ":"))
@@ -249,3 +258,20 @@ def test_the_instance_lists_a_bucket_of_others_below_the_prefix_that_a_setting_n
     ]
     found = evaluator.evaluate({"instance": document("instance", base="s3://elsewhere/models/base")}, calls)
     assert [(each.allowed, each.error) for each in found] == [(allowed, "") for allowed in asked.values()]
+
+
+def test_the_instance_sends_logs_and_metrics_of_its_own_where_that_is_on_and_others_never() -> None:
+    group = f"arn:aws:logs:{HERE}:log-group"
+    asked = {
+        call("instance", "cloudwatch:PutMetricData", context={"cloudwatch:namespace": "slm-ft-serving"}): True,
+        call("instance", "cloudwatch:PutMetricData", context={"cloudwatch:namespace": "AWS/EC2"}): False,
+        call("instance", "cloudwatch:PutMetricData"): False,
+        call("instance", "logs:PutLogEvents", f"{group}:/slm-ft-serving/containers:log-stream:i-1-gateway"): True,
+        call("instance", "logs:PutLogEvents", f"{group}:/slm-ft-serving/another:log-stream:i-1"): False,
+        call("instance", "logs:PutRetentionPolicy", f"{group}:/slm-ft-serving/containers"): False,
+    }
+    found = evaluator.evaluate({"instance": document("instance", cloudwatch="on")}, list(asked))
+    assert [(each.allowed, each.error) for each in found] == [(allowed, "") for allowed in asked.values()]
+    assert {"Metrics", "ShippedLogs"} & {
+        each["Sid"] for each in document("instance", cloudwatch="off")["Statement"]
+    } == set()

@@ -245,6 +245,42 @@ def test_engine_serves_base_and_adapter(accelerator: str) -> None:
     assert content["shutdown-timeout"] > 0
 
 
+FURTHER: dict[str, Any] = {
+    **BASE["inference_stack_models"],
+    "adapter-parcel": {"path": "/models/adapter-parcel-1", "rank": 20},
+    "adapter-assistant-intent": {"path": "/models/adapter-assistant-intent-1", "rank": 8},
+}
+
+
+def test_engine_serves_all_adapters_at_once() -> None:
+    content = engine(inference_stack_models=FURTHER)
+    assert [json.loads(module) for module in content["lora-modules"]] == [
+        {"name": "medical-ie", "path": "/models/adapter", "base_model_name": "base"},
+        {"name": "assistant-intent", "path": "/models/adapters/assistant-intent", "base_model_name": "base"},
+        {"name": "parcel", "path": "/models/adapters/parcel", "base_model_name": "base"},
+    ]
+    assert (content["max-loras"], content["max-lora-rank"]) == (3, 32)
+    mounted = {
+        volume["target"]: (volume["source"], volume["read_only"])
+        for volume in compose(inference_stack_models=FURTHER)["services"]["engine"]["volumes"]
+        if volume["target"].startswith("/models/adapters/")
+    }
+    assert mounted == {
+        "/models/adapters/assistant-intent": ("/models/adapter-assistant-intent-1", True),
+        "/models/adapters/parcel": ("/models/adapter-parcel-1", True),
+    }
+    own = engine(inference_stack_models=FURTHER, inference_stack_engine_options={"max-loras": 1, "max-lora-rank": 64})
+    assert (own["max-loras"], own["max-lora-rank"]) == (1, 64)
+
+
+def test_one_adapter_of_the_usual_rank_is_rendered_as_ever() -> None:
+    """A release that was made before the model store told the rank is not made anew."""
+    models = {**BASE["inference_stack_models"], "adapter": {"path": "/models/adapter-1", "rank": 16}}
+    for name in ("engine.yaml", "compose.yml"):
+        assert file(name, inference_stack_models=models) == file(name)
+    assert engine()["max-loras"] == 1
+
+
 def test_operators_engine_options_win() -> None:
     content = engine(inference_stack_engine_options={"quantization": "awq", "seed": 1, "dtype": None})
     assert (content["quantization"], content["seed"]) == ("awq", 1)
@@ -401,6 +437,13 @@ def test_with_an_edge_the_gateway_is_published_to_nobody_else(edge: dict[str, An
     assert services["edge"]["networks"] == ["outside"]
 
 
+def test_only_the_gateway_is_beside_the_engine(edge: dict[str, Any]) -> None:
+    """The engine asks for no key: docs/decisions/0025-no-key-between-gateway-and-engine.md."""
+    services = edge["services"]
+    assert {name for name, service in services.items() if "engine" in service["networks"]} == {"engine", "gateway"}
+    assert [name for name, service in services.items() if service.get("network_mode")] == []
+
+
 def test_an_edge_is_bounded_as_the_other_containers_are(edge: dict[str, Any]) -> None:
     ours, gateway = edge["services"]["edge"], edge["services"]["gateway"]
     for key in ("restart", "init", "pull_policy", "read_only", "cap_drop", "security_opt", "logging", "ulimits"):
@@ -480,3 +523,9 @@ def test_the_role_refuses_an_edge_that_cannot_work(changes: dict[str, Any], word
     variables = BASE | {"inference_stack_images": images} | given | changes
     (problem,) = value("inference_stack", "_inference_stack_edge_problems", variables)
     assert words in problem
+
+
+def test_logs_that_are_shipped_are_kept_in_the_journal() -> None:
+    logging = compose(inference_stack_log_driver="journald")["services"]["gateway"]["logging"]
+    assert logging == {"driver": "journald"}
+    assert compose()["services"]["gateway"]["logging"]["driver"] == "json-file"

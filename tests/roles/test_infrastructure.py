@@ -325,3 +325,78 @@ def test_the_default_image_is_one_that_the_host_roles_know() -> None:
     driver = load(ROLES / "nvidia_runtime/vars/main.yml")["_nvidia_runtime_folders"]
     assert distribution[0] in docker
     assert distribution[0] in driver
+
+
+ALARMS: dict[str, Any] = {"infrastructure_alarm_email": "ops@example.org", "_infrastructure_foreign": {}}
+ON = {"monitoring/cloudwatch": "on"}
+
+
+def test_who_wants_no_alarms_gets_nothing_for_them_and_nothing_is_asked() -> None:
+    variables = {"infrastructure_settings": {}, "infrastructure_region": "us-east-1", "infrastructure_account": "1"}
+    for name, expected in (
+        ("_infrastructure_alarms_looked_for", False),
+        ("_infrastructure_has_cloudwatch", False),
+        ("_infrastructure_cloudwatch_log_groups", []),
+        ("_infrastructure_alarm_problems", []),
+    ):
+        assert value("infrastructure", name, variables) == expected, name
+    assert "monitoring/cloudwatch" not in value(
+        "infrastructure",
+        "_infrastructure_settings_to_put",
+        variables | {"_infrastructure_secrets_named": {}, "_infrastructure_instance_id": ""},
+    )
+    text = report(_infrastructure_price=PRICE)
+    assert not re.search("alarm|dashboard|topic|CloudWatch|/slm-ft-serving/units", text)
+
+
+def test_alarms_bring_the_setting_that_they_need_and_leave_an_operators_off() -> None:
+    variables = {"infrastructure_region": "us-east-1", "infrastructure_account": "1", **ALARMS}
+    given = variables | {
+        "infrastructure_settings": {},
+        "_infrastructure_secrets_named": {},
+        "_infrastructure_instance_id": "",
+    }
+    assert value("infrastructure", "_infrastructure_settings_to_put", given)["monitoring/cloudwatch"] == "on"
+    assert value("infrastructure", "_infrastructure_alarm_problems", given) == []
+    assert value("infrastructure", "_infrastructure_alarms_looked_for", given)
+    off = given | {"infrastructure_settings": {"monitoring/cloudwatch": "off"}}
+    (problem,) = value("infrastructure", "_infrastructure_alarm_problems", off)
+    assert "monitoring/cloudwatch is off" in problem
+    # What a deployment had shipped once is known to teardown.yml still.
+    groups = ["/slm-ft-serving/containers", "/slm-ft-serving/units"]
+    assert value("infrastructure", "_infrastructure_cloudwatch_log_groups", off) == groups
+
+
+def test_an_alarm_of_somebody_elses_is_left_alone_and_one_of_ours_that_is_not_wanted_goes() -> None:
+    ours = {"kind": "alarm", "name": "slm-ft-serving-CertificateEnds", "ours": True}
+    theirs = {"kind": "alarm", "name": "slm-ft-serving-DiskFull", "ours": False}
+    variables = {
+        "infrastructure_region": "us-east-1",
+        "infrastructure_account": "1",
+        "_infrastructure_instance_id": "i-1",
+        "infrastructure_settings": ON,
+        "infrastructure_alarm_email": "ops@example.org",
+        "_infrastructure_there": {"alarm": [ours, theirs]},
+        "_infrastructure_foreign": {"alarm": [theirs]},
+    }
+    names = [each["AlarmName"] for each in value("infrastructure", "_infrastructure_alarms", variables)]
+    assert "slm-ft-serving-GatewayDown" in names
+    assert "slm-ft-serving-DiskFull" not in names
+    assert value("infrastructure", "_infrastructure_alarms_to_remove", variables) == [ours["name"]]
+
+
+def test_the_report_names_alarms_dashboard_topic_and_what_they_cost() -> None:
+    text = " ".join(report(_infrastructure_price=PRICE, infrastructure_settings=ON, **ALARMS).split())
+    for words in (
+        "topic slm-ft-serving-alarms made",
+        "ops@example.org gets a mail to confirm first",
+        "alarm slm-ft-serving-GatewayDown made",
+        "dashboard slm-ft-serving made",
+        "log group /slm-ft-serving/containers made",
+        # 19 metrics; 16 that alarms read, and the dashboard: docs/monitoring.md.
+        "metrics 5.70 USD, alarms and dashboard 4.60 USD, logs 0.50 USD for each GB",
+    ):
+        assert words in text
+    shipped = report(_infrastructure_price=PRICE, infrastructure_settings=ON)
+    assert "metrics 5.70 USD, logs" in shipped
+    assert "alarm" not in shipped

@@ -148,7 +148,7 @@ def test_instance_policy_allows_nothing_else(action: str, resource: str) -> None
     assert own_policy().is_action_permitted(action, resource) == PermissionResult.NEUTRAL
 
 
-@pytest.mark.parametrize("name", ["model/base", "training/data"])
+@pytest.mark.parametrize("name", ["model/base", "training/data", "model/adapters/parcel"])
 def test_what_lies_where_the_settings_say_may_be_read(name: str) -> None:
     settings = {"model/adapter": "hf://somebody/adapter@1", name: "s3://elsewhere/folder"}
     found = policy(infrastructure_settings=settings)
@@ -185,6 +185,11 @@ ELSEWHERE = "arn:aws:s3:::elsewhere"
         # What a rollback needs.
         (
             {"model/adapter": "s3://elsewhere/new", "model/adapter-serving": "s3://elsewhere/old"},
+            [(ELSEWHERE, ["new/", "new/*"]), (ELSEWHERE, ["old/", "old/*"])],
+        ),
+        # Those of other tasks likewise.
+        (
+            {"model/adapters/parcel": "s3://elsewhere/new", "model/adapters-serving/parcel": "s3://elsewhere/old"},
             [(ELSEWHERE, ["new/", "new/*"]), (ELSEWHERE, ["old/", "old/*"])],
         ),
         # The name of ours is the beginning of theirs.

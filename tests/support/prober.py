@@ -33,7 +33,12 @@ class Prober:
     """A thread that sends requests, one after the other, between `with` and its end."""
 
     def __init__(
-        self, region: LocalRegion, path: str = "/health", body: Mapping[str, Any] | None = None, interval: float = 0.2
+        self,
+        region: LocalRegion,
+        path: str = "/health",
+        body: Mapping[str, Any] | None = None,
+        interval: float = 0.2,
+        address: str | None = None,
     ) -> None:
         """Prepare the requests.
 
@@ -42,9 +47,10 @@ class Prober:
             path: Of the requests.
             body: Sent as JSON by POST; GET without one.
             interval: Seconds between two requests.
+            address: In place of the one where the region publishes the gateway.
         """
         environment = region.env()
-        self._host = urlsplit(environment["GATEWAY_URL"]).netloc
+        self._host = urlsplit(address or environment["GATEWAY_URL"]).netloc
         key = Path(environment["GATEWAY_API_KEY_FILE"]).read_text(encoding="ascii").strip()
         self._headers = {"Content-Type": "application/json", "X-API-Key": key}
         self._path, self._interval = path, interval

@@ -19,6 +19,7 @@ LAYERS = (
     "corpora",
     "model",
     "run",
+    "export",
     "generation",
     "evaluation",
     "trainers",

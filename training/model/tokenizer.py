@@ -31,7 +31,7 @@ _FUNCTION_WORDS = (
 )
 # JSON's punctuation with the spacing of json.dumps: one token between two values.
 _JSON_PUNCTUATION = (r'": null, "', r'": null\}', r'": "', r'", "', r'"\}', r'\{"')
-_PRE_TOKENS = "|".join(
+PRE_TOKENS = "|".join(
     (
         *_JSON_PUNCTUATION,
         f" (?:{_FUNCTION_WORDS}) ",
@@ -47,9 +47,7 @@ _PRE_TOKENS = "|".join(
 
 
 def _pre_tokenizer() -> Sequence:
-    return Sequence(
-        [Split(Regex(_PRE_TOKENS), behavior="isolated"), ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
+    return Sequence([Split(Regex(PRE_TOKENS), behavior="isolated"), ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
 def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:

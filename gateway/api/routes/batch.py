@@ -14,6 +14,7 @@ from starlette.responses import Response
 from gateway.api import answers
 from gateway.api.http.body import read, while_connected
 from gateway.api.http.problems import ProblemError, as_gateway_error, not_valid, problem
+from gateway.api.http.readers import MEMBERS, check_values
 from gateway.api.http.scope import request_id
 from gateway.api.http.streaming import LINES, PartsResponse
 from gateway.api.middleware.guard import charge
@@ -24,6 +25,8 @@ from gateway.tasks import Task
 
 # Of one batch, so that a large one leaves room for others.
 _ITEMS_AT_ONCE = 8
+# Values that an item may have; what a client adds of its own is left alone.
+_ITEM_VALUES = 20
 
 
 _Id = Annotated[str, Field(max_length=200)] | NumberId | None
@@ -86,6 +89,7 @@ class BatchReader:
             ValidationError: a member beside the items is not valid.
             ProblemError: it is not JSON, or it has too many items (413).
         """
+        check_values(data, self._most * _ITEM_VALUES + MEMBERS, f"a batch, which may have {self._most} items at most,")
         try:
             # Parsed first: pydantic's errors would hold copies of all that they are about.
             return self._adapter.validate_python(_parsed(data))

@@ -37,7 +37,7 @@ class Conversion(BaseModel):
 def router(task: Task, settings: Settings) -> APIRouter:
     """Return the router for the assistant-intent task and these settings."""
     routes = APIRouter(tags=["extraction"])
-    reader = TextReader(ConvertRequest, settings.max_text_chars)
+    reader = TextReader(ConvertRequest)
 
     @routes.post(
         "/api/convert",

@@ -131,7 +131,7 @@ async def _serve(request: Request, path: str, asked: Generation) -> Response:
     body = asked.passed_on()
     body["model"] = asked.model or services.default_task.adapter
     if services.salts is not None:
-        body["cache_salt"] = services.salts.of(client(request.scope))
+        body |= services.engine.dialect.private(services.salts.of(client(request.scope)))
     if asked.stream:
         return PartsResponse(request, _events(request, services, path, body, slots), EVENTS)
     async with while_connected(request), services.gate.slot(client(request.scope), slots):

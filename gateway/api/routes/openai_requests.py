@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from gateway.api.http.problems import ProblemError, not_valid
-from gateway.api.http.readers import check_separators
+from gateway.api.http.readers import MEMBERS, check_values
 from gateway.api.schemas import AsJson
 from gateway.settings import Settings
 
@@ -309,7 +309,8 @@ class RequestReader[Request: Generation]:
             ValidationError: it is not JSON, or a member is not valid.
             ProblemError: 413 when its texts are too long, 422 for members that are not taken.
         """
-        check_separators(data, self._longest)
+        # Token ids are values of their own.
+        check_values(data, self._longest + MEMBERS, f"a request with {self._longest} characters or tokens of text")
         request = self._adapter.validate_json(data)
         self._check_members(request)
         if _size(request.passed_on(), self._longest) > self._longest:

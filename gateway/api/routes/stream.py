@@ -28,7 +28,7 @@ chunks sends all its fields at the end.
 def router(task: Task, settings: Settings) -> APIRouter:
     """Return the router for the default task and these settings."""
     routes = APIRouter(tags=["extraction"])
-    reader = TextReader(ExtractRequest, settings.max_text_chars)
+    reader = TextReader(ExtractRequest)
 
     @routes.post(
         "/api/v1/extract/stream",

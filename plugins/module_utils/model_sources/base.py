@@ -88,6 +88,10 @@ class Source:
         """Return the content of a small file. Raises ModelError, OSError."""
         raise NotImplementedError
 
+    def head(self, name: str, size: int) -> bytes:
+        """Return the first bytes of a file, `size` at most. Raises ModelError, OSError."""
+        raise NotImplementedError
+
     def try_out(self, files: dict[str, ModelFile]) -> None:
         """Raise ModelError when the files are listed, but may not be read."""
 
@@ -156,9 +160,13 @@ class RemoteSource(Source):
 
     def read(self, name: str) -> bytes:
         """Return the content of a small file. Raises ModelError, OSError."""
+        return self.head(name, SMALL_BYTES)
+
+    def head(self, name: str, size: int) -> bytes:
+        """Return the first bytes of a file, `size` at most. Raises ModelError, OSError."""
         try:
             with self.open(name, 0) as answer:
-                content: bytes = answer.read(SMALL_BYTES)
+                content: bytes = answer.read(size)
         except http.client.HTTPException as error:
             raise ModelError(f"{name} of {self.source} cannot be read ({error!r})") from error
         return content

@@ -46,6 +46,11 @@ class DirectorySource(Source):
         """Return the content of a small file."""
         return (self.path / name).read_bytes()
 
+    def head(self, name: str, size: int) -> bytes:
+        """Return the first bytes of a file, `size` at most."""
+        with (self.path / name).open("rb") as stream:
+            return stream.read(size)
+
     def fetch(self, staging: Path, files: dict[str, ModelFile]) -> None:
         """Copy every file. Raises DiskFullError."""
         for name in files:

@@ -118,8 +118,8 @@ def events(*data: object) -> bytes:
 
 
 @asynccontextmanager
-async def raw_engine() -> AsyncIterator[RawEngine]:
-    """Run a fake; leaving ends its connections."""
+async def raw_engine(port: int = 0) -> AsyncIterator[RawEngine]:
+    """Run a fake, by default at a free port; leaving ends its connections."""
     engine = RawEngine()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -128,7 +128,7 @@ async def raw_engine() -> AsyncIterator[RawEngine]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=16 * 1_048_576)
+    server = await asyncio.start_server(connected, "127.0.0.1", port, limit=16 * 1_048_576)
     async with server:
         engine.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:

@@ -48,6 +48,7 @@ class FakeEngine:
     token_delay: float = 0.0
     break_off_at: int | None = None
     max_model_len: int = 4096
+    served: tuple[str, ...] = MODELS
     handler: Handler | None = None
     replies: list[Handler] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -76,23 +77,33 @@ class FakeEngine:
                 return await self.handler(request, body)
             if self.delay:
                 await asyncio.sleep(self.delay)
-            if body["model"] not in MODELS:
-                return web.json_response({"error": {"message": f"no model at {self.url}"}}, status=404)
+            if (refusal := self.refusal(body)) is not None:
+                return refusal
             if body.get("stream"):
                 return await self.stream(request, body)
-            return web.json_response(completion(self.answers.get(body["model"], self.answer), self.finish_reason))
+            return web.json_response(self.whole(body))
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         finally:
             self.running -= 1
 
+    def refusal(self, body: dict[str, Any]) -> web.Response | None:
+        """Return the answer to a request that is refused."""
+        if body["model"] in self.served:
+            return None
+        return web.json_response({"error": {"message": f"no model at {self.url}"}}, status=404)
+
+    def whole(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return an answer in one piece."""
+        return completion(self.answers.get(body["model"], self.answer), self.finish_reason)
+
     async def stream(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         """Answer in tokens of four characters, as server-sent events."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         tokens = documents.tokens_of(self.answers.get(body["model"], self.answer))
-        chunks = documents.chunks(tokens, body, documents.usage(100, len(tokens)), self.finish_reason)
+        chunks = self.chunks(tokens, body)
         for number, chunk in enumerate(chunks):
             if number < len(tokens):
                 if number == self.break_off_at:
@@ -104,9 +115,13 @@ class FakeEngine:
         await response.write(b"data: [DONE]\n\n")
         return response
 
+    def chunks(self, tokens: list[dict[str, Any]], body: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the events of a stream."""
+        return documents.chunks(tokens, body, documents.usage(100, len(tokens)), self.finish_reason)
+
     async def models(self, _: web.Request) -> web.Response:
         """Answer GET /v1/models."""
-        return web.json_response(documents.models(MODELS[0], MODELS[1:], self.max_model_len))
+        return web.json_response(documents.models(self.served[0], self.served[1:], self.max_model_len))
 
     async def tokenize(self, request: web.Request) -> web.Response:
         """Answer POST /tokenize: four bytes a token, written as byte-level tokenizers do."""
@@ -137,9 +152,9 @@ class FakeEngine:
 
 
 @asynccontextmanager
-async def fake_engine() -> AsyncIterator[FakeEngine]:
+async def fake_engine(kind: type[FakeEngine] = FakeEngine) -> AsyncIterator[FakeEngine]:
     """Run a fake."""
-    engine = FakeEngine()
+    engine = kind()
     await engine.start()
     try:
         yield engine

@@ -1,6 +1,7 @@
 """Fake of the engine for scenarios and drills: starts in a moment, serves the adapter and answers the golden notes.
 
-It reads no model: its answers are those of a few known values that occur in the note. Only the standard library, so
+It reads no model: its answers are those of a few known values that occur in the note, and of a further adapter one and
+the same, a request that is none of the assistant's. Only the standard library, so
 that its image is small. Two options that vLLM does not have, set by the role's `inference_stack_engine_options`, make
 it fail on purpose:
 
@@ -23,6 +24,9 @@ from tests.fakes.engine import documents
 
 BASE, ADAPTER = "base", "medical-ie"
 MAX_MODEL_LEN = 2048
+# As `lora-modules` has it: JSON within a string of YAML.
+MODULE = re.compile(r'\\?"name\\?": *\\?"([\w.-]+)')
+OTHER = {"intent": "other"}
 BEHAVIOURS = ("", "crash", "silent", "hang", "no-adapter", "wrong")
 FIELDS = ("cancer_type", "stage", "gene_mutation", "biomarker", "treatment", "response", "metastasis_site")
 # Words of a note, the field that they are for, the field's value.
@@ -57,14 +61,14 @@ class Engine(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     behaviour = ""
+    adapters: tuple[str, ...] = (ADAPTER,)
     generated = 0
     counting = threading.Lock()
 
     def do_GET(self) -> None:
         """Answer for health, models and metrics."""
         if self.path == "/v1/models":
-            adapters = [] if self.behaviour == "no-adapter" else [ADAPTER]
-            self.reply(documents.models(BASE, adapters, MAX_MODEL_LEN))
+            self.reply(documents.models(BASE, self.adapters, MAX_MODEL_LEN))
         elif self.path == "/metrics":
             self.reply_text(f'vllm:generation_tokens_total{{model_name="{BASE}"}} {Engine.generated}.0\n')
         else:
@@ -77,7 +81,7 @@ class Engine(BaseHTTPRequestHandler):
             threading.Event().wait()
         if self.path == "/tokenize":
             self.tokenize(body)
-        elif body["model"] not in {BASE, ADAPTER} or (body["model"] == ADAPTER and self.behaviour == "no-adapter"):
+        elif body["model"] not in {BASE, *self.adapters}:
             self.reply({"error": {"message": f"The model `{body['model']}` does not exist."}}, status=404)
         else:
             self.complete(body)
@@ -91,8 +95,10 @@ class Engine(BaseHTTPRequestHandler):
     def complete(self, body: dict[str, Any]) -> None:
         """Reply with a chat completion, at once or as a stream."""
         messages = body.get("messages") or [{"content": body.get("prompt", "")}]
-        values = extract(str(messages[-1]["content"]))
-        if self.behaviour == "wrong":
+        values: dict[str, str | None] = {**OTHER}
+        if body["model"] in {BASE, ADAPTER}:
+            values = extract(str(messages[-1]["content"]))
+        if self.behaviour == "wrong" and "stage" in values:
             values["stage"] = "I" if values["stage"] != "I" else "II"
         tokens = documents.tokens_of(json.dumps(values))[: body.get("max_tokens")]
         with Engine.counting:
@@ -147,24 +153,30 @@ def options(configuration: str) -> tuple[str, float]:
     return behaviour, float(settings.get("stand-in-load", "0"))
 
 
-def serve(port: int, behaviour: str) -> None:
+def adapters(configuration: str, behaviour: str) -> tuple[str, ...]:
+    """Return the names of the adapters to serve: those of the configuration, or the usual one."""
+    return () if behaviour == "no-adapter" else tuple(MODULE.findall(configuration)) or (ADAPTER,)
+
+
+def serve(port: int, behaviour: str, names: tuple[str, ...] = (ADAPTER,)) -> None:
     """Serve until the process is ended."""
     if behaviour == "silent":
         with socket.create_server(("0.0.0.0", port)):  # noqa: S104
             threading.Event().wait()
-    Engine.behaviour = behaviour
+    Engine.behaviour, Engine.adapters = behaviour, names
     ThreadingHTTPServer(("0.0.0.0", port), Engine).serve_forever()  # noqa: S104
 
 
 def main(arguments: list[str]) -> int:
     """Do as the file after `--config` says, on port 8000 unless `--port` names another; return the exit code."""
-    behaviour, load = options(Path(arguments[arguments.index("--config") + 1]).read_text(encoding="utf-8"))
+    configuration = Path(arguments[arguments.index("--config") + 1]).read_text(encoding="utf-8")
+    behaviour, load = options(configuration)
     port = int(arguments[arguments.index("--port") + 1]) if "--port" in arguments else 8000
     if behaviour == "crash":
         sys.stderr.write("the stand-in was told to crash\n")
         return 3
     time.sleep(load)
-    serve(port, behaviour)
+    serve(port, behaviour, adapters(configuration, behaviour))
     return 0
 
 

@@ -18,6 +18,7 @@ import yaml
 
 from gateway.engine.completion import GrowingCompletion, read_completion
 from tests.local_region import names
+from tests.support.release_files import BASE, file
 
 ENGINE = (sys.executable, "-m", "tests.fakes.engine.stand_in")
 TASK = yaml.safe_load((names.REPOSITORY_ROOT / "gateway/tasks/medical_ie.yaml").read_text(encoding="utf-8"))
@@ -115,3 +116,14 @@ def test_crash_ends_it_with_an_error(tmp_path: Path, behaviour: str, code: int) 
     )
     assert result.returncode == code
     assert result.stderr
+
+
+def test_it_serves_the_adapters_of_its_configuration(start: Start) -> None:
+    models = {**BASE["inference_stack_models"], "adapter-assistant-intent": {"path": "/models/a"}}
+    url = start(file("engine.yaml", inference_stack_models=models))
+    with urllib.request.urlopen(f"{url}/v1/models", timeout=10) as answer:
+        listed = [card["id"] for card in json.load(answer)["data"]]
+    assert listed == ["base", "medical-ie", "assistant-intent"]
+    body = {"model": "assistant-intent", "messages": [{"role": "user", "content": TASK["golden"][0]["text"]}]}
+    document = json.loads(post(f"{url}/v1/chat/completions", **body))
+    assert json.loads(document["choices"][0]["message"]["content"]) == {"intent": "other"}

@@ -24,7 +24,7 @@ BYTES = 4_194_304
 SETTINGS = Settings(auth="off")
 # Each with the member that holds its text or its list.
 READERS: dict[str, tuple[Adapter[Any], str]] = {
-    "one text": (TextReader(ExtractRequest, SETTINGS.max_text_chars), "text"),
+    "one text": (TextReader(ExtractRequest), "text"),
     "batch": (BatchReader(SETTINGS.max_batch_items), "items"),
     "chat": (RequestReader(ChatRequest, SETTINGS), "messages"),
     "completion": (RequestReader(CompletionRequest, SETTINGS), "prompt"),
@@ -89,8 +89,8 @@ def _problem(reader: Adapter[Any], body: bytes) -> dict[str, Any]:
     return problem({"path": "/v1/"}, refusal)
 
 
-# What the readers take: a text's length is checked by the extraction, an item of a batch by itself.
-TAKEN = {("one text", "one long text"), ("batch", "many members of a list's item")}
+# What the readers take: a text's length is checked by the extraction.
+TAKEN = {("one text", "one long text")}
 CASES = [case for case in product(READERS, SHAPES) if case not in TAKEN]
 
 
@@ -109,6 +109,24 @@ def test_a_large_body_of_any_json_gets_a_short_refusal_soon(endpoint: str, shape
     assert seconds < SECONDS
 
 
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        (text, endpoint)
+        for text in (",:" * 30_000, '\\",' * 20_000, "\\\\" * 40_000, ',"' * 40_000)
+        for endpoint in READERS
+    ],
+)
+def test_values_are_counted_not_what_texts_hold(text: str, endpoint: str) -> None:
+    documents: dict[str, dict[str, Any]] = {
+        "one text": {"text": text, "task": ["," * 9]},
+        "batch": {"items": [text, {"text": text, "id": ":"}]},
+        "chat": {"messages": [{"role": "user", "content": text}]},
+        "completion": {"prompt": [text, ","]},
+    }
+    READERS[endpoint][0].validate_json(orjson.dumps(documents[endpoint]))
+
+
 @pytest.mark.parametrize("path", ["/api/v1/extract", "/api/v1/extract/batch", "/v1/completions"])
 async def test_a_large_body_is_refused_over_http_too(gateway: Gateway, path: str) -> None:
     for shape in ("objects", "half emojis"):
@@ -118,7 +136,7 @@ async def test_a_large_body_is_refused_over_http_too(gateway: Gateway, path: str
 
 
 async def test_an_item_with_many_members_fails_alone_with_a_short_error(gateway: Gateway) -> None:
-    body = SHAPES["many members of a list's item"]("items")
+    body = orjson.dumps({"items": [{f"{MARKER}{number}": number for number in range(3_000)}]})
     reply = await gateway.call("POST", "/api/v1/extract/batch", data=io.BytesIO(body))
     assert [result["status"] for result in reply.json["results"]] == [422]
     assert len(reply.body) < 20_000

@@ -344,7 +344,7 @@ async def test_a_length_of_a_model_that_can_be_none_is_left_out(raw: RawEngine, 
 async def test_an_engine_without_a_tokenizer_is_no_failure(raw: RawEngine, client: Client, status: str) -> None:
     raw.answers(whole({"detail": "Not Found"}, status))
     deadline = asyncio.get_running_loop().time() + 20
-    assert await client.engine.token_strings("m", "text", deadline=deadline) is None
+    assert await client.engine.token_sizes("m", "text", deadline=deadline) is None
     assert not client.failures
 
 

@@ -65,14 +65,14 @@ async def test_texts_are_tokenised_within_the_bound_and_only_if_the_queue_has_ro
     assert (await gateway.extract()).status == 200
     counted, at_once, most = 0, 0, 0
 
-    async def token_strings(*_: object, **__: object) -> None:
+    async def token_sizes(*_: object, **__: object) -> None:
         nonlocal counted, at_once, most
         counted, at_once = counted + 1, at_once + 1
         most = max(most, at_once)
         await asyncio.sleep(0.3)
         at_once -= 1
 
-    monkeypatch.setattr(gateway.services.engine.__class__, "token_strings", token_strings)
+    monkeypatch.setattr(gateway.services.engine.__class__, "token_sizes", token_sizes)
     replies = await asyncio.gather(*(gateway.extract("word " * 4_000) for _ in range(10)))
     assert most == 2
     assert counted <= 4

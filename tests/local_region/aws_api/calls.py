@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -24,6 +25,8 @@ PRINCIPALS = {
     INSTANCE_ACCESS_KEY: "instance",
     **{key: principal for principal, key in environment.OPERATORS_ACCESS_KEYS.items()},
 }
+# Services whose errors have the form of the query protocol.
+QUERY_SERVICES = {"elasticloadbalancing", "iam", "sts"}
 ADMINISTRATOR = "administrator"
 QUERY_SERVICES = {"elasticloadbalancing", "iam", "sts"}
 UNRESTRICTED = UNRECORDED = {ADMINISTRATOR, "nobody"}
@@ -64,6 +67,12 @@ class Call:
         fields = parse_qs(self.body.decode())
         keys = [key for key in fields if key.rsplit(".", 1)[0] == name and key.rsplit(".", 1)[-1].isdigit()]
         return [fields[key][0] for key in sorted(keys, key=lambda key: int(key.rsplit(".", 1)[1]))]
+
+    def members(self, name: str, field: str) -> list[str]:
+        """Return a field of each member of a list of structures, such as `Id` of `Targets.member.1.Id`."""
+        fields = parse_qs(self.body.decode())
+        pattern = re.compile(rf"{name}\.member\.\d+\.{field}")
+        return [values[0] for key, values in fields.items() if pattern.fullmatch(key)]
 
 
 def read_call(environ: WSGIEnvironment) -> Call:

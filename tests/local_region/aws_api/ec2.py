@@ -21,6 +21,7 @@ from werkzeug.wrappers import Response
 
 from tests.local_region import names
 from tests.local_region.aws_api.calls import Call, ec2_error
+from tests.local_region.aws_api.machines import Machines
 from tests.local_region.docker.machine import MachineError
 from tests.local_region.faults import Faults
 
@@ -54,19 +55,19 @@ EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"
 
 
 class Ec2:
-    """What the region adds to moto's EC2. One instance has a machine: the one tagged `Application=slm-ft-serving`."""
+    """What the region adds to moto's EC2. Each instance tagged `Application=slm-ft-serving` has a machine."""
 
-    def __init__(self, machine: Hardware, faults: Faults) -> None:
+    def __init__(self, machines: Machines[Any], faults: Faults) -> None:
         """Begin with nothing under way.
 
         Args:
-            machine: What stands for the instance.
+            machines: What stands for the instances, each of them Hardware.
             faults: The region's.
         """
-        self._machine = machine
+        self._machines = machines
         self._faults = faults
         self._lock = threading.Lock()
-        self._busy = False
+        self._busy: set[str] = set()
 
     def instances(self) -> list[Any]:
         """Return moto's instances that have a machine, terminated ones left out."""
@@ -75,6 +76,22 @@ class Ec2:
             for each in self._all()
             if _tags(each).get("Application") == names.APPLICATION and each.state != "terminated"
         ]
+
+    def machine_of(self, instance_id: str) -> Any:
+        """Return the machine that stands for an instance."""
+        return self._machines.of(instance_id)
+
+    def number_of(self, instance_id: str) -> int:
+        """Return the number of an instance in its region, from 1."""
+        return self._machines.number_of(instance_id)
+
+    def is_ours(self, instance_id: str) -> bool:
+        """Return whether an instance has a machine."""
+        return any(each.id == instance_id for each in self.instances())
+
+    def state_of(self, instance_id: str) -> str:
+        """Return the state of an instance, such as `running`; `terminated` of one that nobody knows."""
+        return next((str(each.state) for each in self._all() if each.id == instance_id), "terminated")
 
     @staticmethod
     def _all() -> list[Any]:
@@ -109,11 +126,12 @@ class Ec2:
     def _describe(self, _call: Call, forward: Forward) -> Response:
         """Bring moto's state up to date and forward: an instance that shut itself down is `stopped` on AWS too."""
         with self._lock:
-            if not self._busy:
-                for instance in self.instances():
-                    actual = RUNNING if self._machine.is_running() else STOPPED
-                    if instance.state in ("running", "stopped") and instance.state != actual[0]:
-                        _set_state(instance, actual)
+            for instance in self.instances():
+                if instance.id in self._busy or instance.state not in ("running", "stopped"):
+                    continue
+                actual = RUNNING if self._machine(instance).is_running() else STOPPED
+                if instance.state != actual[0]:
+                    _set_state(instance, actual)
         return forward()
 
     def _run(self, call: Call, forward: Forward) -> Response:
@@ -129,10 +147,8 @@ class Ec2:
                     _set_throughput(instance, call.field("BlockDeviceMapping.1.Ebs.Throughput"))
                     # Those of its first interface, which moto leaves out.
                     instance.security_groups = list(instance.nics[0].group_set)
-            if self._machine.is_running():
-                return answer
             for instance in self.instances():
-                if not any(instance is each for each in before):
+                if not any(instance is each for each in before) and not self._machine(instance).is_running():
                     _set_state(instance, PENDING)
                     self._in_background(instance, self._create)
         return answer
@@ -241,8 +257,12 @@ class Ec2:
         instance_ids = call.numbered("InstanceId")
         return [instance for instance in self.instances() if instance.id in instance_ids]
 
+    def _machine(self, instance: Any) -> Hardware:
+        machine: Hardware = self._machines.of(instance.id)
+        return machine
+
     def _in_background(self, instance: Any, work: Callable[[Any], None]) -> None:
-        self._busy = True
+        self._busy.add(instance.id)
 
         def run() -> None:
             try:
@@ -252,36 +272,37 @@ class Ec2:
                 if instance.state != "terminated":
                     _set_state(instance, STOPPED)
             finally:
-                self._busy = False
+                self._busy.discard(instance.id)
 
         threading.Thread(target=run, daemon=True).start()
 
     def _create(self, instance: Any) -> None:
-        self._machine.create()
+        self._machine(instance).create()
         _set_state(instance, RUNNING)
 
     def _remove(self, instance: Any) -> None:
         try:
-            self._machine.remove()
+            self._machine(instance).remove()
         finally:
             _set_state(instance, TERMINATED)
+            self._machines.give_back(instance.id)
 
     def _boot(self, instance: Any) -> None:
         if self._faults.instance_start == "stuck":
             logger.warning("fault: {} stays pending", instance.id)
             while self._faults.instance_start == "stuck":
                 time.sleep(0.5)
-        self._machine.start()
+        self._machine(instance).start()
         _set_state(instance, RUNNING)
 
     def _shut_down(self, instance: Any) -> None:
-        self._machine.stop()
+        self._machine(instance).stop()
         _set_state(instance, STOPPED)
 
-    def _restart(self, _instance: Any) -> None:
+    def _restart(self, instance: Any) -> None:
         """Stop and start the machine; on AWS a rebooting instance stays `running`."""
-        self._machine.stop()
-        self._machine.start()
+        self._machine(instance).stop()
+        self._machine(instance).start()
 
 
 def _tags(instance: Any) -> dict[str, str]:

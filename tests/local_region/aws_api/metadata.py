@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import secrets
+from collections.abc import Callable
+from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
@@ -20,13 +22,15 @@ CREDENTIALS_HOURS = 6
 class Metadata:
     """The service's answers below `/latest/`."""
 
-    def __init__(self, ec2: Ec2) -> None:
+    def __init__(self, ec2: Ec2, container_at: Callable[[str], str | None]) -> None:
         """Begin without tokens.
 
         Args:
-            ec2: Knows the instance that asks.
+            ec2: Knows the instances.
+            container_at: Returns the name of the container that has an address.
         """
         self._ec2 = ec2
+        self._container_at = container_at
         self._tokens: set[str] = set()
 
     def answer(self, request: Request) -> Response | None:
@@ -37,7 +41,7 @@ class Metadata:
             return self._token(request)
         if request.headers.get("X-aws-ec2-metadata-token", "") not in self._tokens:
             return Response("Unauthorized", 401, content_type="text/plain")
-        content = self._content(request.path.removeprefix(PREFIX))
+        content = self._content(request.path.removeprefix(PREFIX), request.remote_addr or "")
         if content is None:
             return Response("Not Found", 404, content_type="text/plain")
         return Response(content, content_type="text/plain")
@@ -51,11 +55,19 @@ class Metadata:
         headers = {"X-aws-ec2-metadata-token-ttl-seconds": seconds}
         return Response(token, headers=headers, content_type="text/plain")
 
-    def _content(self, path: str) -> str | None:
-        instance = next(iter(self._ec2.instances()), None)
+    def _asking(self, address: str) -> Any:
+        """Return the instance that asks from an address: of several the one whose container has it; None of none."""
+        instances = self._ec2.instances()
+        if len(instances) < 2:
+            return next(iter(instances), None)
+        container = self._container_at(address)
+        return next((each for each in instances if self._ec2.machine_of(each.id).container == container), instances[0])
+
+    def _content(self, path: str, address: str) -> str | None:
+        instance = self._asking(address)
         if instance is None:
             return None
-        zone = f"{names.AWS_REGION}a"
+        zone = instance.placement.zone or f"{names.AWS_REGION}a"
         identity = {
             "instanceId": instance.id,
             "instanceType": instance.instance_type,

@@ -15,10 +15,13 @@ from typing import Any
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.iam.models import iam_backends
 from moto.s3.models import FakeBucket
+from moto.ssm.models import ssm_backends
 
 from tests.local_region import names, operator_documents
 from tests.local_region.aws_api.calls import UNRESTRICTED
 from tests.local_region.recorded_calls import Question, in_general
+
+EDGE_SETTINGS = ("edge/mode", "images/edge-tag", "secrets/edge-certificate")
 
 
 def leave_bucket_policies_out() -> None:
@@ -44,7 +47,7 @@ def refused(principal: str, questions: list[Question]) -> str | None:
         policies, asked = _of_the_role(), questions
     else:
         # The documents have the names that provision.yml gives, a region may have others.
-        policies, asked = _of_the_operator(principal), [in_general(each) for each in questions]
+        policies, asked = _of_the_operator(principal, _edge_settings()), [in_general(each) for each in questions]
     if not policies:
         return None
     return next((each.action for each in asked if not _permitted(policies, each)), None)
@@ -60,8 +63,17 @@ def _of_the_role() -> list[IAMPolicy]:
 
 
 @functools.cache
-def _of_the_operator(principal: str) -> list[IAMPolicy]:
-    return [_readable(operator_documents.rendered(each)) for each in operator_documents.documents_of(principal)]
+def _of_the_operator(principal: str, settings: frozenset[tuple[str, str]]) -> list[IAMPolicy]:
+    documents = operator_documents.documents_of(principal)
+    return [_readable(operator_documents.rendered(each, dict(settings))) for each in documents]
+
+
+def _edge_settings() -> frozenset[tuple[str, str]]:
+    """Return the settings that have a policy's document name the edge's repository and secret."""
+    store = ssm_backends[names.ACCOUNT_ID][names.AWS_REGION]
+    paths = {f"{names.PARAMETER_PREFIX}/{name}": name for name in EDGE_SETTINGS}
+    found = store.get_parameters(list(paths))
+    return frozenset((paths[path], parameter.value) for path, parameter in found.items())
 
 
 def _readable(document: dict[str, Any]) -> IAMPolicy:

@@ -6,6 +6,7 @@ Stands in for AWS in tests and on a developer's machine; binds loopback and Dock
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import platform
 import signal
@@ -34,14 +35,18 @@ from tests.local_region.aws_api.calls import (
 )
 from tests.local_region.aws_api.ec2 import Ec2
 from tests.local_region.aws_api.ecr import Ecr
-from tests.local_region.aws_api.elb import add_default_attributes
+from tests.local_region.aws_api.load_balancers import LoadBalancers
+from tests.local_region.aws_api.machines import Machines
 from tests.local_region.aws_api.metadata import Metadata
 from tests.local_region.aws_api.pages import page_of
 from tests.local_region.aws_api.policy import arn_of, leave_bucket_policies_out, refused
 from tests.local_region.aws_api.recording import Recording
 from tests.local_region.aws_api.source import source_digest
 from tests.local_region.aws_api.ssm import Ssm, add_public_parameter
+from tests.local_region.docker import containers
+from tests.local_region.docker.engine import DockerEngine
 from tests.local_region.docker.instance_container import InstanceMachine
+from tests.local_region.docker.load_balancer_container import Proxy
 from tests.local_region.faults import Faults
 from tests.local_region.recorded_calls import Question
 from tests.local_region.state import RegionState
@@ -66,14 +71,15 @@ class ApiServer:
         self._region = region
         self._faults = Faults(folder / "faults")
         state = RegionState(region, root=folder.parent)
-        machine = InstanceMachine(docker, state)
         self._ecr = Ecr(state)
-        self._ec2 = Ec2(machine, self._faults)
-        self._ssm = Ssm(machine, self._ec2, folder / "sessions", self._faults)
-        self._metadata = Metadata(self._ec2)
+        machine = functools.partial(InstanceMachine, docker, state)
+        self._ec2 = Ec2(Machines(machine), self._faults)
+        self._ssm = Ssm(self._ec2, folder / "sessions", self._faults)
+        engine = DockerEngine(docker, version="", started_by_us=False)
+        self._metadata = Metadata(self._ec2, lambda address: containers.at_address(engine, region, address))
+        self._load_balancers = LoadBalancers(self._ec2, Proxy(docker, region))
         self._recording = Recording(RegionState(region, root=folder.parent).api_calls)
         leave_bucket_policies_out()
-        add_default_attributes()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._digest = source_digest()
         _add_deep_learning_ami()
@@ -140,6 +146,8 @@ class ApiServer:
             self._ssm.note_pings()
         if call.service == "ec2":
             return self._ec2.answer(call, lambda: Response.from_app(self._moto, environ, buffered=True))
+        if call.service == "elasticloadbalancing":
+            return self._load_balancers.answer(call, lambda: Response.from_app(self._moto, environ, buffered=True))
         return page_of(call, environ, self._moto)
 
     def _pass_on(self, call: Call, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

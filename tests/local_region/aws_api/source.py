@@ -14,6 +14,7 @@ SOURCES = (
     "docker/containers.py",
     "docker/images.py",
     "docker/instance_container.py",
+    "docker/load_balancer_container.py",
     "faults.py",
     "names.py",
     "environment.py",

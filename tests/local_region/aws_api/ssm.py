@@ -17,7 +17,6 @@ from tests.local_region import names
 from tests.local_region.aws_api.calls import Call, json_answer, json_error
 from tests.local_region.aws_api.ec2 import Ec2
 from tests.local_region.aws_api.session_documents import DocumentRefusedError, plan
-from tests.local_region.docker.machine import Machine
 from tests.local_region.faults import Faults
 
 COUNTER_FILE = "count"
@@ -40,18 +39,16 @@ class Ping:
 
 
 class Ssm:
-    """Sessions lead to the instance container, through the region's own session-manager-plugin."""
+    """Sessions lead to the instances' containers, through the region's own session-manager-plugin."""
 
-    def __init__(self, machine: Machine, ec2: Ec2, sessions: Path, faults: Faults) -> None:
+    def __init__(self, ec2: Ec2, sessions: Path, faults: Faults) -> None:
         """Begin with no session.
 
         Args:
-            machine: The instance's.
-            ec2: Knows which instances there are.
+            ec2: Knows which instances there are, and their machines.
             sessions: Folder where the plugin writes each session's output and this class counts them.
             faults: The region's.
         """
-        self._machine = machine
         self._ec2 = ec2
         self._folder = sessions
         self._faults = faults
@@ -92,7 +89,7 @@ class Ssm:
             }
         # AWS puts the address of a web socket here; our plugin finds the container and the place of the log.
         log = self._folder / f"{number:05d}-{session}.log"
-        address = f"docker://{self._machine.container}{planned.query()}"
+        address = f"docker://{self._ec2.machine_of(target).container}{planned.query()}"
         return json_answer({"SessionId": session, "StreamUrl": address, "TokenValue": str(log)})
 
     def _terminate_session(self, request: dict[str, Any]) -> Response:
@@ -100,7 +97,8 @@ class Ssm:
         with self._lock:
             if session in self._sessions:
                 self._sessions[session] |= {"Status": "Terminated", "EndDate": _now()}
-        threading.Thread(target=self._machine.end_session, args=(session,), daemon=True).start()
+                machine = self._ec2.machine_of(self._sessions[session]["Target"])
+                threading.Thread(target=machine.end_session, args=(session,), daemon=True).start()
         return json_answer({"SessionId": session})
 
     def _describe_sessions(self, request: dict[str, Any]) -> Response:
@@ -147,7 +145,7 @@ class Ssm:
         To be called before an instance stops too: what its agent said last is what AWS goes by for minutes.
         """
         for instance in self._ec2.instances():
-            start = self._machine.agent_start() if self._may_answer(instance) else None
+            start = self._ec2.machine_of(instance.id).agent_start() if self._may_answer(instance) else None
             last = self._pings.get(instance.id)
             if start is not None and (last is None or last.agent != start or _now() - last.at >= PING_SECONDS):
                 self._pings[instance.id] = Ping(start, _now())
@@ -155,7 +153,7 @@ class Ssm:
     def _is_connected(self, instance_id: str, max_age: float = 0.0) -> bool:
         """Say whether the agent answers now, whatever it last said."""
         answering = any(each.id == instance_id and self._may_answer(each) for each in self._ec2.instances())
-        return answering and self._machine.agent_is_active(max_age)
+        return answering and bool(self._ec2.machine_of(instance_id).agent_is_active(max_age))
 
     def _may_answer(self, instance: Any) -> bool:
         return bool(self._faults.instance_start != "offline" and instance.state == "running")

@@ -44,6 +44,14 @@ def _is_here(address: str) -> bool:
     return True
 
 
+def at_address(engine: DockerEngine, region: str, address: str) -> str | None:
+    """Return the name of the region's container that has an address in its network; None where none has."""
+    template = "{{range .Containers}}{{.Name}} {{.IPv4Address}}\n{{end}}"
+    answer = engine.run("network", "inspect", names.network_name(region), "--format", template, check=False)
+    pairs = (line.split() for line in answer.stdout.splitlines())
+    return next((pair[0] for pair in pairs if len(pair) == 2 and pair[1].partition("/")[0] == address), None)
+
+
 def ensure_volume(engine: DockerEngine, region: str, purpose: str) -> str:
     """Make one of the region's volumes where it is missing, and return its name."""
     name = names.volume_name(region, purpose)

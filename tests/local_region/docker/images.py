@@ -116,6 +116,13 @@ SPECS: Mapping[str, ImageSpec] = {
         paths=("tests/local_region/docker/instance",),
         suite="bookworm",
     ),
+    # Built only where there are several instances.
+    "load-balancer": ImageSpec(
+        repository=f"{names.APPLICATION}-load-balancer",
+        dockerfile="tests/local_region/docker/load_balancer/Dockerfile",
+        paths=("tests/local_region/docker/load_balancer",),
+        suite="bookworm",
+    ),
     "gateway": ImageSpec(
         repository=names.GATEWAY_REPOSITORY,
         dockerfile="docker/gateway/Dockerfile",

@@ -35,16 +35,18 @@ VOLUMES = {"docker": "/var/lib/docker", "opt": "/opt/slm-ft-serving", "var": "/v
 
 
 class InstanceMachine(Machine):
-    """The machine of a region's one instance: EC2 makes it with RunInstances and removes it with TerminateInstances."""
+    """The machine of one instance: EC2 makes it with RunInstances and removes it with TerminateInstances."""
 
-    def __init__(self, docker: str, state: RegionState) -> None:
+    def __init__(self, docker: str, state: RegionState, number: int = 1) -> None:
         """Know the machine; make nothing.
 
         Args:
             docker: Path of the docker client.
             state: The region's.
+            number: Of the instance in its region, from 1.
         """
-        super().__init__(docker, names.instance_container(state.name))
+        super().__init__(docker, names.instance_container(state.name, number))
+        self._number = number
         self._engine = DockerEngine(docker, version="", started_by_us=False)
         self._state = state
         self._changing = threading.Lock()
@@ -57,7 +59,7 @@ class InstanceMachine(Machine):
         """
         with self._changing:
             try:
-                ensure(self._engine, self._state, images.reference(images.SPECS["instance"]))
+                ensure(self._engine, self._state, images.reference(images.SPECS["instance"]), self._number)
             except RegionError as error:
                 raise MachineError(str(error)) from error
 
@@ -70,29 +72,30 @@ class InstanceMachine(Machine):
         with self._changing:
             self.stop()
             try:
-                remove(self._engine, self._state.name)
+                remove(self._engine, self._state.name, self._number)
             except RegionError as error:
                 raise MachineError(str(error)) from error
 
 
-def remove(engine: DockerEngine, region: str) -> None:
-    """Remove a region's instance container and its volumes, where they are there.
+def remove(engine: DockerEngine, region: str, number: int = 1) -> None:
+    """Remove the container of one of a region's instances and its volumes, where they are there.
 
     Raises:
         DockerCommandError: A volume is in use.
     """
-    containers.remove(engine, names.instance_container(region))
-    volumes = [names.volume_name(region, purpose) for purpose in VOLUMES]
+    containers.remove(engine, names.instance_container(region, number))
+    volumes = [names.volume_name(region, purpose + names.suffix(number)) for purpose in VOLUMES]
     engine.run("volume", "rm", "--force", *volumes)
 
 
-def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:
-    """Start the instance and boot its systemd; a container of an older image is replaced, and its volumes are kept.
+def ensure(engine: DockerEngine, state: RegionState, image: str, number: int = 1) -> str:
+    """Start an instance and boot its systemd; a container of an older image is replaced, and its volumes are kept.
 
     Args:
         engine: What it runs on.
         state: The region's.
         image: The instance's image.
+        number: Of the instance in its region, from 1.
 
     Returns:
         What was done: `was running`, `started`, `created` or `replaced`.
@@ -101,7 +104,7 @@ def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:
         RegionError: Docker refuses the container, or systemd does not boot in time.
     """
     ports = state.choose_ports()
-    container = names.instance_container(state.name)
+    container = names.instance_container(state.name, number)
     machine = containers.machine_address(engine, state.name)
     settings = f"{containers.image_id(engine, image)} {machine} {ports.api} {ports.gateway}"
     before = containers.settings_of(engine, container)
@@ -110,23 +113,23 @@ def ensure(engine: DockerEngine, state: RegionState, image: str) -> str:
         if before is not None:
             engine.run("stop", "--time", "60", container, check=False)
         containers.remove(engine, container)
-        _create(engine, state, image, settings)
+        _create(engine, state, image, settings, number)
         did = "created" if before is None else "replaced"
     elif not containers.is_running(engine, container):
         engine.run("start", container)
         did = "started"
-    _wait_until_booted(engine, state)
-    _require_api(engine, state, ports.api)
+    _wait_until_booted(engine, container)
+    _require_api(engine, state, container)
     return did
 
 
-def _wait_until_booted(engine: DockerEngine, state: RegionState) -> None:
+def _wait_until_booted(engine: DockerEngine, container: str) -> None:
     """Wait until sessions can be opened.
 
     Raises:
         RegionError: That takes too long; the message holds the end of the container's log.
     """
-    machine = Machine(engine.client, names.instance_container(state.name))
+    machine = Machine(engine.client, container)
     deadline = time.monotonic() + BOOT_TIMEOUT_SECONDS
     while not machine.agent_is_active():
         if time.monotonic() > deadline or not machine.is_running():
@@ -137,13 +140,13 @@ def _wait_until_booted(engine: DockerEngine, state: RegionState) -> None:
         time.sleep(0.2)
 
 
-def _require_api(engine: DockerEngine, state: RegionState, port: int) -> None:
+def _require_api(engine: DockerEngine, state: RegionState, container: str) -> None:
     """Check that the instance reaches the API server.
 
     Raises:
         RegionError: It does not, as with a firewall in between.
     """
-    container = names.instance_container(state.name)
+    port = state.choose_ports().api
     url = f"http://127.0.0.1:{port}{names.API_STATUS_PATH}"
     if (
         engine.run("exec", container, "curl", "--silent", "--fail", "--max-time", "10", url, check=False).returncode
@@ -157,9 +160,9 @@ def _require_api(engine: DockerEngine, state: RegionState, port: int) -> None:
         )
 
 
-def _create(engine: DockerEngine, state: RegionState, image: str, settings: str) -> None:
-    container = names.instance_container(state.name)
-    arguments = [*_arguments(engine, state, settings), image]
+def _create(engine: DockerEngine, state: RegionState, image: str, settings: str, number: int) -> None:
+    container = names.instance_container(state.name, number)
+    arguments = [*_arguments(engine, state, settings, number), image]
     try:
         engine.run("run", "--detach", "--privileged", *arguments)
     except DockerCommandError as error:
@@ -181,20 +184,25 @@ def _create_with_capabilities(engine: DockerEngine, container: str, arguments: l
         ) from error
 
 
-def _arguments(engine: DockerEngine, state: RegionState, settings: str) -> list[str]:
+def _arguments(engine: DockerEngine, state: RegionState, settings: str, number: int) -> list[str]:
     ports = state.choose_ports()
     machine = containers.machine_address(engine, state.name) or "host-gateway"
     volumes = [
         argument
         for purpose, path in VOLUMES.items()
-        for argument in ("--volume", f"{containers.ensure_volume(engine, state.name, purpose)}:{path}")
+        for argument in (
+            "--volume",
+            f"{containers.ensure_volume(engine, state.name, purpose + names.suffix(number))}:{path}",
+        )
     ]
     return [
-        *("--name", names.instance_container(state.name), "--hostname", f"instance-{state.name}"),
+        *("--name", names.instance_container(state.name, number)),
+        *("--hostname", f"instance-{state.name}{names.suffix(number)}"),
         *("--label", containers.label(state.name), "--label", containers.settings_label(settings)),
         *("--label", containers.folder_label(state.folder)),
         *("--network", names.network_name(state.name), "--add-host", f"host.docker.internal:{machine}"),
-        *("--publish", f"127.0.0.1:{ports.gateway}:8080"),
+        # Of further instances the load balancer alone is called.
+        *(("--publish", f"127.0.0.1:{ports.gateway}:8080") if number == 1 else ()),
         *("--tmpfs", "/run:exec,mode=755", "--tmpfs", "/run/lock"),
         *_control_groups(engine),
         *volumes,

@@ -61,6 +61,27 @@ def test_the_model_is_uploaded_once_and_follows_its_folder(api: Api, model: Path
     assert uploaded == b'{"a": 1}'
 
 
+def test_adapters_beside_the_model_are_seeded_where_there_are_any(api: Api, model: Path) -> None:
+    api.account.seed(api.state)
+    assert api.account.upload_further_adapters(model) == []
+    folder = model / "assistant-intent"
+    folder.mkdir()
+    (folder / "adapter_config.json").touch()
+    assert api.account.upload_further_adapters(model) == [], "its weights are missing"
+    assert "/slm-ft-serving/model/adapters/assistant-intent" not in _parameters(api)
+    for name in ("adapter_model.safetensors", "evaluation.json", "README.md"):
+        (folder / name).touch()
+    assert api.account.upload_further_adapters(model) == ["assistant-intent"]
+    # Beside its own folder, as the default task's: neither is compared with the other's evaluation.
+    assert _keys(api) == {
+        "small-assistant-intent/adapter/adapter_config.json",
+        "small-assistant-intent/adapter/adapter_model.safetensors",
+        "small-assistant-intent/evaluation.json",
+    }
+    source = _parameters(api)["/slm-ft-serving/model/adapters/assistant-intent"]
+    assert source == f"s3://{names.MODELS_BUCKET}/small-assistant-intent/adapter"
+
+
 def test_missing_model_is_reported(api: Api, tmp_path: Path) -> None:
     with pytest.raises(RegionError, match="no small model to upload"):
         api.account.upload_model(tmp_path / "nowhere")

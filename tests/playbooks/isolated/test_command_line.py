@@ -49,7 +49,7 @@ def test_a_wrong_command_line_is_refused_before_the_first_task_for_all_that_is_w
     assert "deploy.yml was not run; nothing was touched" in run.stderr
     reasons = (
         *("Did you mean images_gateway_tag?", "-e @vars.yml", "inventory/aws_ec2.yml"),
-        *("--limit leaves out", "--tags leaves out", "--start-at-task leaves out"),
+        *("--tags leaves out", "--start-at-task leaves out"),
     )
     assert [reason for reason in reasons if reason not in run.stderr] == []
     assert "TASK" not in run.stdout

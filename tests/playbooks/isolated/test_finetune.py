@@ -16,7 +16,7 @@ from tests.local_region import names
 from tests.local_region.region import LocalRegion
 from tests.local_region.seed import kept_secret
 from tests.support.evaluations import evaluation
-from tests.support.gateway_client import is_serving
+from tests.support.gateway_client import is_serving, request
 from tests.support.runner import PlaybookRun, RunningPlaybook, run_playbook
 from training.data.prompt import load_prompt
 from training.notes.generator import make_notes
@@ -32,6 +32,7 @@ STEPS, STEPS_BETWEEN_CHECKPOINTS = 30, 5  # As the configuration has it.
 SESSIONS = 24
 REPOSITORY = "someone/medical-ie"
 CANDIDATE, SERVING = "/slm-ft-serving/model/adapter-candidate", "/slm-ft-serving/model/adapter-serving"
+SERVING_FURTHER = "/slm-ft-serving/model/adapters-serving/assistant-intent"
 OPTIONS = {
     "finetune_configuration": str(CONFIGURATION),
     # The notes that training makes up for its evaluation cost more than all the rest here.
@@ -196,13 +197,23 @@ def test_finished_training_is_not_repeated(training: Training) -> None:
     assert is_serving(training.region)
 
 
-def test_new_adapter_is_deployed(training: Training) -> None:
+def test_new_adapter_is_deployed_beside_that_of_another_task(training: Training) -> None:
     training.resumed.must_succeed()
-    adapter = f"{training.destination}/adapter"
-    run_playbook(training.region, "deploy", "-e", f"model_store_adapter={adapter}").must_succeed()
+    adapter, further = f"{training.destination}/adapter", f"s3://{names.MODELS_BUCKET}/small/adapter"
+    # The stand-in takes every request for one that the assistant does not do: right for one golden note.
+    given = {
+        "model_store_adapter": adapter,
+        "model_store_adapters": {"assistant-intent": further},
+        "health_verification_minimums": {"assistant-intent": 1},
+    }
+    run_playbook(training.region, "deploy", "-e", json.dumps(given)).must_succeed()
     release = json.loads(training.region.exec("cat /opt/slm-ft-serving/current/release.yml").stdout)
-    assert release["models"]["adapter"]["source"] == adapter
+    sources = {name: model["source"] for name, model in release["models"].items() if name != "base"}
+    assert sources == {"adapter": adapter, "adapter-assistant-intent": further}
     assert parameter(training.region, SERVING) == adapter
+    assert parameter(training.region, SERVING_FURTHER) == further
+    status, answer = request(training.region, "/api/convert", {"text": "Who painted it?"})
+    assert (status, answer["structured_data"]) == (200, {"intent": "other"})
 
 
 def test_adapter_that_may_be_worse_is_refused_unless_forced(region: LocalRegion) -> None:

@@ -1,4 +1,4 @@
-"""Two instances with the tag: each can be looked at and stopped by its name, and the refusal says so."""
+"""Two instances with the tag: they are looked at together, or one by its name, and one of them can be stopped."""
 
 from __future__ import annotations
 
@@ -48,16 +48,20 @@ def ids(api: Api) -> list[str]:
     return [each["InstanceId"] for reservation in reservations for each in reservation["Instances"]]
 
 
-def test_status_refuses_two_and_says_how_one_of_them_is_named(account: Api) -> None:
-    run = play(account, "status", **PLUGIN)
-    run.must_fail_naming("More than one instance has the tag", *ids(account), "-e ec2_instance_id=")
-    end = run.output.rpartition("ROLES RECAP")[2].partition("status.yml failed after")[2]
-    assert "More than one instance" in end.splitlines()[-1], "the cause is not the last thing that is read"
+def test_status_shows_both(account: Api) -> None:
+    run = play(account, "status", SLM_OUTCOME="json", **PLUGIN).must_succeed()
+    assert run.output.count(STOPPED) == 2
+    assert json.loads(run.output.splitlines()[-1])["instances"] == dict.fromkeys(sorted(ids(account)), "")
 
 
-def test_status_shows_the_one_that_was_named(account: Api) -> None:
+def test_a_training_is_for_one_of_two(account: Api) -> None:
+    play(account, "finetune", **PLUGIN).must_fail_naming("This playbook is for one instance", *ids(account), "--limit")
+
+
+@pytest.mark.parametrize("way", ["-e ec2_instance_id={}", "--limit {}"])
+def test_status_shows_the_one_that_was_named(account: Api, way: str) -> None:
     other, named = ids(account)
-    run = play(account, "status", "-e", f"ec2_instance_id={named}", SLM_OUTCOME="json", **PLUGIN).must_succeed()
+    run = play(account, "status", *way.format(named).split(), SLM_OUTCOME="json", **PLUGIN).must_succeed()
     assert STOPPED in run.output
     status = json.loads(run.output.splitlines()[-1])["status"]
     assert (status["serving"], status["instance"]["state"]) == (False, "stopped")
@@ -67,7 +71,7 @@ def test_status_shows_the_one_that_was_named(account: Api) -> None:
 
 def test_one_of_two_can_be_stopped(account: Api) -> None:
     named, other = ids(account)
-    run = play(account, "stop", "-e", f"ec2_instance_id={named}", **PLUGIN).must_succeed()
+    run = play(account, "stop", "--limit", named, **PLUGIN).must_succeed()
     assert "stop.yml succeeded" in run.output
     assert other not in run.output
 

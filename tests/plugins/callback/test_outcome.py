@@ -88,6 +88,29 @@ def test_what_serves_is_told_with_how_many_golden_values_are_right(golden: dict[
     assert described({**outcome, "golden": golden}).endswith(words)
 
 
+FLEET = {"playbook": "deploy.yml", "result": "failed", "seconds": 1, "cause": "It failed."}
+
+
+def test_of_several_instances_each_is_named_with_its_release_and_how_to_go_on_or_back() -> None:
+    lines = described({**FLEET, "instances": {"i-1": "B", "i-2": "A", "i-3": "", "i-4": "B"}}).splitlines()
+    assert lines[2:6] == [
+        f"instance  {said}" for said in ("i-1 serves B", "i-2 serves A", "i-3 serves nothing", "i-4 serves B")
+    ]
+    assert "Go on: ansible-playbook playbooks/deploy.yml;" in lines[6]
+    assert lines[6].endswith("playbooks/rollback.yml --limit i-1,i-4 -e rollback_to=A")
+
+
+@pytest.mark.parametrize("serve", [{"i-1": "A", "i-2": "A"}, {"i-1": "A", "i-2": ""}, {}])
+def test_where_no_releases_differ_nothing_is_advised(serve: dict[str, str]) -> None:
+    assert "differ" not in described({**FLEET, "instances": serve})
+
+
+def test_clients_of_several_instances_are_told_the_load_balancers_address() -> None:
+    outcome = {"playbook": "start.yml", "result": "succeeded", "seconds": 1, "changed": 0, "address": "http://1.2.3.4"}
+    last = described({**outcome, "load_balancer": "https://balancer.example"}).splitlines()[-1]
+    assert last == "address   https://balancer.example"
+
+
 def test_check_mode_says_that_nothing_was_changed() -> None:
     outcome = {"playbook": "deploy.yml", "result": "succeeded", "seconds": 30, "changed": 4, "check": True}
     assert described(outcome) == "deploy.yml succeeded in 30 s in check mode, so nothing was changed, changed=4"

@@ -36,7 +36,11 @@ def test_one_instance_with_the_tag_is_no_problem(settings: dict[str, str]) -> No
 
 @pytest.mark.parametrize(
     ("instances", "word"),
-    [([], "No instance has the tag A=b"), (["i-1", "i-2"], "A=b: i-1, i-2"), (["i-2"], "names i-1, but")],
+    [
+        ([], "No instance has the tag A=b"),
+        (["i-2"], "names i-1, but the instance with the tag A=b is i-2"),
+        (["i-2", "i-3"], "names i-1, but the instance with the tag A=b is i-2, i-3"),
+    ],
 )
 def test_unclear_instance_is_a_problem(instances: list[str], word: str) -> None:
     (problem,) = tagged_instance_problems(instances, "A=b", {"ec2/instance-id": "i-1"}, "/app")
@@ -77,18 +81,28 @@ def test_collections_of_the_environment_are_those_that_are_needed() -> None:
     assert all(controller.collection_version(controller.collection_folder(name) or Path()) for name in needed)
 
 
-@pytest.mark.parametrize(("instances", "several"), [(["i-1"], False), (["i-1"], True), (["i-2", "i-1"], True)])
-def test_an_instance_with_the_tag_may_be_named(instances: list[str], several: bool) -> None:
-    assert tagged_instance_problems(instances, "A=b", {}, "/app", named="i-1", one_of_several=several) == []
+@pytest.mark.parametrize("settings", [{}, {"ec2/instance-id": "i-1"}, {"ec2/instance-id": "i-2"}])
+def test_several_with_the_tag_are_a_group(settings: dict[str, str]) -> None:
+    assert tagged_instance_problems(["i-2", "i-1"], "A=b", settings, "/app") == []
 
 
-def test_a_named_instance_is_one_of_several_for_some_playbooks_only() -> None:
-    (problem,) = tagged_instance_problems(["i-2", "i-1"], "A=b", {}, "/app", named="i-1")
-    assert "More than one instance" in problem
-    assert "-e ec2_instance_id=" in problem
+@pytest.mark.parametrize("instances", [["i-1"], ["i-2", "i-1"]])
+def test_an_instance_with_the_tag_may_be_named(instances: list[str]) -> None:
+    assert tagged_instance_problems(instances, "A=b", {}, "/app", named="i-1", meant=["i-1"], several=False) == []
+
+
+def test_a_playbook_for_one_of_several_has_it_named() -> None:
+    (problem,) = tagged_instance_problems(["i-2", "i-1"], "A=b", {}, "/app", several=False)
+    assert "more than one has the tag A=b: i-2, i-1" in problem
+    assert "--limit i-1" in problem
+
+
+def test_a_limit_that_leaves_no_instance_is_a_problem() -> None:
+    (problem,) = tagged_instance_problems(["i-2", "i-1"], "A=b", {}, "/app", meant=[])
+    assert "--limit leaves none" in problem
 
 
 @pytest.mark.parametrize("instances", [["i-1"], ["i-1", "i-2"]])
 def test_a_named_instance_without_the_tag_is_a_problem(instances: list[str]) -> None:
-    (problem,) = tagged_instance_problems(instances, "A=b", {}, "/app", named="i-9", one_of_several=True)
+    (problem,) = tagged_instance_problems(instances, "A=b", {}, "/app", named="i-9", meant=["i-9"])
     assert "names i-9" in problem

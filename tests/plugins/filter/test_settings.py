@@ -36,6 +36,8 @@ GOOD = {
         f"hf://owner/repository@{COMMIT}",
         "hf://owner/repository@main",  # refused by the role that knows why
     ],
+    "model/adapters/assistant-intent": ["s3://models/assistant/adapter"],
+    "model/adapters-serving/assistant-intent": ["s3://models/assistant/adapter"],
     "s3/transfer-bucket": ["slm-ft-serving-transfer-123456789012-eu-central-1", "a.b"],
     "secrets/hf-token": [
         "slm-ft-serving/hf-token",
@@ -69,6 +71,8 @@ BAD = {
         "hf://repository",
         "--debug",
     ],
+    "model/adapters/assistant-intent": ["models/base", "--debug"],
+    "model/adapters-serving/x": ["x"],
     "s3/transfer-bucket": ["s3://bucket", "Bucket", "b", "bu cket", "bucket/prefix", "arn:aws:s3:::bucket", "-bucket"],
     "secrets/hf-token": ["file:///etc/shadow", "--debug", "hf token", "keys\nkeys"],
     "training/destination": ["s3://models", "file:///adapters", "adapters", "--endpoint-url=https://evil"],
@@ -103,16 +107,17 @@ def test_value_of_space_alone_is_left_to_the_check_for_missing_ones() -> None:
         ("image/engine-tag", "images/engine-tag"),
         ("model/Base", "model/base"),
         ("secrets/hf_token", "secrets/hf-token"),
+        ("model/adaptors/assistant-intent", "model/adapters/assistant-intent"),
     ],
 )
 def test_parameter_that_nothing_reads_is_reported_with_the_nearest_name(name: str, near: str) -> None:
-    (warning,) = unknown_setting_warnings({name: "x", "model/base": "y"}, "/app")
+    (warning,) = unknown_setting_warnings({name: "x", "model/base": "y", "model/adapters/z": "w"}, "/app")
     assert f"Nothing reads the parameter /app/{name}: /app/{near} may be meant" in warning
 
 
 def test_parameter_like_none_is_reported_with_all_names() -> None:
     (warning,) = unknown_setting_warnings({"owner": "x"}, "/app")
-    assert all(name in warning for name in KINDS)
+    assert all(name in warning for name in [*KINDS, "model/adapters/NAME"])
 
 
 def test_every_setting_that_is_read_or_made_has_a_kind() -> None:

@@ -36,6 +36,22 @@ def test_current_and_previous_are_never_pruned(made: ReleasesFixture, docker: Fa
     assert made.releases.stamps() == [B, A]
 
 
+def test_further_adapters_go_and_stay_with_the_releases_that_name_them(
+    made: ReleasesFixture, docker: FakeDocker
+) -> None:
+    del docker
+    old, new = (made.model(f"adapter-assistant-intent-{digit * 16}") for digit in "ab")
+    for stamp, adapter in ((A, old), (B, None), (C, new)):
+        base = {"base": {"path": str(made.model("base-" + "0" * 16))}}
+        # B is as a release was recorded before there were further adapters.
+        made.add(stamp, models=base | ({"adapter-assistant-intent": {"path": str(adapter)}} if adapter else {}))
+    made.serve(C)
+    prune_releases(made, 3, 0)
+    assert (old.is_dir(), new.is_dir()) == (True, True)
+    assert prune_releases(made, 2, 0).removed["models"] == [old.name]
+    assert new.is_dir()
+
+
 def test_releases_that_are_kept_are_the_ones_activated_last(made: ReleasesFixture, docker: FakeDocker) -> None:
     del docker
     for stamp in (A, B, C, D, E):

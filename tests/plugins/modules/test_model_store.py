@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.slm.serving.plugins.module_utils import model_sources
 from ansible_collections.slm.serving.plugins.module_utils.model_sources import base
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError, SourceOptions
-from ansible_collections.slm.serving.plugins.modules import model_store
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.fetching import fetch
 
 from tests.fakes.hub import COMMIT, REPOSITORY, FakeHub
 from tests.plugins.run import run_module, run_module_in_a_process
@@ -75,6 +75,27 @@ def test_directory_is_copied_once(tmp_path: Path, source: Path) -> None:
     path = Path(first["models"]["base"]["path"])
     assert (path / "sub" / "weights.safetensors").read_bytes() == b"w" * 1000
     assert [each.name for each in path.parent.iterdir() if "staging" in each.name] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "configuration", "rank"),
+    [
+        ("adapter", '{"r": 16}', 16),
+        ("adapter-parcel", '{"r": 16, "rank_pattern": {"q_proj": 32}}', 32),
+        ("adapter", "{}", None),
+        ("base", '{"r": 16}', None),
+    ],
+)
+def test_rank_of_an_adapter_is_told_once_it_is_there(
+    tmp_path: Path, source: Path, name: str, configuration: str, rank: int | None
+) -> None:
+    (source / "adapter_config.json").write_text(configuration)
+    options = {"models": {name: source.as_uri()}}
+    before = run(tmp_path / "models", "", **options, fetch=False)
+    fetched = run(tmp_path / "models", "", **options)
+    again = run(tmp_path / "models", "", **options, fetch=False)
+    assert "rank" not in before["models"][name]
+    assert [each["models"][name].get("rank") for each in (fetched, again)] == [rank, rank]
 
 
 def test_report_without_fetch_changes_nothing(tmp_path: Path, source: Path) -> None:
@@ -292,7 +313,7 @@ def test_full_disk_leaves_nothing_half_done(
     address = f"hf://{REPOSITORY}@{COMMIT}" if kind == "hub" else source.as_uri()
     opened = model_sources.open_source("base", address, options)
     with pytest.raises(ModelError, match="is full; what had come of the base model was removed again"):
-        model_store.fetch("base", opened, tmp_path / "models" / "base-1", 0)
+        fetch("base", opened, tmp_path / "models" / "base-1", 0)
     assert list((tmp_path / "models").iterdir()) == []
 
 

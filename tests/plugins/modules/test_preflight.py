@@ -22,6 +22,8 @@ from ansible_collections.slm.serving.plugins.modules import preflight_instance a
 from botocore.exceptions import ClientError
 
 from tests.fakes.http_service import HttpFake
+from tests.local_region.seed import SMALL_MODEL
+from tests.plugins.run import run_module
 
 INSTANCE = "i-0123456789abcdef0"
 CALLER = "arn:aws:iam::123456789012:user/someone"
@@ -619,6 +621,62 @@ def test_model_without_a_shard_is_found_before_it_is_fetched(tmp_path: Path) -> 
     (problem,) = on_instance(models={"base": tmp_path.as_uri()}, hub="", hub_token_file="").models()
     assert "The base model at file://" in problem
     assert "model-00002-of-00002.safetensors" in problem
+
+
+@pytest.fixture
+def adapters(tmp_path: Path) -> dict[str, Path]:
+    """Return the shipped base and two copies of its adapter, by the models' names."""
+    models = {"base": SMALL_MODEL / "base"}
+    for name in ("adapter", "adapter-parcel"):
+        models[name] = shutil.copytree(SMALL_MODEL / "adapter", tmp_path / name)
+    return models
+
+
+def changed(folder: Path, file: str, **values: Any) -> None:
+    """Change members of a JSON file."""
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
+
+
+def problems_of(models: dict[str, Path], **options: Any) -> list[str]:
+    """Return the problems of these models."""
+    sources = {name: folder.as_uri() for name, folder in models.items()}
+    return list(on_instance(models=sources, hub="", hub_token_file="", **options).models())
+
+
+def test_adapters_of_one_base_are_no_problem(adapters: dict[str, Path]) -> None:
+    assert problems_of(adapters) == []
+
+
+@pytest.mark.parametrize("name", ["adapter", "adapter-parcel"])
+def test_adapter_that_the_engine_would_not_load_beside_others_is_named(adapters: dict[str, Path], name: str) -> None:
+    changed(adapters[name], "adapter_config.json", use_dora=True)
+    (problem,) = problems_of(adapters)
+    assert problem.startswith(f"The {name} model at file://")
+    assert "DoRA" in problem
+    # One alone is left to the engine, as ever.
+    assert problems_of({"base": adapters["base"], "adapter": adapters[name]}) == []
+
+
+def test_adapters_of_another_base_are_named(adapters: dict[str, Path], tmp_path: Path) -> None:
+    adapters["base"] = shutil.copytree(adapters["base"], tmp_path / "base")
+    changed(adapters["base"], "config.json", hidden_size=256)
+    problems = problems_of(adapters)
+    assert [name in problem for name, problem in zip(("adapter", "adapter-parcel"), problems, strict=True)] == [
+        True
+    ] * 2
+    assert all("width of 192, and the base's is 256" in problem for problem in problems)
+
+
+def test_adapters_that_are_on_the_instance_are_read_there(adapters: dict[str, Path], tmp_path: Path) -> None:
+    root = tmp_path / "models"
+    sources = {name: folder.as_uri() for name, folder in adapters.items()}
+    run_module("model_store", {"models": sources, "root": str(root), "region": "us-east-1", "reserve": 0})
+    (kept,) = root.glob("adapter-parcel-*")
+    size = (kept / "adapter_config.json").stat().st_size
+    (kept / "adapter_config.json").write_text('{"r": 1024}'.ljust(size), encoding="utf-8")
+    (problem,) = problems_of(adapters, root=str(root))
+    assert "has the rank 1024, and the engine takes 512 at most" in problem
 
 
 def test_process_that_has_the_port_is_named() -> None:

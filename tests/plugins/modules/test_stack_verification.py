@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +111,12 @@ def golden(verification: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     (tmp_path / "verification-key").write_text("key\n")
     verification.options["secrets_directory"] = str(tmp_path)
 
-    def ask(answers: dict[str, Any], minimum: Any = 0) -> dict[str, Any]:
-        verification.expected = {"golden": GOLDEN, "minimum": minimum}
+    def ask(
+        answers: dict[str, Any], minimum: Any = 0, more: Sequence[dict[str, Any]] = (), minimums: Any = None
+    ) -> dict[str, Any]:
+        verification.expected = {"golden": [*GOLDEN, *more], "minimum": minimum}
+        # What a release before it had further adapters does not have.
+        verification.expected |= {} if minimums is None else {"minimums": minimums}
 
         def settled(path: str, body: dict[str, str], passing: set[int]) -> tuple[int, dict[str, Any]]:
             del path, passing
@@ -163,6 +167,44 @@ def test_release_says_how_many_golden_values_are_needed(
         with pytest.raises(process.StackError, match=f"4 of 5 values .* {needed} have to be"):
             golden(answers, minimum)
     assert verification.golden["needed"] == needed
+
+
+FURTHER = {
+    "name": "parcels/one",
+    "text": "c",
+    "expected": {"to": "Rome", "from": None},
+    "adapter": "parcel",
+    "path": "/api/v1/tasks/parcels/extract",
+}
+
+
+@pytest.mark.parametrize(
+    ("minimum", "minimums", "wrong"),
+    [
+        (0, {}, "adapter parcel"),
+        (0, {"parcel": 2}, "adapter parcel"),
+        (0, {"parcel": 1}, ""),
+        (5, {"parcel": 1}, ""),
+        # That many values of the default task's notes are right, which says nothing about the other's.
+        (1, {}, "adapter parcel"),
+    ],
+)
+def test_golden_notes_of_each_adapter_are_judged_by_themselves(
+    golden: Callable[..., dict[str, Any]], verification: Any, minimum: int, minimums: dict[str, int], wrong: str
+) -> None:
+    answers = {**RIGHT, "c": {"fields": {"to": "Oslo", "from": None}, "to": "Rome"}}
+    if wrong:
+        with pytest.raises(process.StackError) as caught:
+            golden(answers, minimum, [FURTHER], minimums)
+        assert str(caught.value).splitlines() == [
+            f"1 of 2 values of the golden notes of the {wrong} are right, and 2 have to be (a deployment with"
+            """ -e '{"health_verification_minimums": {"parcel": 1}}' accepts that):""",
+            "  parcels/one to: expected 'Rome', got 'Oslo'",
+        ]
+    else:
+        assert golden(answers, minimum, [FURTHER], minimums)["needed"] == 6
+    assert verification.golden["right"] == 6
+    assert verification.golden["total"] == 7
 
 
 def test_note_without_an_answer_is_a_failure_however_few_values_are_needed(

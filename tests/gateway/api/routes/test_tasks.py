@@ -25,6 +25,22 @@ async def test_the_tasks_are_listed_with_their_schemas(gateway: Gateway) -> None
     assert (await gateway.call("GET", "/api/v1/tasks/medical_ie")).json == by_name["medical_ie"]
 
 
+async def test_a_task_says_whether_its_adapter_is_served(gateway: Gateway, engine: FakeEngine) -> None:
+    async def served() -> dict[str, bool | None]:
+        tasks = (await gateway.call("GET", "/api/v1/tasks")).json["tasks"]
+        return {task["name"]: task["served"] for task in tasks}
+
+    assert await served() == {"medical_ie": True, "assistant_intent": True}
+    engine.served = ("base", "medical-ie")
+    assert await served() == {"medical_ie": True, "assistant_intent": False}
+    assert (await gateway.call("GET", "/api/v1/tasks/assistant_intent")).json["served"] is False
+    # A further task without its adapter is no reason to take the gateway for broken: the default one decides.
+    assert (await gateway.call("GET", "/health")).status == 200
+    assert (await gateway.call("POST", "/api/convert", json={"text": "x"})).status == 503
+    await engine.stop()
+    assert await served() == {"medical_ie": None, "assistant_intent": None}
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/api/v1/tasks/nobody"), ("POST", "/api/v1/tasks/nobody/extract")]
 )

@@ -1,0 +1,98 @@
+"""Runs llama.cpp's own server, which the wheel has as a library and not as a program: serve.py --config FILE.
+
+The file is JSON; every member but `model` and `name` has a default:
+
+    {"model": "/models/model.gguf", "name": "medical-ie", "host": "127.0.0.1", "port": 8000, "requests": 8,
+     "context": 2048, "threads": 2, "api-key-file": "/run/secrets/engine-key"}
+
+`requests` are answered at once, each with `context` tokens of its own for prompt and answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+_DEFAULTS: dict[str, Any] = {"host": "127.0.0.1", "port": 8000, "requests": 8, "context": 2048, "api-key-file": None}
+_NUMBERS = ("port", "requests", "context", "threads")
+_TEXTS = ("model", "name", "host")
+
+
+class SettingsError(ValueError):
+    """The file cannot be used; the message says why."""
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the file and fill in the defaults.
+
+    Raises:
+        SettingsError: a member is missing, unknown or of the wrong kind, or a file that it names is not there.
+    """
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"cannot read {path}: {error}") from error
+    if not isinstance(given, dict):
+        raise SettingsError(f"{path} holds no JSON object")
+    settings: dict[str, Any] = {**_DEFAULTS, "threads": len(os.sched_getaffinity(0)), **given}
+    if unknown := sorted(settings.keys() - {*_NUMBERS, *_TEXTS, "api-key-file"}):
+        raise SettingsError(f"{path}: there is no setting {unknown[0]}")
+    for name in _TEXTS:
+        if not isinstance(settings.get(name), str) or not settings[name]:
+            raise SettingsError(f"{path}: {name} must be a text")
+    for name in _NUMBERS:
+        value = settings[name]
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise SettingsError(f"{path}: {name} must be a whole number from 1 on")
+    if not Path(settings["model"]).is_file():
+        raise SettingsError(f"{path}: there is no model at {settings['model']}; `python -m training gguf` makes one")
+    return settings
+
+
+def start(settings: dict[str, Any]) -> Any:
+    """Start the server; it listens once the model is loaded, and ends when the returned object goes away."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = settings["model"]
+    params.model_alias = {settings["name"]}
+    params.hostnames = [settings["host"]]
+    params.port = settings["port"]
+    params.n_parallel = settings["requests"]
+    params.n_ctx = settings["requests"] * settings["context"]
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
+    params.endpoint_metrics = True
+    # Of the prompts of others nothing is shown, and there is no page.
+    params.endpoint_slots = params.endpoint_props = params.ui = False
+    # What a text may look like is not the engine's to read out of an answer.
+    params.enable_reasoning = 0
+    if settings["api-key-file"] is not None:
+        params.api_keys = [Path(settings["api-key-file"]).read_text(encoding="utf-8").strip()]
+    return xllamacpp.Server(params)
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    parser = argparse.ArgumentParser(description="Serve a GGUF model with llama.cpp.")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="JSON file of settings")
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        server = start(read_settings(parser.parse_args().config))
+    except (SettingsError, OSError, RuntimeError) as error:
+        sys.stderr.write(f"llamacpp: {error}\n")
+        return 2
+    ended.wait()
+    del server
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
