@@ -22,8 +22,7 @@ from tests.local_region.aws_api.ec2 import Ec2
 from tests.local_region.docker.load_balancer_container import Place
 
 DELAY = "deregistration_delay.timeout_seconds"
-# What AWS gives every Application Load Balancer by itself and moto leaves out, on which those rely who read the whole of
-# it; from
+# What AWS gives every Application Load Balancer by itself and moto leaves out, from
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
 ATTRIBUTES = {
     "access_logs.s3.enabled": "false",
