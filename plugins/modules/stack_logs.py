@@ -21,11 +21,12 @@ options:
   services:
     description:
       - Whose logs are read. V(engine) and V(gateway) are containers.
-      - V(stack), V(secrets), V(training) and V(idle-stop) are the units of the project, V(docker) and V(agent) (Systems
-        Manager's) are others; V(kernel) is the kernel since its boot, with the errors of a GPU (Xid).
+      - V(stack), V(secrets), V(training), V(idle-stop) and V(metrics) (what goes to CloudWatch) are the units of the
+        project, V(docker) and V(agent) (Systems Manager's) are others; V(kernel) is the kernel since its boot, with the
+        errors of a GPU (Xid).
     type: list
     elements: str
-    choices: [engine, gateway, stack, secrets, training, idle-stop, docker, agent, kernel]
+    choices: [engine, gateway, stack, secrets, training, idle-stop, metrics, docker, agent, kernel]
     default: [engine, gateway]
   lines:
     description: How many of the last lines of each.
@@ -60,6 +61,7 @@ JOURNALS = {
     "secrets": ("--unit", "{project}-secrets.service"),
     "training": ("--unit", "{project}-training.service"),
     "idle-stop": ("--unit", "{project}-idle-stop.service"),
+    "metrics": ("--unit", "{project}-metrics.service"),
     "docker": ("--unit", "docker.service"),
     # As a package, and as Ubuntu's snap.
     "agent": ("--unit", "amazon-ssm-agent.service", "--unit", "snap.amazon-ssm-agent.amazon-ssm-agent.service"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import aiohttp
 import pytest
 import uvicorn
+from hypothesis import HealthCheck, settings
 
 from gateway.app import create_app
 from gateway.observability.logs import configure_logging
@@ -21,6 +22,10 @@ from tests.fakes.engine.scripted import FakeEngine, fake_engine
 
 if TYPE_CHECKING:
     from tests.gateway.command_line import Background
+
+# How fast the machine is says nothing about what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 NOTE = (
     "64-year-old woman with stage IV lung adenocarcinoma. Molecular testing identified EGFR L858R and PD-L1 expression "

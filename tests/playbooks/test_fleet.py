@@ -16,7 +16,7 @@ from tests.support.gateway_client import golden_note, request
 from tests.support.prober import Prober
 from tests.support.runner import run_playbook
 
-pytestmark = pytest.mark.region
+pytestmark = [pytest.mark.region, pytest.mark.nightly]
 
 INSTANCES = 3
 RELEASE = "basename $(readlink /opt/slm-ft-serving/current)"
@@ -76,7 +76,6 @@ def test_a_release_rolls_over_all_of_them_and_no_request_fails(fleet: LocalRegio
     assert not is_locked(fleet)
 
 
-@pytest.mark.nightly
 def test_a_failure_ends_the_roll_and_the_others_are_left(fleet: LocalRegion) -> None:
     before = releases(fleet)
     first, second, third = before
@@ -98,7 +97,6 @@ def test_a_failure_ends_the_roll_and_the_others_are_left(fleet: LocalRegion) -> 
     assert releases(fleet) == before
 
 
-@pytest.mark.nightly
 def test_one_that_is_killed_under_load_costs_no_more_than_a_second_try(fleet: LocalRegion) -> None:
     """What was accepted is answered: by another instance, where nothing of an answer had come."""
     kill = "docker kill --signal KILL $(docker ps --quiet --filter label=com.docker.compose.service=gateway)"
@@ -122,7 +120,6 @@ def answered(region: LocalRegion) -> int:
     return status
 
 
-@pytest.mark.nightly
 def test_one_can_be_stopped_and_started_by_itself(fleet: LocalRegion) -> None:
     every = releases(fleet)
     one = list(every)[-1]

@@ -197,6 +197,16 @@ def test_finished_training_is_not_repeated(training: Training) -> None:
     assert is_serving(training.region)
 
 
+def test_new_adapter_is_deployed(training: Training) -> None:
+    training.resumed.must_succeed()
+    adapter = f"{training.destination}/adapter"
+    run_playbook(training.region, "deploy", "-e", f"model_store_adapter={adapter}").must_succeed()
+    release = json.loads(training.region.exec("cat /opt/slm-ft-serving/current/release.yml").stdout)
+    assert release["models"]["adapter"]["source"] == adapter
+    assert parameter(training.region, SERVING) == adapter
+
+
+@pytest.mark.nightly
 def test_new_adapter_is_deployed_beside_that_of_another_task(training: Training) -> None:
     training.resumed.must_succeed()
     adapter, further = f"{training.destination}/adapter", f"s3://{names.MODELS_BUCKET}/small/adapter"

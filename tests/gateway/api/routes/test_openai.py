@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.fakes.engine import scripted
 from tests.fakes.engine.scripted import FakeEngine
 from tests.gateway.access.test_keys import line
 from tests.gateway.conftest import Gateway, StartGateway, until
@@ -78,8 +77,8 @@ async def test_a_model_that_the_engine_does_not_serve_is_not_found(gateway: Gate
     assert name not in reply.json["error"]["message"]
 
 
-async def test_a_models_name_may_hold_a_slash(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scripted, "MODELS", ("org/model",))
+async def test_a_models_name_may_hold_a_slash(gateway: Gateway, engine: FakeEngine) -> None:
+    engine.served = ("org/model",)
     assert (await gateway.call("GET", "/v1/models/org/model")).json["id"] == "org/model"
 
 
