@@ -12,6 +12,7 @@ NAME_VARIABLES = {
     "role": "infrastructure_role",
     "instance profile": "infrastructure_role",
     "GitHub role": "infrastructure_github_role",
+    "deploy role": "infrastructure_github_deploy_role",
     "security group": "infrastructure_security_group",
     "budget": "infrastructure_budget",
     "load balancer": "infrastructure_load_balancer_name",

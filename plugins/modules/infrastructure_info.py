@@ -16,7 +16,11 @@ options:
     type: str
     required: true
   github_role:
-    description: Name of the IAM role of GitHub's workflows; empty means none.
+    description: Name of the IAM role by which GitHub's workflows push images; empty means none.
+    type: str
+    default: ""
+  github_deploy_role:
+    description: Name of the IAM role by which GitHub's workflows deploy; empty means none.
     type: str
     default: ""
   security_group:
@@ -498,11 +502,11 @@ class Account:
         """Return every question: what it is about, and a callable that answers it."""
         return [
             ("the IAM role", partial(self.role, "role", self.params["role"])),
-            *(
-                [("the IAM role of GitHub's workflows", partial(self.role, "GitHub role", self.params["github_role"]))]
-                if self.params["github_role"]
-                else []
-            ),
+            *[
+                (f"the IAM role {self.params[name]}", partial(self.role, kind, self.params[name]))
+                for kind, name in (("GitHub role", "github_role"), ("deploy role", "github_deploy_role"))
+                if self.params[name]
+            ],
             ("the instance profile", self.profile),
             ("the security group", partial(self.security_groups, "security group", self.params["security_group"])),
             ("the parameters", self.parameters),
@@ -546,6 +550,7 @@ def main() -> None:
         argument_spec={
             "role": text,
             "github_role": {"type": "str", "default": ""},
+            "github_deploy_role": {"type": "str", "default": ""},
             "security_group": text,
             "buckets": names,
             "repositories": names,
