@@ -28,7 +28,6 @@ PRINCIPALS = {
 # Services whose errors have the form of the query protocol.
 QUERY_SERVICES = {"elasticloadbalancing", "iam", "sts"}
 ADMINISTRATOR = "administrator"
-QUERY_SERVICES = {"elasticloadbalancing", "iam", "sts"}
 UNRESTRICTED = UNRECORDED = {ADMINISTRATOR, "nobody"}
 
 
