@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic.config import JsonDict
 
 from gateway.tasks import Task
 from gateway.times.zones import MomentError, moment
 
-SAID = {"now": "2026-11-28T09:00:00", "timezone": "Europe/Berlin"}
+SAID: JsonDict = {"now": "2026-11-28T09:00:00", "timezone": "Europe/Berlin"}
 NOTE = (
     "64-year-old woman with stage IV lung adenocarcinoma, EGFR L858R mutation. She received osimertinib and had a "
     "partial response. Brain metastases were noted."
