@@ -1,0 +1,64 @@
+"""The moment and the time zone that a person speaks at."""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo, available_timezones
+
+# They are in the folder of zones, and mean whatever the machine is set to, or nothing.
+_NO_ZONES = frozenset({"Factory", "localtime"})
+
+
+class MomentError(ValueError):
+    """A moment or a time zone cannot be used. The text says what to give instead."""
+
+
+def moment(now: datetime, timezone: str) -> datetime:
+    """Return a moment in a time zone.
+
+    Args:
+        now: with an offset, any; or without one, and then as the zone's clocks show it.
+        timezone: a name of the IANA time zone database.
+
+    Raises:
+        MomentError: there is no such zone, or its clocks show this time twice or never.
+    """
+    if timezone not in _names():
+        raise MomentError(
+            "unknown time zone; give a name of the IANA time zone database in its own spelling, such as Europe/Berlin "
+            "or UTC"
+        )
+    zone = ZoneInfo(timezone)
+    if now.tzinfo is not None:
+        try:
+            return now.astimezone(zone)
+        except OverflowError:
+            raise MomentError("this moment is outside the years 1 to 9999 in the time zone") from None
+    moments = moments_of(now, zone)
+    if len(moments) != 1:
+        often = "twice" if moments else "never"
+        raise MomentError(
+            f"the clocks of the time zone show this time {often}; give it with its offset, such as +01:00"
+        )
+    return moments[0]
+
+
+def moments_of(wall: datetime, zone: ZoneInfo) -> list[datetime]:
+    """Return when the clocks of a zone show a time: twice in the hour that comes again, never in the one left out.
+
+    Args:
+        wall: the time, without an offset.
+        zone: the time zone.
+    """
+    found: list[datetime] = []
+    for fold in (0, 1):
+        candidate = wall.replace(tzinfo=zone, fold=fold)
+        is_shown = candidate.astimezone(UTC).astimezone(zone).replace(tzinfo=None, fold=0) == wall
+        # Two times of one zone are compared by their clocks alone.
+        if is_shown and all(candidate.utcoffset() != other.utcoffset() for other in found):
+            found.append(candidate)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _names() -> frozenset[str]:
+    return frozenset(available_timezones()) - _NO_ZONES
