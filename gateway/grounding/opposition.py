@@ -39,7 +39,7 @@ _PREFIX_CHARS = 12  # holds a prefix with what stands around it
 _PREFIX_ENDS = tuple(LEXICON.hyphened_prefixes)
 _UNSPACED_BEFORE = re.compile(rf"(?:{_any(LEXICON.unspaced_denials)})\Z")
 _UNSPACED_AFTER = re.compile(
-    rf"\s?\w?\s?(?:소견\w?\s?|관찰되지\s?|보이지\s?|확인되지\s?|발견되지\s?)?(?:{_any(LEXICON.unspaced_denied)})"
+    rf"\s?\w?\s?(?:(?:{_any(LEXICON.unspaced_fillers)})\s?)?(?:{_any(LEXICON.unspaced_denied)})"
 )
 _TOKEN = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|\n\s*|[^\w\s]")
 _FIRST_WORDS = {phrase[0] for phrase in LEXICON.denials | LEXICON.denied_headings}
