@@ -89,6 +89,7 @@ def test_the_inventory_hands_both_over_with_the_options_of_the_pinned_engine() -
     loader = DataLoader()
     variables = loader.load_from_file(str(ROOT / "inventory/group_vars/all.yml"), trusted_as_template=True) | {
         "inventory_dir": str(ROOT / "inventory"),
+        "playbook_dir": str(ROOT / "playbooks"),
         "inference_stack_engine_options": {"max-num-seq": 4},
         "inference_stack_gateway_environment": {"GATEWAY_MAX_QUEU": 4},
     }
