@@ -108,7 +108,7 @@ def kind_of(name: str) -> Kind | None:
     return FAMILIES[family] if family else KINDS.get(name)
 
 
-def stripped_settings(settings: Mapping[str, str]) -> dict[str, str]:
+def stripped_settings(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the settings without what a shell or an editor left around a value, such as a newline at its end."""
     return {name: str(value).strip() for name, value in settings.items()}
 
@@ -127,22 +127,47 @@ def invalid_setting_problems(settings: Mapping[str, str], path: str) -> list[str
     ]
 
 
-def unknown_setting_warnings(settings: Mapping[str, str], path: str) -> list[str]:
+def unknown_setting_problems(settings: Mapping[str, str], path: str) -> list[str]:
     """Return a sentence for each parameter that nothing reads, with the name that may be meant.
 
     Args:
         settings: by name.
         path: of the parameters.
     """
-    warnings = []
-    for name in sorted(name for name in settings if kind_of(name) is None):
-        # A name of a family differs from the one that may be meant in what comes before the operator's own part.
-        own = name.rpartition("/")[2]
-        near = difflib.get_close_matches(name, [*KINDS, *(f"{prefix}{own}" for prefix in FAMILIES)], n=1)
-        known = ", ".join([*KINDS, *(f"{prefix}NAME" for prefix in FAMILIES)])
-        meant = f"{path}/{near[0]} may be meant" if near else f"known are {known}"
-        warnings.append(f"Nothing reads the parameter {path}/{name}: {meant}. Remove it, or correct its name.")
-    return warnings
+    return [
+        f"Nothing reads the parameter {path}/{name}: {_meant(name, f'{path}/')}. Remove it, or correct its name."
+        for name in sorted(name for name in settings if kind_of(name) is None)
+    ]
+
+
+def chosen_setting_problems(settings: Mapping[str, Any], variable: str) -> list[str]:
+    """Return a sentence for each setting that is to be put and that nothing would read, or not as it is.
+
+    Args:
+        settings: by name; an empty one is not put.
+        variable: that gives them.
+    """
+    unknown = sorted(name for name in settings if kind_of(name) is None)
+    problems = [f"{variable}: nothing reads {name}: {_meant(name, '')}." for name in unknown]
+    for name, value in sorted(stripped_settings(settings).items()):
+        kind = kind_of(name)
+        if value and kind and not kind.pattern.fullmatch(value):
+            problems.append(f"{variable}: {name} is {value!a}, which is not {kind.words}.")
+    return problems
+
+
+def _meant(name: str, before: str) -> str:
+    """Return which name may be meant by one that nothing reads, or all that there are.
+
+    Args:
+        name: below the path.
+        before: what a name is written with.
+    """
+    # A name of a family differs from the one that may be meant in what comes before the operator's own part.
+    own = name.rpartition("/")[2]
+    near = difflib.get_close_matches(name, [*KINDS, *(f"{prefix}{own}" for prefix in FAMILIES)], n=1)
+    known = ", ".join([*KINDS, *(f"{prefix}NAME" for prefix in FAMILIES)])
+    return f"{before}{near[0]} may be meant" if near else f"known are {known}"
 
 
 def profile_problems(profile: str, accelerator: str, path: str) -> list[str]:
@@ -170,8 +195,9 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "chosen_setting_problems": chosen_setting_problems,
             "invalid_setting_problems": invalid_setting_problems,
             "profile_problems": profile_problems,
             "stripped_settings": stripped_settings,
-            "unknown_setting_warnings": unknown_setting_warnings,
+            "unknown_setting_problems": unknown_setting_problems,
         }

@@ -20,13 +20,13 @@ options:
     default: slm-ft-serving
   services:
     description:
-      - Whose logs are read. V(engine) and V(gateway) are containers.
+      - Whose logs are read. V(engine), V(gateway) and V(edge) are containers.
       - V(stack), V(secrets), V(training), V(idle-stop) and V(metrics) (what goes to CloudWatch) are the units of the
         project, V(docker) and V(agent) (Systems Manager's) are others; V(kernel) is the kernel since its boot, with the
         errors of a GPU (Xid).
     type: list
     elements: str
-    choices: [engine, gateway, stack, secrets, training, idle-stop, metrics, docker, agent, kernel]
+    choices: [engine, gateway, edge, stack, secrets, training, idle-stop, metrics, docker, agent, kernel]
     default: [engine, gateway]
   lines:
     description: How many of the last lines of each.
@@ -54,7 +54,7 @@ from ansible_collections.slm.serving.plugins.module_utils.containers import cont
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 
-CONTAINERS = ("engine", "gateway")
+CONTAINERS = ("engine", "gateway", "edge")
 # What journalctl is asked for, with the name of the project.
 JOURNALS = {
     "stack": ("--unit", "{project}.service"),

@@ -4,7 +4,7 @@ Runs where vLLM is installed, and with nothing of this repository: `python engin
 `model` is a folder with the model's config.json; weights are not needed. Prints, by file, what the engine understood
 and every problem: what its parser or its configuration refuses, a name that it does not have word for word (its parser
 would take an abbreviation), a value that it would drop, and whatever it calls deprecated. With it comes what the engine
-has at all, `engine`, which tests/support/vllm_options.json keeps for tests without one.
+has at all, `engine`, which roles/inference_stack/files/vllm_options.json keeps for a check without one.
 """
 
 # mypy: disable-error-code="import-not-found"

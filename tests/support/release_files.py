@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-from pathlib import Path
 from typing import Any
 
 import yaml
 from ansible_collections.slm.serving.plugins.module_utils.engine_profiles import PROFILES
 
 from tests.support.rendering import value
+from tests.support.role_variables import ROLES
 
 DIGEST = f"sha256:{'0' * 64}"
 BASE: dict[str, Any] = {
@@ -61,7 +61,7 @@ def engine(**changes: Any) -> dict[str, Any]:
 
 
 # Made by tests/support/engine_parser.py in the engine's image.
-ENGINE = json.loads((Path(__file__).with_name("vllm_options.json")).read_text(encoding="utf-8"))
+ENGINE = json.loads((ROLES / "inference_stack/files/vllm_options.json").read_text(encoding="utf-8"))
 ALL_PROFILES = [(accelerator, profile) for accelerator, profiles in PROFILES.items() for profile in profiles]
 
 

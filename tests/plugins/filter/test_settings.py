@@ -7,9 +7,10 @@ import re
 import pytest
 from ansible_collections.slm.serving.plugins.filter.settings import (
     KINDS,
+    chosen_setting_problems,
     invalid_setting_problems,
     stripped_settings,
-    unknown_setting_warnings,
+    unknown_setting_problems,
 )
 
 from tests.local_region.names import REPOSITORY_ROOT
@@ -111,13 +112,36 @@ def test_value_of_space_alone_is_left_to_the_check_for_missing_ones() -> None:
     ],
 )
 def test_parameter_that_nothing_reads_is_reported_with_the_nearest_name(name: str, near: str) -> None:
-    (warning,) = unknown_setting_warnings({name: "x", "model/base": "y", "model/adapters/z": "w"}, "/app")
+    (warning,) = unknown_setting_problems({name: "x", "model/base": "y", "model/adapters/z": "w"}, "/app")
     assert f"Nothing reads the parameter /app/{name}: /app/{near} may be meant" in warning
 
 
 def test_parameter_like_none_is_reported_with_all_names() -> None:
-    (warning,) = unknown_setting_warnings({"owner": "x"}, "/app")
+    (warning,) = unknown_setting_problems({"owner": "x"}, "/app")
     assert all(name in warning for name in [*KINDS, "model/adapters/NAME"])
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("engine/acelerator", "cpu", "nothing reads engine/acelerator: engine/accelerator may be meant."),
+        ("owner", "x", "nothing reads owner: known are "),
+        ("engine/accelerator", "CPU", "engine/accelerator is 'CPU', which is not gpu or cpu."),
+        ("monitoring/cloudwatch", True, "monitoring/cloudwatch is 'True', which is not on or off."),
+        ("model/adapters/assistant-intent", "a/b", "which is not an address"),
+    ],
+)
+def test_what_provisioning_is_to_put_is_looked_at_before_it_is_put(name: str, given: object, words: str) -> None:
+    (problem,) = chosen_setting_problems({name: given, "model/base": "s3://models/base"}, "infrastructure_parameters")
+    assert problem.startswith("infrastructure_parameters: ")
+    assert words in problem
+    found = value("infrastructure", "_infrastructure_parameter_problems", {"infrastructure_parameters": {name: given}})
+    assert found == [problem]
+
+
+@pytest.mark.parametrize("given", [{"engine/max-model-len": 4096}, {"model/adapter": ""}, {}])
+def test_what_provisioning_may_put_is_none(given: dict[str, object]) -> None:
+    assert chosen_setting_problems(given, "infrastructure_parameters") == []
 
 
 def test_every_setting_that_is_read_or_made_has_a_kind() -> None:

@@ -40,7 +40,17 @@ MEMORY = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 112.00 M
 NO_FILE = "python3: can't open file '/x.py': [Errno 2] No such file or directory"
 
 
-@pytest.mark.parametrize("exception", [KV_CACHE, SHARD, MEMORY, "ImportError: libcuda.so.1: cannot open shared object"])
+# Of these the name does not say that they are exceptions.
+NAMED = (
+    "triton.runtime.errors.OutOfResources: out of resource: shared memory, Required: 101376, Hardware limit: 101376.",
+    "zmq.error.Again: Resource temporarily unavailable",
+    "concurrent.futures.process.BrokenProcessPool: A process in the pool was terminated abruptly",
+)
+
+
+@pytest.mark.parametrize(
+    "exception", [KV_CACHE, SHARD, MEMORY, "ImportError: libcuda.so.1: cannot open shared object", *NAMED]
+)
 def test_the_cores_own_exception_is_the_cause(exception: str) -> None:
     assert cause(core_failure(exception)) == exception
 
@@ -135,6 +145,42 @@ def test_a_warnings_traceback_is_not_the_cause() -> None:
     assert cause("\n".join([*warned, core_failure(SHARD)])) == SHARD
 
 
+def test_of_a_group_of_exceptions_the_one_in_it_is_the_cause() -> None:
+    log = """\
+INFO: starting
+  + Exception Group Traceback (most recent call last):
+  |   File "/usr/lib/a.py", line 3, in serve
+  |     run()
+  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/usr/lib/b.py", line 3, in bind
+    |     bind()
+    | OSError: [Errno 98] Address already in use
+    +------------------------------------
+"""
+    assert cause(log) == "OSError: [Errno 98] Address already in use"
+
+
+def test_what_a_library_in_c_says_of_its_end_stays_with_it() -> None:
+    log = """\
+terminate called after throwing an instance of 'c10::Error'
+  what():  CUDA error: an illegal memory access was encountered
+Exception raised from c10_cuda_check_implementation at CUDAException.cpp:43
+"""
+    assert cause(log).endswith("'c10::Error': CUDA error: an illegal memory access was encountered")
+
+
+def test_of_a_server_that_logs_json_the_last_error_is_the_cause() -> None:
+    log = """\
+{"time":"2026-01-02T03:04:05","level":"ERROR","message":"the engine failed"}
+{"time":"2026-01-02T03:04:06","level":"ERROR","message":"no port","error":"OSError"}
+{"level":"info","msg":"shutdown complete"}
+[{"level":"error"
+"""
+    assert cause(log) == "no port: OSError"
+
+
 def test_colours_do_not_hide_the_cause() -> None:
     coloured = core_failure(SHARD).replace("(EngineCore_DP0 pid=77)", "\x1b[1;36m(EngineCore_DP0 pid=77)\x1b[0;0m")
     assert cause(coloured) == SHARD
@@ -153,6 +199,9 @@ def test_a_log_that_begins_in_the_middle_of_a_traceback_still_tells() -> None:
         ("first\nthe stand-in was told to crash\n", "the stand-in was told to crash"),
         ("exec /usr/bin/python3: exec format error\n", "exec /usr/bin/python3: exec format error"),
         (f"{NO_FILE}\nbye", NO_FILE),
+        ("ERROR:    [Errno 98] already in use\nINFO:     Shutdown complete.\n", "ERROR:    [Errno 98] already in use"),
+        ("m: error loading model: cut\nmain: exiting due to model loading error\n", "m: error loading model: cut"),
+        ('{"level":"info","msg":"using config"}\nError: adapting config: x\nbye\n', "Error: adapting config: x"),
     ],
 )  # fmt: skip
 def test_without_a_traceback_the_error_or_the_last_line_is_the_cause(log: str, expected: str) -> None:

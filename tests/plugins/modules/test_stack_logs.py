@@ -6,11 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.slm.serving.plugins.module_utils import containers
 from ansible_collections.slm.serving.plugins.module_utils.containers import Container
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError
 from ansible_collections.slm.serving.plugins.modules import stack_logs
 
+from tests.support.release_files import edge_files
 from tests.support.role_variables import ROLES, entry_points
 
 ENGINE: Container = {
@@ -81,6 +83,10 @@ def test_the_units_are_those_that_the_roles_install(journal: list[list[str]]) ->
         if (name := path.name.removesuffix(".j2")).endswith(".service")
     }
     assert {asked[2] for asked in journal} == installed
+
+
+def test_every_container_that_the_stack_may_have_has_its_log() -> None:
+    assert set(yaml.safe_load(edge_files()["compose.yml"])["services"]) == set(stack_logs.CONTAINERS)
 
 
 def test_a_journal_that_cannot_be_read_is_an_error_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
