@@ -3,9 +3,11 @@
 The file is JSON; every member but `model` and `name` has a default:
 
     {"model": "/models/model.gguf", "name": "medical-ie", "host": "127.0.0.1", "port": 8000, "requests": 8,
-     "context": 2048, "threads": 2, "api-key-file": "/run/secrets/engine-key"}
+     "context": 2048, "threads": 2, "chat-template": "/etc/slm-ft-serving/chat_template.jinja",
+     "api-key-file": "/run/secrets/engine-key"}
 
-`requests` are answered at once, each with `context` tokens of its own for prompt and answer.
+`requests` are answered at once, each with `context` tokens of its own for prompt and answer. Without `chat-template` the
+model's own is taken.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-_DEFAULTS: dict[str, Any] = {"host": "127.0.0.1", "port": 8000, "requests": 8, "context": 2048, "api-key-file": None}
+_DEFAULTS: dict[str, Any] = {"host": "127.0.0.1", "port": 8000, "requests": 8, "context": 2048}
+_FILES = ("chat-template", "api-key-file")
 _NUMBERS = ("port", "requests", "context", "threads")
 _TEXTS = ("model", "name", "host")
 
@@ -40,8 +43,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise SettingsError(f"cannot read {path}: {error}") from error
     if not isinstance(given, dict):
         raise SettingsError(f"{path} holds no JSON object")
-    settings: dict[str, Any] = {**_DEFAULTS, "threads": len(os.sched_getaffinity(0)), **given}
-    if unknown := sorted(settings.keys() - {*_NUMBERS, *_TEXTS, "api-key-file"}):
+    settings: dict[str, Any] = {**_DEFAULTS, **dict.fromkeys(_FILES), "threads": len(os.sched_getaffinity(0)), **given}
+    if unknown := sorted(settings.keys() - {*_NUMBERS, *_TEXTS, *_FILES}):
         raise SettingsError(f"{path}: there is no setting {unknown[0]}")
     for name in _TEXTS:
         if not isinstance(settings.get(name), str) or not settings[name]:
@@ -50,6 +53,9 @@ def read_settings(path: Path) -> dict[str, Any]:
         value = settings[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise SettingsError(f"{path}: {name} must be a whole number from 1 on")
+    for name in _FILES:
+        if settings[name] is not None and not isinstance(settings[name], str):
+            raise SettingsError(f"{path}: {name} must be a path")
     if not Path(settings["model"]).is_file():
         raise SettingsError(f"{path}: there is no model at {settings['model']}; `python -m training gguf` makes one")
     return settings
@@ -70,8 +76,12 @@ def start(settings: dict[str, Any]) -> Any:
     params.endpoint_metrics = True
     # Of the prompts of others nothing is shown, and there is no page.
     params.endpoint_slots = params.endpoint_props = params.ui = False
+    # Of prompts that were answered it would keep up to 8 GiB more.
+    params.cache_ram_mib = 0
     # What a text may look like is not the engine's to read out of an answer.
     params.enable_reasoning = 0
+    if settings["chat-template"] is not None:
+        params.chat_template = Path(settings["chat-template"]).read_text(encoding="utf-8")
     if settings["api-key-file"] is not None:
         params.api_keys = [Path(settings["api-key-file"]).read_text(encoding="utf-8").strip()]
     return xllamacpp.Server(params)
