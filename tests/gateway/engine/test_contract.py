@@ -1,7 +1,7 @@
 """What the gateway promises of its engine, before each kind: fakes of vLLM and llama.cpp, and llama.cpp itself.
 
-The real llama.cpp needs `.ci/llamacpp-env`; without what that makes, its part is skipped. The real vLLM has a file of
-its own (`test_real_engine`), as it runs in Docker.
+The real llama.cpp runs in the environment that `.ci/llamacpp-env` makes, at the first of these tests. The real vLLM has
+a file of its own (`test_real_engine`), as it runs in Docker.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from tests.fakes.engine.llamacpp import FakeLlamaCpp
 from tests.fakes.engine.scripted import FakeEngine, fake_engine
 from tests.gateway.api.routes.test_stream import events
 from tests.gateway.conftest import NOTE, Gateway, StartGateway, free_port
+from tests.support import llamacpp as llamacpp_support
 
 ROOT = Path(__file__).resolve().parents[3]
-PYTHON = ROOT / ".llamacpp-venv/bin/python"
 TASK = load_task(ROOT / "gateway/tasks/medical_ie.yaml")
 START_SECONDS = 120
 FIELDS = [field.name for field in TASK.fields]
@@ -45,19 +45,14 @@ class Served:
 @pytest.fixture(scope="module")
 def llamacpp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """llama.cpp's server with the small model."""
-    if not PYTHON.exists():
-        pytest.skip("there is no .llamacpp-venv: `.ci/llamacpp-env` makes it")
     folder = tmp_path_factory.mktemp("llamacpp")
-    small, model, port = ROOT / "models/small", folder / "model.gguf", free_port()
-    made = subprocess.run(
-        [PYTHON, "-m", "training", "gguf", "--base", small / "base", "--adapter", small / "adapter", "--out", model],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert made.returncode == 0, made.stderr
+    model, port = folder / "model.gguf", free_port()
+    llamacpp_support.write_gguf(model)
     settings = {"model": str(model), "name": "medical-ie", "port": port, "threads": 1, "requests": 2}
     (folder / "engine.json").write_text(json.dumps(settings))
     with (folder / "log").open("w") as log:
-        command: list[str | Path] = [PYTHON, ROOT / "docker/llamacpp/serve.py", "--config", folder / "engine.json"]
+        python = llamacpp_support.PYTHON
+        command: list[str | Path] = [python, ROOT / "docker/llamacpp/serve.py", "--config", folder / "engine.json"]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -85,7 +80,7 @@ def _metric(url: str, name: str) -> int:
     return int(next(line.split()[1] for line in lines if line.startswith(f"{name} ")))
 
 
-@pytest.fixture(params=["fake vllm", "fake llamacpp", "llamacpp"])
+@pytest.fixture(params=["fake vllm", "fake llamacpp", pytest.param("llamacpp", marks=pytest.mark.slow)])
 async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
     """Return each engine in turn."""
     if request.param == "llamacpp":
