@@ -169,7 +169,12 @@ def profile_problems(profile: str, accelerator: str, path: str) -> list[str]:
 
 
 def engine_problems(
-    kind: str, path: str, *, accelerator: str, adapters: Collection[str] = (), environment: Mapping[str, Any] | None = None
+    kind: str,
+    path: str,
+    *,
+    accelerator: str,
+    adapters: Collection[str] = (),
+    environment: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Return a sentence for each thing that a kind of engine cannot do and that is asked of it.
 
@@ -198,7 +203,8 @@ def engine_problems(
     if str((environment or {}).get("GATEWAY_ENGINE_EXTRAS", "off")).lower() == "on":
         problems.append(
             f"The engine llamacpp ({path}/engine/kind) has none of vLLM's sampling members, and the gateway's"
-            " GATEWAY_ENGINE_EXTRAS is on. Leave that out of inference_stack_gateway_environment, or set the kind to vllm."
+            " GATEWAY_ENGINE_EXTRAS is on. Leave that out of inference_stack_gateway_environment, or set the kind to"
+            " vllm."
         )
     return problems
 

@@ -438,8 +438,8 @@ class Instance:
         """
         if GGUF_FILE not in files:
             yield (
-                f"There is no {GGUF_FILE} at {source.source} (the {GGUF} model): make it with `python -m training gguf`,"
-                f" upload it under that name, or correct model/{GGUF}."
+                f"There is no {GGUF_FILE} at {source.source} (the {GGUF} model): make it with `python -m training"
+                f" gguf`, upload it under that name, or correct model/{GGUF}."
             )
             return
         try:

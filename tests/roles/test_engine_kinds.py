@@ -94,7 +94,7 @@ def test_release_with_llamacpp_has_its_image_file_and_mounts() -> None:
     assert all(volume["read_only"] for volume in engine["volumes"])
     assert "deploy" not in engine
     assert (engine["read_only"], engine["cap_drop"], engine["mem_limit"]) == (True, ["ALL"], "16g")
-    assert engine["tmpfs"] == ["/tmp:mode=1777"]  # noqa: S108 - the container's own
+    assert engine["tmpfs"] == ["/tmp:mode=1777"]
     assert services["gateway"]["environment"]["GATEWAY_ENGINE_KIND"] == "llamacpp"
 
 

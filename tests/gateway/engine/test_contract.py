@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,24 +44,37 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def llamacpp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """llama.cpp's server with the small model."""
-    folder = tmp_path_factory.mktemp("llamacpp")
-    model, port = folder / "model.gguf", free_port()
-    llamacpp_support.write_gguf(model)
+def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the small model as llama.cpp reads it."""
+    path = tmp_path_factory.mktemp("llamacpp") / "model.gguf"
+    llamacpp_support.write_gguf(path)
+    return path
+
+
+@contextmanager
+def llamacpp_server(model: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Run llama.cpp's server; give its address and its process, which is ended as Docker ends it."""
+    port = free_port()
     settings = {"model": str(model), "name": "medical-ie", "port": port, "threads": 1, "requests": 2}
-    (folder / "engine.json").write_text(json.dumps(settings))
-    with (folder / "log").open("w") as log:
-        python = llamacpp_support.PYTHON
-        command: list[str | Path] = [python, ROOT / "docker/llamacpp/serve.py", "--config", folder / "engine.json"]
+    configuration = model.with_name("engine.json")
+    configuration.write_text(json.dumps(settings))
+    with model.with_name("log").open("w") as log:
+        command = [llamacpp_support.PYTHON, ROOT / "docker/llamacpp/serve.py", "--config", configuration]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(url, process, folder / "log")
-        yield Served("llamacpp", url, lambda: _metric(url, "llamacpp:requests_processing"))
+        _wait_for(url, process, model.with_name("log"))
+        yield url, process
     finally:
         process.terminate()
-        assert process.wait(30) == 0, "SIGTERM ends it as it should"
+        assert process.wait(60) == 0, "SIGTERM ends it as it should"
+
+
+@pytest.fixture(scope="module")
+def llamacpp(gguf: Path) -> Iterator[Served]:
+    """llama.cpp's server with the small model."""
+    with llamacpp_server(gguf) as (url, _):
+        yield Served("llamacpp", url, lambda: _metric(url, "llamacpp:requests_processing"))
 
 
 def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -213,3 +227,19 @@ def test_llamacpps_settings_are_checked_before_it_starts(tmp_path: Path, setting
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (result.returncode, message in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.slow
+async def test_llamacpp_ends_the_answers_that_it_has_begun_before_itself(gguf: Path) -> None:
+    """Its own end would wait for them for ever, and Docker would kill it."""
+    with llamacpp_server(gguf) as (url, process):
+        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+            answer = await client.completions.create(
+                model="medical-ie", prompt="A", max_tokens=300, stream=True, extra_body={"ignore_eos": True}
+            )
+            reasons = []
+            async for chunk in answer:
+                if not reasons:
+                    process.terminate()
+                reasons.append(chunk.choices[0].finish_reason)
+    assert reasons[-1] == "length"
