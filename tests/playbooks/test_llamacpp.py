@@ -37,9 +37,7 @@ def test_llamacpp_takes_vllms_place_and_a_rollback_takes_it_back(serving: LocalR
 
     run_playbook(serving, "deploy", *options).must_succeed()
     assert "slm-ft-serving-llamacpp@" in engine(serving)
-    # The whole of the answer is right: the golden notes that verified it are of the trained format.
     assert answer(serving) == golden_note()["expected"]
-    assert run_playbook(serving, "deploy", *options).must_succeed().changed == 0
     shown = run_playbook(serving, "status").must_succeed().output
     assert "engine    llamacpp (cpu)" in shown
     assert "NOT WELL" not in shown

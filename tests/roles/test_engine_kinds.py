@@ -136,3 +136,31 @@ def test_the_engines_program_takes_the_file_that_the_role_writes(tmp_path: Path)
     (tmp_path / "engine.json").write_text(json.dumps(written | {"max-num-seqs": 4}))
     with pytest.raises(serve.SettingsError, match="there is no setting max-num-seqs"):
         serve.read_settings(tmp_path / "engine.json")
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameters", "accelerator", "gguf"),
+    [
+        ({}, {}, "gpu", ""),
+        ({}, {"engine/kind": "llamacpp"}, "cpu", "s3://models/gguf"),
+        ({"engine/kind": "llamacpp"}, {}, "cpu", "s3://models/gguf"),
+        ({"engine/kind": "vllm"}, {}, "gpu", ""),
+    ],
+)
+def test_provisioning_puts_what_the_kind_needs(
+    settings: dict[str, str], parameters: dict[str, str], accelerator: str, gguf: str
+) -> None:
+    variables = {
+        "infrastructure_settings": settings,
+        "infrastructure_parameters": parameters,
+        "infrastructure_models_bucket": "models",
+        "infrastructure_region": "us-east-1",
+        "infrastructure_account": "1",
+    }
+    own = "_infrastructure_settings_own"
+    found = [value("infrastructure", f"{own}['{name}']", variables) for name in ("engine/accelerator", "model/gguf")]
+    assert found == [accelerator, gguf]
+    # Wherever it lies, the instance may read it.
+    elsewhere = variables | {"infrastructure_settings": settings | {"model/gguf": "s3://other/gguf"}}
+    assert "model/gguf" in value("infrastructure", "_infrastructure_sources", elsewhere)
+    assert "slm-ft-serving-llamacpp" in value("infrastructure", "_infrastructure_repositories", variables)
