@@ -20,7 +20,7 @@ def moment(now: datetime, timezone: str) -> datetime:
         timezone: a name of the IANA time zone database.
 
     Raises:
-        MomentError: there is no such zone, or its clocks show this time twice or never.
+        MomentError: there is no such zone, or its clocks show this time twice or never, or only outside of all years.
     """
     if timezone not in _names():
         raise MomentError(
@@ -28,12 +28,12 @@ def moment(now: datetime, timezone: str) -> datetime:
             "or UTC"
         )
     zone = ZoneInfo(timezone)
-    if now.tzinfo is not None:
-        try:
+    try:
+        if now.tzinfo is not None:
             return now.astimezone(zone)
-        except OverflowError:
-            raise MomentError("this moment is outside the years 1 to 9999 in the time zone") from None
-    moments = moments_of(now, zone)
+        moments = moments_of(now, zone)
+    except (OverflowError, ValueError):
+        raise MomentError("this moment is outside the years 1 to 9999 in the time zone or in UTC") from None
     if len(moments) != 1:
         often = "twice" if moments else "never"
         raise MomentError(
