@@ -63,5 +63,5 @@ def _zone(name: str) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
     raise MomentError(
-        "unknown time zone; give a name of the IANA time zone database as it is spelt there, such as Europe/Berlin or UTC"
+        "unknown time zone; give a name of the IANA time zone database in its spelling, such as Europe/Berlin or UTC"
     )
