@@ -1,11 +1,12 @@
 """The moment and the time zone that a person speaks at."""
 
+import re
 from datetime import UTC, datetime
-from functools import lru_cache
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-# They are in the folder of zones, and mean whatever the machine is set to, or nothing.
-_NO_ZONES = frozenset({"Factory", "localtime"})
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}")
+# They are in the folder of zones, and mean whatever the machine is set to, nothing, or the same zones in another form.
+_NO_ZONES = frozenset({"Factory", "localtime", "posixrules", "posix", "right"})
 
 
 class MomentError(ValueError):
@@ -20,20 +21,15 @@ def moment(now: datetime, timezone: str) -> datetime:
         timezone: a name of the IANA time zone database.
 
     Raises:
-        MomentError: there is no such zone, or its clocks show this time twice or never.
+        MomentError: there is no such zone, or its clocks show this time twice or never, or only outside of all years.
     """
-    if timezone not in _names():
-        raise MomentError(
-            "unknown time zone; give a name of the IANA time zone database in its own spelling, such as Europe/Berlin "
-            "or UTC"
-        )
-    zone = ZoneInfo(timezone)
-    if now.tzinfo is not None:
-        try:
+    zone = _zone(timezone)
+    try:
+        if now.tzinfo is not None:
             return now.astimezone(zone)
-        except OverflowError:
-            raise MomentError("this moment is outside the years 1 to 9999 in the time zone") from None
-    moments = moments_of(now, zone)
+        moments = moments_of(now, zone)
+    except (OverflowError, ValueError):
+        raise MomentError("this moment is outside the years 1 to 9999 in the time zone or in UTC") from None
     if len(moments) != 1:
         often = "twice" if moments else "never"
         raise MomentError(
@@ -59,6 +55,13 @@ def moments_of(wall: datetime, zone: ZoneInfo) -> list[datetime]:
     return found
 
 
-@lru_cache(maxsize=1)
-def _names() -> frozenset[str]:
-    return frozenset(available_timezones()) - _NO_ZONES
+def _zone(name: str) -> ZoneInfo:
+    # To list all names takes many times as long as to look for one.
+    try:
+        if _NAME.fullmatch(name) and name.split("/")[0] not in _NO_ZONES:
+            return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    raise MomentError(
+        "unknown time zone; give a name of the IANA time zone database in its spelling, such as Europe/Berlin or UTC"
+    )

@@ -28,8 +28,8 @@ _TYPES = {
 TYPES = tuple(_TYPES)
 # Llama's file types that people ask for and that cannot be made here.
 REFUSED = {
-    "q4_k_m": "the gguf package reads it and cannot make it, and the server's wheel has no quantiser; make f16 here, "
-    "and quantise it with llama.cpp's own llama-quantize"
+    "q4_k_m": "the gguf package reads it and cannot make it, and the server's wheel has no llama_model_quantize; make "
+    "f16 here, and quantise it with llama.cpp's own llama-quantize"
 }
 _BLOCK = 32
 _ROPE_TYPES = ("default", "llama3")

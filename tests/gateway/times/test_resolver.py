@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.times.resolver import resolve
 from gateway.times.vocabulary import MONTHS, NUMBERS, PARTS, WEEKDAYS
-from gateway.times.zones import moment
+from gateway.times.zones import MomentError, moment
 
 # A Saturday.
 NOW = moment(datetime.fromisoformat("2026-11-28T09:00"), "Europe/Berlin")
@@ -209,6 +209,22 @@ def test_a_moment_with_an_offset_is_the_same_moment_in_the_zone() -> None:
     now = moment(datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Africa/Lagos")), "Europe/Berlin")
     assert said("now", now) == ("2026-10-25T02:30:00+01:00", None)
     assert said("at 2:45 am", now) == (None, "time_twice")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "Europe", "Europe/", "europe/berlin", "localtime", "right/UTC", "posixrules", "tzdata.zi", "leapseconds",
+     "A" * 999, "../UTC", "/etc/localtime", "UTC\0", "\ud800", "Europe/Berlin ", "+01:00"],
+)  # fmt: skip
+def test_what_is_no_time_zone_is_refused(name: str) -> None:
+    with pytest.raises(MomentError, match="unknown time zone; give a name"):
+        moment(datetime.now(UTC), name)
+
+
+def test_every_time_zone_is_known() -> None:
+    now = datetime.now(UTC)
+    for name in available_timezones() - {"localtime", "Factory", "posixrules"}:
+        assert moment(now, name) == now
 
 
 _WORDS = st.lists(
