@@ -21,9 +21,10 @@ from gateway.tasks import Task, load_tasks
 
 @dataclass(slots=True)
 class Drain:
-    """Whether the gateway is going down, and the number of requests that are still running."""
+    """Whether the gateway is going down, whether it refuses requests, and the number of those that still run."""
 
     draining: bool = False
+    refusing: bool = False
     active: int = 0
 
 

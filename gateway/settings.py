@@ -153,6 +153,12 @@ class Settings(BaseSettings):
     drain_timeout: float = Field(
         default=30.0, ge=0, le=3600, description="Seconds that running requests get to finish after SIGTERM."
     )
+    drain_mode: Literal["refuse", "close"] = Field(
+        default="refuse",
+        description="What new requests meet after SIGTERM. `refuse`: 503 with Retry-After. `close`: a closed port, for "
+        "a proxy that holds what it cannot connect; what comes on open connections is answered, and ends them. The "
+        "deployment sets `close` under its edge.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least level that is logged."
     )

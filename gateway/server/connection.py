@@ -15,6 +15,7 @@ from loguru import logger
 from starlette.types import ASGIApp
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -168,6 +169,14 @@ class Connection(HttpToolsProtocol):
         else:
             self.wire.finish()
 
+    def end_with_answer(self) -> None:
+        """Let the answer that is under way be the last one, and say so where it has not begun."""
+        cycle = self.cycle
+        if self._exchange is not None and CLOSE_HEADER not in cycle.default_headers:
+            cycle.default_headers = [*cycle.default_headers, CLOSE_HEADER]
+            if cycle.response_started:
+                cycle.keep_alive = False
+
     def refuse_unfinished(self) -> None:
         """Answer a request whose body is not there yet: there is no time to wait for it."""
         if self._phase is Phase.BODY and self._exchange is not None:
@@ -305,7 +314,7 @@ class Connection(HttpToolsProtocol):
             (b"content-length", str(len(body)).encode()),
             *ALWAYS,
             (b"x-request-id", identity.encode()),
-            (b"connection", b"close"),
+            CLOSE_HEADER,
         ]
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
         self.wire.write(STATUS_LINE[error.status] + lines + b"\r\n" + body)

@@ -1,4 +1,4 @@
-"""Runs the application under uvicorn, and drains it at SIGTERM: running requests finish, new ones get 503."""
+"""Runs the application under uvicorn, and drains it at SIGTERM: running requests finish, new ones are refused."""
 
 import gc
 import resource
@@ -10,6 +10,7 @@ from typing import cast
 import uvicorn
 from fastapi import FastAPI
 from loguru import logger
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 
 from gateway.server.connection import Connection
 from gateway.server.limits import RESERVE, Limits
@@ -18,10 +19,12 @@ from gateway.settings import Settings
 
 # Files of the process itself: its listener, loop, log and libraries, and the keys file while it is read.
 _OWN_FILES = 64
+# Where the port is closed: after so long without a request, a proxy's connections are taken for unused.
+_QUIET_SECONDS = 1.0
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that keeps listening while it drains, so that new requests get an answer."""
+    """A uvicorn server that answers while it drains: refuses new requests, or closes its port and serves the rest."""
 
     def __init__(self, config: uvicorn.Config, services: Services) -> None:
         """Make a server.
@@ -33,28 +36,57 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._services = services
         self._give_up_at = float("inf")
+        self._quiet_since: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain at the first SIGTERM; stop at once at a second signal."""
-        drain = self._services.drain
+        drain, settings = self._services.drain, self._services.settings
         if drain.draining or sig != signal.SIGTERM:
             super().handle_exit(sig, frame)
             return
         drain.draining = True
-        self._give_up_at = time.monotonic() + self._services.settings.drain_timeout
+        drain.refusing = settings.drain_mode == "refuse"
+        self._give_up_at = time.monotonic() + settings.drain_timeout
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether the server ends now; uvicorn asks ten times a second."""
-        drain = self._services.drain
-        if drain.draining:
-            connections = cast("set[Connection]", self.server_state.connections)
-            for connection in list(connections):
-                connection.refuse_unfinished()
-            running = drain.active + sum(connection.has_unsent for connection in connections)
-            if running == 0 or time.monotonic() >= self._give_up_at:
-                logger.info("drained", left=drain.active)
-                return True
+        if not self._services.drain.draining:
+            return await super().on_tick(counter)
+        is_over = self._is_refused_to_the_end() if self._services.drain.refusing else self._is_served_to_the_end()
+        if is_over or time.monotonic() >= self._give_up_at:
+            logger.info("drained", left=self._services.drain.active)
+            return True
         return await super().on_tick(counter)
+
+    @property
+    def _connections(self) -> set[Connection]:
+        return cast("set[Connection]", self.server_state.connections)
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._services.drain.active > 0 or any(connection.has_unsent for connection in self._connections)
+
+    def _is_refused_to_the_end(self) -> bool:
+        """Refuse what has not come as a whole, and return whether all else has its answer."""
+        for connection in list(self._connections):
+            connection.refuse_unfinished()
+        return not self._is_busy
+
+    def _is_served_to_the_end(self) -> bool:
+        """Accept no connection, end each with its next answer, and return whether nothing more is to be expected."""
+        if CLOSE_HEADER not in self.config.encoded_headers:
+            for server in self.servers:
+                server.close()
+            # Uvicorn makes the headers of all answers from these, once a second.
+            self.config.encoded_headers.append(CLOSE_HEADER)
+            self.server_state.default_headers.append(CLOSE_HEADER)
+            for connection in self._connections:
+                connection.end_with_answer()
+        now = time.monotonic()
+        if self._is_busy or self._quiet_since is None:
+            self._quiet_since = now
+        # A proxy may send its next request just while an idle connection is closed, and may not send it again.
+        return not self._is_busy and (not self._connections or now - self._quiet_since >= _QUIET_SECONDS)
 
 
 def configuration(app: FastAPI, settings: Settings, connections: int | None = None) -> uvicorn.Config:

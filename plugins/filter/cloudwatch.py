@@ -108,17 +108,21 @@ def cloudwatch_alarm_metrics(alarm: Mapping[str, Any]) -> int:
 
 
 def cloudwatch_alarms(instance: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the alarms on an instance as AWS takes them.
+    """Return the alarms on the instances as AWS takes them.
 
     Args:
-        instance: `application`, `instance_id`, `accelerator`, `edge_mode`, `topic` (its ARN) and `no_traffic_hours`.
+        instance: what they have alike: `application`, `instance_ids`, `accelerator`, `edge_mode`, `topic` (its ARN) and
+            `no_traffic_hours`.
     """
     every = alarms.alarms_of(instance["accelerator"], instance["edge_mode"], int(instance["no_traffic_hours"]))
-    return [alarms.as_aws(each, instance["application"], instance["instance_id"], instance["topic"]) for each in every]
+    return [
+        alarms.as_aws(each, instance["application"], list(instance["instance_ids"]), instance["topic"])
+        for each in every
+    ]
 
 
 def cloudwatch_dashboard(instance: Mapping[str, Any], alarm_arn: str) -> dict[str, Any]:
-    """Return the dashboard of an instance as AWS takes it.
+    """Return the dashboard of the instances as AWS takes it.
 
     Args:
         instance: as `cloudwatch_alarms` takes it, with `region`.
@@ -126,16 +130,17 @@ def cloudwatch_dashboard(instance: Mapping[str, Any], alarm_arn: str) -> dict[st
     """
     names = {each.name for each in _metrics(instance)}
     arns = [alarm_arn + each["AlarmName"] for each in cloudwatch_alarms(instance)]
-    return alarms.dashboard(names, arns, instance["application"], instance["instance_id"], instance["region"])
+    return alarms.dashboard(names, arns, instance["application"], list(instance["instance_ids"]), instance["region"])
 
 
-def cloudwatch_problems(email: str, setting: str, no_traffic_hours: int) -> list[str]:
+def cloudwatch_problems(email: str, setting: str, no_traffic_hours: int, instances: int) -> list[str]:
     """Return why no alarms can be made; nothing where none are asked for.
 
     Args:
         email: who is to be told.
         setting: whether anything is measured: `on` or `off`.
         no_traffic_hours: after how many without an extraction there is an alarm; 0 for none.
+        instances: how many there are to be.
     """
     if not email:
         return []
@@ -154,6 +159,12 @@ def cloudwatch_problems(email: str, setting: str, no_traffic_hours: int) -> list
         problems.append(
             f"infrastructure_alarm_no_traffic_hours: {no_traffic_hours} is none of 0 (no such alarm) to"
             f" {LONGEST_NO_TRAFFIC}."
+        )
+    if instances > alarms.MOST_INSTANCES:
+        problems.append(
+            f"infrastructure_alarm_email: alarms watch {alarms.MOST_INSTANCES} instances at most, since CloudWatch lets"
+            f" one read ten metrics, and there would be {instances}. Leave the address out, and watch them with"
+            " Prometheus (docs/monitoring.md)."
         )
     return problems
 

@@ -12,11 +12,17 @@ NAME_VARIABLES = {
     "role": "infrastructure_role",
     "instance profile": "infrastructure_role",
     "GitHub role": "infrastructure_github_role",
+    "deploy role": "infrastructure_github_deploy_role",
     "security group": "infrastructure_security_group",
     "budget": "infrastructure_budget",
+    "load balancer": "infrastructure_load_balancer_name",
+    "balancer's group": "infrastructure_load_balancer_security_group",
+    "target group": "infrastructure_target_group",
     # Somebody else would get the alarms.
     "topic": "infrastructure_alarm_topic",
 }
+# MiB/s that are no extra cost of a gp3 volume.
+INCLUDED_THROUGHPUT = 125
 
 
 def network_problems(networks: list[str], *, allow_everyone: bool) -> list[str]:
@@ -112,9 +118,15 @@ def foreign_problems(resources: list[dict[str, Any]], transfer_bucket: str) -> l
 
 
 def instance_problems(
-    instances: list[dict[str, Any]], instance_id: str, application: str, role: str, *, replace_profile: bool
+    instances: list[dict[str, Any]],
+    instance_id: str,
+    application: str,
+    role: str,
+    *,
+    replace_profile: bool,
+    wanted: int = 1,
 ) -> list[str]:
-    """Return why none of the instances can be used as the one that serves; empty also where there is none yet.
+    """Return why the instances cannot be used as those that serve; empty also where there is none yet.
 
     Args:
         instances: as infrastructure_info returns them.
@@ -122,21 +134,32 @@ def instance_problems(
         application: value of the tag Application.
         role: name of the instance profile.
         replace_profile: whether an adopted instance may lose another profile.
+        wanted: how many are to be there.
     """
     ids = [instance["id"] for instance in instances]
+    if wanted < 1:
+        return ["infrastructure_instances: how many instances there are to be is a whole number from 1."]
     if instance_id and instance_id not in ids:
         return [
             f"There is no instance {instance_id} in this region. Correct infrastructure_instance_id, or leave it out to"
             " have an instance made."
         ]
-    if len(ids) > 1:
+    theirs = [instance["id"] for instance in instances if not instance["ours"]]
+    if len(ids) > 1 and theirs:
         return [
-            f"More than one instance is meant: {', '.join(ids)}. Leave the tag Application={application} on one, and"
-            " set infrastructure_instance_id to that one or to none."
+            f"More than one instance is meant: {', '.join(ids)}. provision.yml did not make {', '.join(theirs)}, and"
+            f" one that it did not make serves alone. Leave the tag Application={application} on one, and set"
+            " infrastructure_instance_id to that one or to none; or on those alone that provision.yml made."
         ]
-    if not instances or instances[0]["ours"]:
+    if not theirs:
         return []
     (instance,) = instances
+    if wanted > 1:
+        return [
+            f"The instance {ids[0]} was there before, and an adopted instance serves alone. Leave"
+            " infrastructure_instances at 1; or leave out infrastructure_instance_id, remove the tag Application from"
+            f" {ids[0]}, and have {wanted} made."
+        ]
     if not instance_id and "AdoptedBy" not in instance["tags"]:
         return [
             f"The instance {ids[0]} has the tag Application={application}, and provision.yml did not make it. If it is"
@@ -224,6 +247,29 @@ def volume_growth(instance: dict[str, Any], expected: dict[str, Any]) -> dict[st
     return {"id": volume["id"], "zone": volume["zone"], "volume_type": kind, "size": size, **growth}
 
 
+def disks_to_pay(instances: list[dict[str, Any]], expected: dict[str, Any], missing: int) -> dict[str, int]:
+    """Return what the volumes of all instances are billed by, once those are made that are missing.
+
+    Args:
+        instances: as infrastructure_info returns them.
+        expected: `volume_gib`, `throughput` and `iops`.
+        missing: how many instances are to be made.
+
+    Returns:
+        `gib` of all together, the greatest `throughput`, and `extra_throughput` above what gp3 includes, summed.
+    """
+    sizes = [expected["volume_gib"]] * missing
+    throughputs = [expected["throughput"]] * missing
+    for instance in instances:
+        growth = volume_growth(instance, expected) if instance["ours"] else {}
+        sizes += [each["size"] for each in instance["volumes"] if each["id"] != growth.get("id")]
+        sizes.append(growth.get("size", 0))
+        root = next((each["throughput"] for each in instance["volumes"] if each["root"]), 0)
+        throughputs.append(growth.get("throughput") or root or 0)
+    extra = sum(max(each - INCLUDED_THROUGHPUT, 0) for each in throughputs)
+    return {"gib": sum(sizes), "throughput": max(throughputs, default=0), "extra_throughput": extra}
+
+
 def _words(expected: dict[str, Any]) -> str:
     return f"{expected['volume_gib']} GiB, {expected['throughput']} MiB/s and {expected['iops']} operations a second"
 
@@ -235,6 +281,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "budget_problems": budget_problems,
+            "disks_to_pay": disks_to_pay,
             "foreign_problems": foreign_problems,
             "gateway_rules": gateway_rules,
             "instance_differences": instance_differences,

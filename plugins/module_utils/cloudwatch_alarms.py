@@ -1,7 +1,10 @@
-"""The alarms on an instance and the dashboard of it, in the words of CloudWatch's API; pure data, and no call.
+"""The alarms on the instances and their dashboard, in the words of CloudWatch's API; pure data, and no call.
 
 An alarm is there only where its metrics are. docs/operating.md says of each what it means and what to do. Thresholds
 are those of monitoring/rules.yml where that has the same alert.
+
+Of several instances the application's metrics are one series, so a statistic is over all of them: what one of them may
+not have is read as the worst of them, and what clients notice as the whole. EC2's metrics are each instance's own.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from ansible_collections.slm.serving.plugins.module_utils.cloudwatch_metrics imp
 
 EC2 = "AWS/EC2"
 MINUTE, FIVE_MINUTES, HOUR = 60, 300, 3600
+# AWS lets an alarm read ten metrics; one reads a metric of each instance and one of all.
+MOST_INSTANCES = 9
 ABOVE, FROM, BELOW = "GreaterThanThreshold", "GreaterThanOrEqualToThreshold", "LessThanThreshold"
 
 
@@ -41,7 +46,9 @@ class Alarm(NamedTuple):
         period: seconds that one value is of.
         periods: how many values are looked at.
         breaching: how many of them have to be bad.
-        expression: what becomes of the series; empty where it is one.
+        expression: what becomes of the series, with `{instances}` for the sum over the instances; empty where it is
+            the one series, or that sum.
+        instance: what is summed, of `{m1}`, the series of EC2's.
     """
 
     name: str
@@ -53,6 +60,7 @@ class Alarm(NamedTuple):
     periods: int = 1
     breaching: int = 1
     expression: str = ""
+    instance: str = ""
 
 
 def _one(name: str, statistic: str, namespace: str = "") -> dict[str, Series]:
@@ -69,8 +77,9 @@ ALARMS = (
         MINUTE,
         3,
         3,
+        instance="FILL({m1}, 0)",
     ),
-    Alarm("GatewayDown", "The gateway shows no metrics", _one("gateway_up", "Maximum"), BELOW, 1, MINUTE, 3, 3),
+    Alarm("GatewayDown", "The gateway shows no metrics", _one("gateway_up", "Minimum"), BELOW, 1, MINUTE, 3, 3),
     Alarm(
         "MetricsMissing",
         "The instance runs and sends no metrics",
@@ -79,12 +88,14 @@ ALARMS = (
         1,
         periods=3,
         breaching=3,
-        expression="IF(FILL(m1, -1) >= 0 AND FILL(m2, 0) < 1, 1, 0)",
+        # A reading a minute of each that runs, and four may be late: none at all of one is five too few.
+        expression="IF(FILL(m2, 0) < 5 * ({instances}) - 4, 1, 0)",
+        instance="IF(FILL({m1}, -1) >= 0, 1, 0)",
     ),
     Alarm(
         "EngineUnavailable",
         "The gateway refuses every extraction because its engine is down",
-        _one("engine_unavailable", "Minimum"),
+        _one("engine_unavailable", "Maximum"),
         FROM,
         1,
         MINUTE,
@@ -142,14 +153,14 @@ ALARMS = (
     Alarm(
         "MemoryFull",
         "The memory is fuller than 92 %",
-        _one("mem_used_percent", "Average"),
+        _one("mem_used_percent", "Maximum"),
         ABOVE,
         92,
         periods=3,
         breaching=3,
     ),
     Alarm("GpuErrors", "The GPU's driver reports an error (Xid)", _one("gpu_errors", "Sum"), FROM, 1),
-    Alarm("GpuMissing", "The driver lists no GPU", _one("gpu_missing", "Minimum"), FROM, 1, MINUTE, 5, 5),
+    Alarm("GpuMissing", "The driver lists no GPU", _one("gpu_missing", "Maximum"), FROM, 1, MINUTE, 5, 5),
     Alarm(
         "CertificateEnds",
         "The edge's certificate ends within 14 days",
@@ -168,11 +179,11 @@ def no_traffic(hours: int) -> Alarm:
 
 
 def alarms_of(accelerator: str, edge_mode: str, no_traffic_hours: int) -> list[Alarm]:
-    """Return the alarms on an instance: those whose metrics it has.
+    """Return the alarms on the instances: those whose metrics they have.
 
     Args:
-        accelerator: that its engine computes on.
-        edge_mode: what stands between clients and its gateway.
+        accelerator: that their engines compute on.
+        edge_mode: what stands between clients and a gateway.
         no_traffic_hours: after how many without an extraction there is an alarm; 0 for none.
     """
     known = {each.name for each in metrics_of(accelerator, edge_mode)}
@@ -185,13 +196,25 @@ def _metric(series: Series, application: str, instance_id: str) -> dict[str, Any
     return {"Namespace": series.namespace or application, "MetricName": series.name, "Dimensions": dimensions}
 
 
-def as_aws(alarm: Alarm, application: str, instance_id: str, topic: str) -> dict[str, Any]:
+def _expression(alarm: Alarm, count: int) -> str:
+    """Return what becomes of an alarm's series with so many instances; empty where it is one series as it is."""
+    instances = " + ".join(alarm.instance.format(m1=_id("m1", index)) for index in range(count))
+    if alarm.expression:
+        return alarm.expression.format(instances=instances)
+    return instances if count > 1 else ""
+
+
+def _id(name: str, index: int) -> str:
+    return f"{name}_{index + 1}" if index else name
+
+
+def as_aws(alarm: Alarm, application: str, instance_ids: list[str], topic: str) -> dict[str, Any]:
     """Return an alarm as PutMetricAlarm takes it.
 
     Args:
         alarm: the alarm.
         application: the namespace of its metrics, and what its name begins with.
-        instance_id: of the instance.
+        instance_ids: of the instances, MOST_INSTANCES at most.
         topic: ARN of the topic that it is told to.
     """
     request: dict[str, Any] = {
@@ -207,23 +230,24 @@ def as_aws(alarm: Alarm, application: str, instance_id: str, topic: str) -> dict
         # An instance that was stopped on purpose sends nothing; one that runs and sends nothing is MetricsMissing.
         "TreatMissingData": "notBreaching",
     }
-    if not alarm.expression:
-        (series,) = alarm.series.values()
-        metric = _metric(series, application, instance_id)
-        return request | metric | {"Statistic": series.statistic, "Period": alarm.period}
+    metrics = {
+        _id(name, index): (_metric(series, application, instance_id), series.statistic)
+        for name, series in alarm.series.items()
+        for index, instance_id in enumerate(instance_ids if series.namespace == EC2 else [""])
+    }
+    expression = _expression(alarm, len(instance_ids)) if alarm.expression or alarm.instance else ""
+    if not expression:
+        ((metric, statistic),) = metrics.values()
+        return request | metric | {"Statistic": statistic, "Period": alarm.period}
     queries = [
         {
             "Id": name,
-            "MetricStat": {
-                "Metric": _metric(series, application, instance_id),
-                "Period": alarm.period,
-                "Stat": series.statistic,
-            },
+            "MetricStat": {"Metric": metric, "Period": alarm.period, "Stat": statistic},
             "ReturnData": False,
         }
-        for name, series in alarm.series.items()
+        for name, (metric, statistic) in metrics.items()
     ]
-    result = {"Id": "result", "Expression": alarm.expression, "Label": alarm.name, "ReturnData": True}
+    result = {"Id": "result", "Expression": expression, "Label": alarm.name, "ReturnData": True}
     return request | {"Metrics": [result, *queries]}
 
 
@@ -261,14 +285,16 @@ def mark(application: str) -> str:
     return f"Made by provision.yml of {application}"
 
 
-def dashboard(metrics: set[str], alarms: list[str], application: str, instance_id: str, region: str) -> dict[str, Any]:
+def dashboard(
+    metrics: set[str], alarms: list[str], application: str, instance_ids: list[str], region: str
+) -> dict[str, Any]:
     """Return the dashboard's body as PutDashboard takes it, before it is made to text.
 
     Args:
-        metrics: names of those that the instance has.
-        alarms: ARNs of the alarms on it.
+        metrics: names of those that the instances have.
+        alarms: ARNs of the alarms on them.
         application: the namespace of the metrics.
-        instance_id: of the instance.
+        instance_ids: of the instances.
         region: of all of it.
     """
     text = f"{mark(application)}: changes made here are lost. What each alarm means: docs/operating.md"
@@ -288,13 +314,13 @@ def dashboard(metrics: set[str], alarms: list[str], application: str, instance_i
     }
     for index, (title, series) in enumerate((title, some) for title, some in charts.items() if some):
         row, column = divmod(index, COLUMNS)
-        lines = [_line(one, application, instance_id) for one in series]
+        lines = [line for one in series for line in _lines(one, application, instance_ids)]
         properties = {"title": title, "region": region, "view": "timeSeries", "period": MINUTE, "metrics": lines}
         place = {"x": column * WIDTH, "y": HEAD + HEIGHT * (row + 1), "width": WIDTH, "height": HEIGHT}
         widgets.append({"type": "metric", **place, "properties": properties})
     return {"widgets": widgets}
 
 
-def _line(series: Series, application: str, instance_id: str) -> list[Any]:
-    instance = ["InstanceId", instance_id] if series.namespace == EC2 else []
-    return [series.namespace or application, series.name, *instance, {"stat": series.statistic}]
+def _lines(series: Series, application: str, instance_ids: list[str]) -> list[list[Any]]:
+    instances = [["InstanceId", each] for each in instance_ids] if series.namespace == EC2 else [[]]
+    return [[series.namespace or application, series.name, *each, {"stat": series.statistic}] for each in instances]

@@ -69,6 +69,14 @@ class Reach:
             " Face Hub need the internet in any case."
         )
 
+    def is_public(self, subnet: dict[str, Any]) -> bool:
+        """Return whether what has a public address in a subnet is reached from the internet.
+
+        Args:
+            subnet: as EC2 describes it.
+        """
+        return _is_internet_gateway(self._way_out(self._table(subnet["SubnetId"])))
+
     def _table(self, subnet: str) -> dict[str, Any]:
         """Return the route table that a subnet uses: its own, else the VPC's main one."""
         by_subnet: dict[str, dict[str, Any]] = {}

@@ -16,7 +16,11 @@ options:
     type: str
     required: true
   github_role:
-    description: Name of the IAM role of GitHub's workflows; empty means none.
+    description: Name of the IAM role by which GitHub's workflows push images; empty means none.
+    type: str
+    default: ""
+  github_deploy_role:
+    description: Name of the IAM role by which GitHub's workflows deploy; empty means none.
     type: str
     default: ""
   security_group:
@@ -63,6 +67,27 @@ options:
     description: Name of the budget; empty means that there is none to ask for.
     type: str
     default: ""
+  load_balancer:
+    description: The load balancer and what belongs to it; without it there is none to ask for.
+    type: dict
+    suboptions:
+      name:
+        description: Its name.
+        type: str
+        required: true
+      target_group:
+        description: Name of the target group.
+        type: str
+        required: true
+      security_group:
+        description: Name of its own security group.
+        type: str
+        required: true
+      only_with_its_group:
+        description:
+          - Whether to ask for the others only where there is its security group, which is made first and removed last.
+        type: bool
+        default: false
   topic:
     description: ARN of the topic that alarms are told to; empty means that there is none to ask for.
     type: str
@@ -200,6 +225,7 @@ class Account:
         """Make the clients, which threads may share."""
         self.params = module.params
         services = ["budgets", "ec2", "ecr", "iam", "logs", "s3", "secretsmanager", "ssm", "sts"]
+        services += ["elbv2"] if self.params["load_balancer"] else []
         services += ["cloudwatch"] if self.params["alarm_prefix"] or self.params["dashboard"] else []
         services += ["sns"] if self.params["topic"] else []
         self.clients = {
@@ -235,15 +261,61 @@ class Account:
         tags = boto3_tag_list_to_ansible_dict(profile.get("Tags", []))
         return [self.thing("instance profile", name, tags, arn=profile["Arn"])]
 
-    def security_groups(self) -> list[Thing]:
-        """Return the security groups of the name, in whichever VPC."""
-        filters = [{"Name": "group-name", "Values": [self.params["security_group"]]}]
+    def security_groups(self, kind: str, name: str) -> list[Thing]:
+        """Return the security groups of a name, in whichever VPC."""
+        filters = [{"Name": "group-name", "Values": [name]}]
         groups = self._every("ec2", "describe_security_groups", Filters=filters)["SecurityGroups"]
         return [
-            self.thing("security group", each["GroupName"], boto3_tag_list_to_ansible_dict(each.get("Tags", [])))
+            self.thing(kind, each["GroupName"], boto3_tag_list_to_ansible_dict(each.get("Tags", [])))
             | {"id": each["GroupId"], "vpc": each["VpcId"], "networks": networks(each["IpPermissions"])}
             for each in groups
         ]
+
+    def balanced(self) -> list[Thing]:
+        """Return the load balancer, its security group and the target group."""
+        names = self.params["load_balancer"]
+        groups = self.security_groups("balancer's group", names["security_group"])
+        if names["only_with_its_group"] and not groups:
+            return []
+        return self.load_balancer(names["name"]) + self.target_group(names["target_group"]) + groups
+
+    def load_balancer(self, name: str) -> list[Thing]:
+        """Return a load balancer, with the certificate of its HTTPS listener."""
+        client = self.clients["elbv2"]
+        try:
+            found = client.describe_load_balancers(Names=[name], aws_retry=True)["LoadBalancers"][0]
+        except is_boto3_error_code("LoadBalancerNotFound"):
+            return []
+        arn = found["LoadBalancerArn"]
+        listeners = self._every("elbv2", "describe_listeners", LoadBalancerArn=arn)["Listeners"]
+        certificates = [each["CertificateArn"] for one in listeners for each in one.get("Certificates", [])]
+        return [
+            self.thing(
+                "load balancer",
+                name,
+                self._balancing_tags(arn),
+                arn=arn,
+                address=found["DNSName"],
+                scheme=found["Scheme"],
+                vpc=found["VpcId"],
+                zones=[each["ZoneName"] for each in found["AvailabilityZones"]],
+                certificate=next(iter(certificates), ""),
+            )
+        ]
+
+    def target_group(self, name: str) -> list[Thing]:
+        """Return a target group."""
+        try:
+            answer = self.clients["elbv2"].describe_target_groups(Names=[name], aws_retry=True)
+        except is_boto3_error_code("TargetGroupNotFound"):
+            return []
+        arn = answer["TargetGroups"][0]["TargetGroupArn"]
+        return [self.thing("target group", name, self._balancing_tags(arn), arn=arn)]
+
+    def _balancing_tags(self, arn: str) -> dict[str, str]:
+        (answer,) = self.clients["elbv2"].describe_tags(ResourceArns=[arn], aws_retry=True)["TagDescriptions"]
+        tags: dict[str, str] = boto3_tag_list_to_ansible_dict(answer["Tags"])
+        return tags
 
     def bucket(self, name: str) -> list[Thing]:
         """Return a bucket; `foreign` where it is another account's, which cannot be read."""
@@ -315,7 +387,7 @@ class Account:
         return [each["Name"] for each in parameters]
 
     def instances(self) -> list[Thing]:
-        """Return the instances of the application, and the one named besides."""
+        """Return the instances of the application, and the one named besides, the oldest first."""
         instance_id = self.params["instance_id"]
         filters = [{"Name": "tag:Application", "Values": [self.params["application"]]}]
         reservations = self._every("ec2", "describe_instances", Filters=filters)["Reservations"]
@@ -324,7 +396,10 @@ class Account:
             filters = [{"Name": "instance-id", "Values": [instance_id]}]
             reservations += self._every("ec2", "describe_instances", Filters=filters)["Reservations"]
         instances = {each["InstanceId"]: each for reservation in reservations for each in reservation["Instances"]}
-        return [self._instance(each) for each in instances.values() if each["State"]["Name"] not in GONE]
+        alive = [each for each in instances.values() if each["State"]["Name"] not in GONE]
+        # In EC2's own order, which it does not promise, the first would be another one at times.
+        alive.sort(key=lambda each: (str(each.get("LaunchTime", "")), each["InstanceId"]))
+        return [self._instance(each) for each in alive]
 
     def _instance(self, instance: dict[str, Any]) -> Thing:
         volumes = {
@@ -340,6 +415,8 @@ class Account:
             boto3_tag_list_to_ansible_dict(instance.get("Tags", [])),
             state=instance["State"]["Name"],
             type=instance["InstanceType"],
+            zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
+            vpc=instance.get("VpcId", ""),
             profile=instance.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
             key_pair=instance.get("KeyName", ""),
             metadata_tokens=instance.get("MetadataOptions", {}).get("HttpTokens", "unknown"),
@@ -425,17 +502,18 @@ class Account:
         """Return every question: what it is about, and a callable that answers it."""
         return [
             ("the IAM role", partial(self.role, "role", self.params["role"])),
-            *(
-                [("the IAM role of GitHub's workflows", partial(self.role, "GitHub role", self.params["github_role"]))]
-                if self.params["github_role"]
-                else []
-            ),
+            *[
+                (f"the IAM role {self.params[name]}", partial(self.role, kind, self.params[name]))
+                for kind, name in (("GitHub role", "github_role"), ("deploy role", "github_deploy_role"))
+                if self.params[name]
+            ],
             ("the instance profile", self.profile),
-            ("the security group", self.security_groups),
+            ("the security group", partial(self.security_groups, "security group", self.params["security_group"])),
             ("the parameters", self.parameters),
             ("the session document", self.document),
             ("the instances", self.instances),
             ("the Elastic IPs", self.addresses),
+            *([("the load balancer", self.balanced)] if self.params.get("load_balancer") else []),
             *([("the topic of the alarms", self.topic)] if self.params.get("topic") else []),
             *([("the alarms", self.alarms)] if self.params.get("alarm_prefix") else []),
             *([("the dashboard", self.dashboard)] if self.params.get("dashboard") else []),
@@ -472,6 +550,7 @@ def main() -> None:
         argument_spec={
             "role": text,
             "github_role": {"type": "str", "default": ""},
+            "github_deploy_role": {"type": "str", "default": ""},
             "security_group": text,
             "buckets": names,
             "repositories": names,
@@ -484,6 +563,15 @@ def main() -> None:
             **{
                 name: {"type": "str", "default": ""}
                 for name in ("budget", "topic", "alarm_prefix", "dashboard", "dashboard_mark")
+            },
+            "load_balancer": {
+                "type": "dict",
+                "options": {
+                    "name": text,
+                    "target_group": text,
+                    "security_group": text,
+                    "only_with_its_group": {"type": "bool", "default": False},
+                },
             },
             "tags": {"type": "dict", "required": True},
         },

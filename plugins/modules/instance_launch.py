@@ -1,4 +1,4 @@
-"""Launch an instance in the first of several subnets whose zone has the capacity.
+"""Launch instances, each in the first of several subnets whose zone has the capacity.
 
 An own module, because amazon.aws.ec2_instance knows one subnet, and asks for a capacity that a zone lacks ten times,
 over minutes, in the same zone.
@@ -8,11 +8,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: instance_launch
-short_description: Launch an instance where there is capacity
+short_description: Launch instances where there is capacity
 description:
   - Tries one subnet after the other while AWS lacks the capacity in its zone, and waits until the instance runs.
-  - Launches one each time that it is called; whether there is one already is for the caller to know.
+  - Each next instance is tried first in the zone that has the fewest, and last where this call found no capacity.
+  - Launches O(count) each time that it is called; whether there are any already is for the caller to know.
 options:
+  count:
+    description: How many to launch, one after the other.
+    type: int
+    default: 1
+  zones_there:
+    description: The zone of each instance that is there already.
+    type: list
+    elements: str
+    default: []
   instance_type:
     description: The instance type.
     type: str
@@ -101,18 +111,24 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-instance_id:
-  description: The instance.
+instances:
+  description: The instances, in the order in which they were launched.
   returned: success, except in check mode
-  type: str
-zone:
-  description: Its zone.
-  returned: success, except in check mode
-  type: str
-public_address:
-  description: Its public IPv4 address; empty where it has none.
-  returned: success, except in check mode
-  type: str
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Its id.
+      returned: always
+      type: str
+    zone:
+      description: Its zone.
+      returned: always
+      type: str
+    public_address:
+      description: Its public IPv4 address; empty where it has none.
+      returned: always
+      type: str
 refused:
   description: The zones that were tried before and have no capacity, with AWS's reason.
   returned: success, except in check mode
@@ -123,6 +139,7 @@ refused:
 import contextlib
 import time
 import uuid
+from collections import Counter
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import paginated_query_with_retries
@@ -175,7 +192,7 @@ class NoCapacityError(Exception):
 
 
 class Launch:
-    """The launch of one instance."""
+    """The launch of instances that are alike."""
 
     def __init__(self, client: Any, params: dict[str, Any]) -> None:
         """Take what to launch.
@@ -281,12 +298,23 @@ class Launch:
         return next((each for reservation in answer["Reservations"] for each in reservation["Instances"]), {})
 
 
-def no_capacity(instance_type: str, region: str, refused: list[str]) -> str:
-    """Return what to do where no zone has the capacity."""
+def no_capacity(instance_type: str, region: str, refused: list[str], launched: list[str]) -> str:
+    """Return what to do where no zone has the capacity.
+
+    Args:
+        instance_type: of the instance that found none.
+        region: that was asked.
+        refused: what AWS said, by zone.
+        launched: ids of those that run since.
+    """
     zones = "\n".join(f"  {each}" for each in refused)
+    another, there = "", ""
+    if launched:
+        verbs = "run now and are" if len(launched) > 1 else "runs now and is"
+        another, there = "further ", f"{', '.join(launched)} {verbs} billed, "
     return (
-        f"No {instance_type} could be launched in {region}; the rest of what provision.yml makes is there, and another"
-        f" run goes on from here. What AWS said, by zone:\n{zones}\n"
+        f"No {another}{instance_type} could be launched in {region}; {there}the rest of what provision.yml makes is"
+        f" there, and another run goes on from here. What AWS said, by zone:\n{zones}\n"
         "Try again later; or name another type with -e infrastructure_instance_type=TYPE (such as another size of the"
         " same family); or a subnet in another zone with -e infrastructure_subnet_id=SUBNET; or take another region"
         " (AWS_REGION); or have AWS reserve one: an On-Demand Capacity Reservation is billed from the moment on that it"
@@ -294,32 +322,69 @@ def no_capacity(instance_type: str, region: str, refused: list[str]) -> str:
     )
 
 
+class Placements:
+    """Where instances went and where there was no room for one."""
+
+    def __init__(self, zones_there: list[str]) -> None:
+        """Begin with what is there.
+
+        Args:
+            zones_there: the zone of each instance that is there already.
+        """
+        self._used = Counter(zones_there)
+        self._full: set[str] = set()
+        self.refused: list[str] = []
+
+    def in_order(self, subnets: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Return the subnets in the order in which to try them for the next instance."""
+        return sorted(subnets, key=lambda subnet: (subnet["zone"] in self._full, self._used[subnet["zone"]]))
+
+    def use(self, zone: str) -> None:
+        """Note an instance."""
+        self._used[zone] += 1
+
+    def refuse(self, zone: str, why: str) -> None:
+        """Note a zone without room; what AWS says again is told once."""
+        self._full.add(zone)
+        if (line := f"{zone}: {why}") not in self.refused:
+            self.refused.append(line)
+
+
 def launch(client: Any, module: AnsibleAWSModule) -> dict[str, Any]:
-    """Launch in the first subnet that has room, and return the module's answer."""
-    refused: list[str] = []
-    attempt = Launch(client, module.params)
-    for subnet in module.params["subnets"]:
+    """Launch as many as are wanted, each where there is room, and return the module's answer."""
+    attempt, placements = Launch(client, module.params), Placements(module.params["zones_there"])
+    launched: list[dict[str, str]] = []
+    while len(launched) < module.params["count"]:
+        try:
+            launched.append(_launch_next(attempt, module.params["subnets"], placements))
+        except NoCapacityError:
+            ids = [each["id"] for each in launched]
+            message = no_capacity(module.params["instance_type"], module.region, placements.refused, ids)
+            module.fail_json(msg=message, refused=placements.refused, instances=launched)
+    return {"changed": bool(launched), "instances": launched, "refused": placements.refused}
+
+
+def _launch_next(attempt: Launch, subnets: list[dict[str, str]], placements: Placements) -> dict[str, str]:
+    """Launch one instance in the first subnet that has room. Raises NoCapacityError where none has."""
+    for subnet in placements.in_order(subnets):
         try:
             instance = attempt.launch_in(subnet["id"])
         except NoCapacityError as error:
-            refused.append(f"{subnet['zone']}: {error}")
+            placements.refuse(subnet["zone"], str(error))
             continue
-        return {
-            "changed": True,
-            "instance_id": instance["InstanceId"],
-            "zone": subnet["zone"],
-            "public_address": instance.get("PublicIpAddress", ""),
-            "refused": refused,
-        }
-    module.fail_json(msg=no_capacity(module.params["instance_type"], module.region, refused), refused=refused)
-    raise AssertionError  # fail_json ends the module.
+        placements.use(subnet["zone"])
+        address = str(instance.get("PublicIpAddress", ""))
+        return {"id": instance["InstanceId"], "zone": subnet["zone"], "public_address": address}
+    raise NoCapacityError
 
 
 def main() -> None:
-    """Launch the instance."""
+    """Launch the instances."""
     text: dict[str, Any] = {"type": "str", "required": True}
     module = AnsibleAWSModule(
         argument_spec={
+            "count": {"type": "int", "default": 1},
+            "zones_there": {"type": "list", "elements": "str", "default": []},
             "instance_type": text,
             "image_id": text,
             "subnets": {

@@ -1,4 +1,4 @@
-"""Find subnets and an image for an instance of a type, and check ways out, disk, processor and quota.
+"""Find subnets and an image for instances of a type, and check ways out, disk, processor and quota.
 
 An own module: the ready ones answer each of these questions alone, and none finds a zone that has the instance type.
 """
@@ -15,8 +15,14 @@ options:
     description: The instance type.
     type: str
     required: true
+  count:
+    description: How many instances are to be started, for which the quota has to have room.
+    type: int
+    default: 1
   subnet_id:
-    description: The subnet; empty means the default subnets of the zones that have the instance type.
+    description:
+      - The subnet, or several of one VPC with commas between them.
+      - Empty means the default subnets of the zones that have the instance type.
     type: str
     default: ""
   public_address:
@@ -157,8 +163,8 @@ class Placement:
                 " type with -e infrastructure_instance_type=TYPE."
             )
             return []
-        if self.params["subnet_id"]:
-            return self._with_a_way_out(self._named_subnet(zones))
+        if self.params["subnet_id"].strip(" ,"):
+            return self._with_a_way_out(self._named_subnets(zones))
         default = [{"Name": "default-for-az", "Values": ["true"]}]
         subnets = paginated_query_with_retries(self.ec2, "describe_subnets", Filters=default)["Subnets"]
         suitable = sorted((each for each in subnets if each["AvailabilityZone"] in zones), key=_zone)
@@ -170,20 +176,28 @@ class Placement:
             )
         return self._with_a_way_out(suitable)
 
-    def _named_subnet(self, zones: set[str]) -> list[dict[str, Any]]:
-        name = self.params["subnet_id"]
+    def _named_subnets(self, zones: set[str]) -> list[dict[str, Any]]:
+        """Return the subnets that were named, in that order, with a problem for each that will not do."""
+        names = [name.strip() for name in self.params["subnet_id"].split(",") if name.strip()]
         # A filter: an id that does not exist is then no error.
-        filters = [{"Name": "subnet-id", "Values": [name]}]
+        filters = [{"Name": "subnet-id", "Values": names}]
         answer = paginated_query_with_retries(self.ec2, "describe_subnets", Filters=filters)
-        subnets: list[dict[str, Any]] = answer["Subnets"]
-        if not subnets:
+        found: dict[str, dict[str, Any]] = {each["SubnetId"]: each for each in answer["Subnets"]}
+        for name in names:
+            if name not in found:
+                self.problems.append(
+                    f"There is no subnet {name} in {self.region}. Correct infrastructure_subnet_id, or leave it out."
+                )
+            elif found[name]["AvailabilityZone"] not in zones:
+                self.problems.append(
+                    f"The subnet {name} is in {found[name]['AvailabilityZone']}, which has no"
+                    f" {self.params['instance_type']}. Take one in {', '.join(sorted(zones))}."
+                )
+        subnets = [found[name] for name in dict.fromkeys(names) if name in found]
+        vpcs = sorted({each["VpcId"] for each in subnets})
+        if len(vpcs) > 1:
             self.problems.append(
-                f"There is no subnet {name} in {self.region}. Correct infrastructure_subnet_id, or leave it out."
-            )
-        elif subnets[0]["AvailabilityZone"] not in zones:
-            self.problems.append(
-                f"The subnet {name} is in {subnets[0]['AvailabilityZone']}, which has no"
-                f" {self.params['instance_type']}. Take one in {', '.join(sorted(zones))}."
+                f"The subnets of infrastructure_subnet_id are in several VPCs, {', '.join(vpcs)}. Name some of one."
             )
         return subnets
 
@@ -254,8 +268,13 @@ class Placement:
             )
         self._check_quota(described["VCpuInfo"]["DefaultVCpus"])
 
-    def _check_quota(self, needed: int) -> None:
-        """Add a problem where the quota has no room for the type; a new account's for GPUs is 0."""
+    def _check_quota(self, vcpus: int) -> None:
+        """Add a problem where the quota has no room; a new account's for GPUs is 0.
+
+        Args:
+            vcpus: of one instance.
+        """
+        needed = vcpus * self.params["count"]
         code, title = quota_of(self.params["instance_type"])
         if not code:
             return
@@ -267,10 +286,14 @@ class Placement:
         if allowed < used + needed:
             self.problems.append(
                 f"The quota {title} in {self.region} is {allowed:g} vCPUs, {used} run, and"
-                f" {self.params['instance_type']} has {needed}. Ask for more, and wait for AWS's approval: aws"
+                f" {self._instances_have(needed)}. Ask for more, and wait for AWS's approval: aws"
                 f" service-quotas request-service-quota-increase --service-code ec2 --quota-code {code}"
                 f" --desired-value {used + needed}"
             )
+
+    def _instances_have(self, needed: int) -> str:
+        count, name = self.params["count"], self.params["instance_type"]
+        return f"{name} has {needed}" if count == 1 else f"{count} more {name} have {needed}"
 
 
 def _zone(subnet: dict[str, Any]) -> str:
@@ -282,6 +305,7 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "instance_type": {"type": "str", "required": True},
+            "count": {"type": "int", "default": 1},
             "subnet_id": {"type": "str", "default": ""},
             "public_address": {"type": "str", "choices": ["subnet", "always", "never"], "default": "subnet"},
             "ami_parameter": {"type": "str", "required": True},

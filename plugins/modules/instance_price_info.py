@@ -1,4 +1,4 @@
-"""Read the on-demand prices of an instance and of its volume from AWS's price list.
+"""Read the on-demand prices of an instance, of its volume and of a load balancer from AWS's price list.
 
 An own module, because no collection reads the price list.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: instance_price_info
-short_description: Read the on-demand prices of an instance and its volume
+short_description: Read the on-demand prices of an instance, its volume and a load balancer
 description:
   - Changes nothing, and never fails because of the price list.
   - Prices are in USD, for Linux, without taxes and discounts.
@@ -22,6 +22,10 @@ options:
         C(volume_gib_month) and C(source). Not used for another region or type.
     type: dict
     default: {}
+  load_balancer:
+    description: Whether to read the prices of an Application Load Balancer too, for which there is no fallback.
+    type: bool
+    default: false
 author:
   - The slm-ft-serving developers (!UNKNOWN)
 extends_documentation_fragment:
@@ -61,12 +65,30 @@ source:
   description: Where the figures come from.
   returned: success
   type: str
+load_balancer:
+  description: Prices of an Application Load Balancer.
+  returned: with O(load_balancer)
+  type: dict
+  contains:
+    known:
+      description: Whether the price list has them.
+      returned: always
+      type: bool
+    hour:
+      description: USD for an hour of it.
+      returned: always
+      type: float
+    capacity_unit_hour:
+      description: USD for an hour of one of the capacity units (LCU) that it uses.
+      returned: always
+      type: float
 """
 
 import contextlib
 import datetime as dt
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -77,7 +99,7 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
 PRICE_LIST_REGION = "us-east-1"  # The price list of all regions is served there.
 
 
-def on_demand_price(client: Any, filters: dict[str, str], usage: str) -> float:
+def on_demand_price(client: Any, filters: dict[str, str], usage: str, service: str = "AmazonEC2") -> float:
     """Return the one on-demand price of a product, in USD.
 
     The filters may let a second product through, such as that of Outposts or of a local zone: then the usage type
@@ -87,12 +109,13 @@ def on_demand_price(client: Any, filters: dict[str, str], usage: str) -> float:
         client: of the price list.
         filters: what the product's attributes are.
         usage: end of its usage type.
+        service: that bills it.
 
     Raises:
         LookupError: the list has no price, or several.
     """
     matches = [{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in filters.items()]
-    pages = client.get_paginator("get_products").paginate(ServiceCode="AmazonEC2", Filters=matches)
+    pages = client.get_paginator("get_products").paginate(ServiceCode=service, Filters=matches)
     products = [json.loads(product) for page in pages for product in page["PriceList"]]
     fitting = re.compile(rf"(?:[A-Z0-9]+-)?{re.escape(usage)}")
     billed = [each for each in products if fitting.fullmatch(_attribute(each, "usagetype"))]
@@ -131,6 +154,16 @@ def list_prices(client: Any, region: str, instance_type: str) -> dict[str, Any]:
     }
 
 
+def load_balancer_prices(client: Any, region: str) -> dict[str, Any]:
+    """Return the prices of an Application Load Balancer from AWS's price list."""
+    filters = {"regionCode": region, "productFamily": "Load Balancer-Application"}
+    return {
+        "known": True,
+        "hour": on_demand_price(client, filters, "LoadBalancerUsage", "AWSELB"),
+        "capacity_unit_hour": on_demand_price(client, filters, "LCUUsage", "AWSELB"),
+    }
+
+
 def fallback_prices(fallback: dict[str, Any], region: str, instance_type: str) -> dict[str, Any]:
     """Return the prices of the fallback; unknown ones when it is for another region or type."""
     if (fallback.get("region"), fallback.get("instance_type")) != (region, instance_type):
@@ -144,16 +177,28 @@ def main() -> None:
         argument_spec={
             "instance_type": {"type": "str", "required": True},
             "fallback": {"type": "dict", "default": {}},
+            "load_balancer": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     region, instance_type = module.region, module.params["instance_type"]
+    prices = _asked(lambda client: list_prices(client, region, instance_type)) or fallback_prices(
+        module.params["fallback"], region, instance_type
+    )
+    if module.params["load_balancer"]:
+        unknown = {"known": False, "hour": 0.0, "capacity_unit_hour": 0.0}
+        prices["load_balancer"] = _asked(lambda client: load_balancer_prices(client, region)) or unknown
+    module.exit_json(changed=False, **prices)
+
+
+def _asked(question: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """Return what the price list answers; nothing where it does not."""
     try:
         import boto3
 
         limits = botocore.config.Config(connect_timeout=3, read_timeout=10, retries={"max_attempts": 1})
         client = boto3.session.Session().client("pricing", region_name=PRICE_LIST_REGION, config=limits)
-        prices = list_prices(client, region, instance_type)
+        return question(client)
     except (
         botocore.exceptions.BotoCoreError,
         botocore.exceptions.ClientError,
@@ -161,8 +206,7 @@ def main() -> None:
         LookupError,
         ValueError,
     ):
-        prices = fallback_prices(module.params["fallback"], region, instance_type)
-    module.exit_json(changed=False, **prices)
+        return {}
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ OF_A_PLAYBOOK = {"connect_local_port": "connect.yml", "rollback_to": "rollback.y
 # Known to a plugin of this collection, to no role.
 OF_A_PLUGIN = {"on_instance_check_interval", "on_instance_patience"}
 # Lists that a role takes as words with commas between them too.
-WITH_COMMAS = {"infrastructure_gateway_cidrs"}
+WITH_COMMAS = {"infrastructure_gateway_cidrs", "infrastructure_load_balancer_subnets"}
 # What to give instead of a variable that a playbook sets itself.
 INSTEAD = {
     "deployment_lock_lifetime": "finetune_time_limit",

@@ -12,6 +12,15 @@ from tests.local_region import names
 ROLE = names.REPOSITORY_ROOT / "roles" / "infrastructure"
 
 
+def documents_of(operator: str) -> tuple[str, ...]:
+    """Return the names of the documents that an operator has, who is called by the first.
+
+    Args:
+        operator: Such as `operator-provision`.
+    """
+    return (operator, "operator-provision-fleet") if operator == "operator-provision" else (operator,)
+
+
 def rendered(document: str, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return a document.
 

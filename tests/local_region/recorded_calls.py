@@ -97,7 +97,9 @@ GENERAL_FORMS = [
     (re.compile(r"(:secret:.*)-[A-Za-z0-9]{6}$"), r"\1-a1B2c3"),
     (re.compile(r"(:session/\$\{aws:userid\})-.*"), r"\1-0123456789abcdef0"),
     (re.compile(r"(:log-stream:).+"), r"\1STREAM"),
-    (re.compile(r"(:(?:targetgroup|loadbalancer/app|listener/app)/[^/*]+)/.+"), r"\1/0123456789abcdef"),
+    (re.compile(r"(:(?:targetgroup|loadbalancer/app)/[^/*]+)/.+"), r"\1/0123456789abcdef"),
+    (re.compile(r"(:listener/app/[^/*]+)/.+"), r"\1/0123456789abcdef/0123456789abcdef"),
+    (re.compile(r"(:certificate)/.+"), r"\1/12345678-1234-1234-1234-123456789012"),
     (re.compile(r"(:parameter/aws/service)/.+"), r"\1/NAME"),
     (re.compile(rf"(:parameter/{names.APPLICATION}/model/adapters-serving)/.+"), r"\1/ADAPTER"),
     (

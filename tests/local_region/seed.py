@@ -114,7 +114,7 @@ class Account:
         subnets = ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])["Subnets"]
         if not elbv2.describe_load_balancers()["LoadBalancers"]:
             group = elbv2.create_target_group(
-                Name=names.APPLICATION,
+                Name=names.TARGET_GROUP,
                 Protocol="HTTP",
                 Port=GATEWAY_PORT,
                 VpcId=subnets[0]["VpcId"],

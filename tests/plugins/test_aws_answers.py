@@ -37,7 +37,8 @@ def account() -> list[str]:
     ours = infrastructure_info.Account.__new__(infrastructure_info.Account)
     ours.clients = {service: bare_client(service) for service in services}
     named = {"buckets": ["b"], "repositories": ["r"], "log_groups": ["x"], "secrets": ["s"]}
-    texts = ("role", "github_role", "security_group", "session_document", "parameter_path", "application")
+    roles = ("role", "github_role", "github_deploy_role")
+    texts = (*roles, "security_group", "session_document", "parameter_path", "application")
     ours.params = {**named, **dict.fromkeys(texts, "x"), "instance_id": "i-1", "tags": {"Application": "x"}}
     things, problems = infrastructure_info.answers(ours.questions())
     assert {"role", "instance profile", "security group", "bucket", "repository", "log group", "instance"} <= {
@@ -71,7 +72,7 @@ def placement() -> list[str]:
     found = instance_placement_info.Placement.__new__(instance_placement_info.Placement)
     found.ec2, found.ssm, found.quotas = (bare_client(each) for each in ("ec2", "ssm", "service-quotas"))
     found.params = {"instance_type": "g6.2xlarge", "subnet_id": "", "public_address": "subnet", "ami_parameter": "/a"}
-    found.params |= {"volume_gib": 200, "images_bytes": 1, "models_bytes": 1}
+    found.params |= {"count": 1, "volume_gib": 200, "images_bytes": 1, "models_bytes": 1}
     found.region, found.problems, found.warnings, found.needed_gib = "us-east-1", [], [], 0
     assert found.subnets()
     found.check_type(found.image())

@@ -18,7 +18,7 @@ from tests.local_region.names import REPOSITORY_ROOT
 
 PLUGINS = REPOSITORY_ROOT / "plugins"
 SERVICES = (
-    *("budgets", "cloudwatch", "ec2", "ecr", "iam", "logs", "pricing"),
+    *("acm", "budgets", "cloudwatch", "ec2", "ecr", "elbv2", "iam", "logs", "pricing"),
     *("s3", "secretsmanager", "service-quotas", "sns", "ssm", "sts"),
 )
 NEXT_PAGE = {"NextToken", "nextToken", "Marker", "NextMarker", "NextContinuationToken"}
@@ -27,8 +27,12 @@ BOUNDED_BY = {
     "describe_images": ("ImageIds", "imageIds"),
     "describe_instance_types": ("InstanceTypes",),
     "describe_instances": ("InstanceIds",),
+    "describe_load_balancers": ("Names",),
     "describe_repositories": ("repositoryNames",),
     "describe_security_groups": ("GroupIds",),
+    # Of a load balancer.
+    "describe_tags": ("ResourceArns",),
+    "describe_target_groups": ("Names",),
     "describe_volumes": ("VolumeIds",),
     "simulate_principal_policy": ("ActionNames",),
     # Whether there is any.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.settings import Settings
 from tests.local_region.names import REPOSITORY_ROOT
 from tests.support.rendering import value
 from tests.support.role_variables import ROLES, defaults, load
@@ -101,7 +102,22 @@ VOLUME = {
     "volume_type": "gp3",
     "throughput": 500,
     "iops": 3000,
+    "encrypted": True,
     "root": True,
+}
+INSTANCE = {
+    "id": "i-1",
+    "zone": "us-east-1a",
+    "vpc": "vpc-1",
+    "state": "running",
+    "type": "g6.2xlarge",
+    "metadata_tokens": "required",
+    "metadata_hops": 1,
+    "key_pair": "",
+    "security_groups": ["slm-ft-serving-gateway"],
+    "public_address": "",
+    "ours": True,
+    "volumes": [VOLUME],
 }
 PRICE = {"known": True, "instance_hour": 1.0, "volume_gib_month": 0.08, "source": "a test"}
 
@@ -130,9 +146,7 @@ def report(*, open_to: tuple[str, ...] = (), named: str = "", deleted: bool = Fa
         "_infrastructure_secrets_named": {"secrets/gateway-api-keys": name},
         "_infrastructure_settings_to_put": {},
         "_infrastructure_adopting": False,
-        "_infrastructure_instance": {"state": "running", "public_address": "", "ours": True, "volumes": [VOLUME]},
-        "_infrastructure_instance_id": "i-1",
-        "_infrastructure_instance_differences": [],
+        "_infrastructure_instances": [INSTANCE],
         "_infrastructure_price": {"known": False},
         "_infrastructure_price_type": "g6.2xlarge",
         **changes,
@@ -200,6 +214,83 @@ def test_the_cost_of_a_month_is_computed_from_instance_address_disk_and_throughp
     assert "secrets 0.40 USD (1)" in text
 
 
+def test_the_month_of_several_instances_and_their_load_balancer_is_computed() -> None:
+    balancer = {"dns_name": "slm-1.us-east-1.elb.amazonaws.com", "availability_zones": [{}, {}]}
+    text = " ".join(
+        report(
+            _infrastructure_price=PRICE | {"load_balancer": {"known": True, "hour": 0.02, "capacity_unit_hour": 0.008}},
+            _infrastructure_instances=[INSTANCE | {"id": f"i-{number}"} for number in range(3)],
+            _infrastructure_balancer_made=balancer,
+            infrastructure_instances=2,
+            infrastructure_domain="notes.example.org",
+            named="10.0.0.0/8",
+        ).split()
+    )
+    volumes, balanced = 3 * (200 * 0.08 + 375 * 0.04), 730 * (0.02 + 2 * 0.005)
+    assert "3.0000 USD an hour while the instances run (3 g6.2xlarge)" in text
+    assert f"{volumes / 730:.4f} USD an hour always (600 GiB of gp3 with 500 MiB/s)" in text
+    assert "0.0300 USD an hour always (the load balancer, with 2 public IPv4 addresses), and 0.0080 for each" in text
+    assert f"{3 * 730 + volumes + 730 * 0.015 + balanced:.2f} USD in a month of 730 hours without a stop" in text
+    assert f"{volumes + balanced:.2f} USD in one with the instances stopped" in text
+    assert "port 8080 is open to the load balancer alone" in text
+    assert "port 443 is open to 10.0.0.0/8 in HTTPS" in text
+    assert "at https://notes.example.org once a record of that name leads to slm-1.us-east-1.elb" in text
+    assert "3 are there, and infrastructure_instances is 2: none is terminated" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "domain", "address"),
+    [
+        ({}, "", "https://own.us-east-1.elb.amazonaws.com"),
+        ({}, "notes.example.org", "https://notes.example.org"),
+        ({"load-balancer/address": "https://notes.example.org"}, "", "https://notes.example.org"),
+        ({"load-balancer/address": "https://notes.example.org"}, "other.example.org", "https://other.example.org"),
+        # Of a load balancer that is gone.
+        (
+            {"load-balancer/address": "https://old.us-east-1.elb.amazonaws.com"},
+            "",
+            "https://own.us-east-1.elb.amazonaws.com",
+        ),
+    ],
+)
+def test_the_address_that_was_given_once_stays(given: dict[str, str], domain: str, address: str) -> None:
+    variables = {
+        "infrastructure_settings": given,
+        "infrastructure_domain": domain,
+        "_infrastructure_balancer_made": {"dns_name": "own.us-east-1.elb.amazonaws.com"},
+    }
+    assert value("infrastructure", "_infrastructure_balancer_address", variables) == address
+
+
+@pytest.mark.parametrize(
+    ("variables", "balanced"),
+    [
+        ({}, False),
+        ({"infrastructure_instances": "2"}, True),
+        ({"infrastructure_load_balancer": "true"}, True),
+        ({"infrastructure_load_balancer": True}, True),
+        ({"infrastructure_instances": 2, "infrastructure_load_balancer": "false"}, False),
+        # Or a run without the variables would close the gateway's port to it.
+        ({"infrastructure_settings": {"load-balancer/target-group": "arn"}}, True),
+    ],
+)
+def test_a_load_balancer_is_before_several_instances_and_where_one_was_made(
+    variables: dict[str, Any], balanced: bool
+) -> None:
+    given = {"infrastructure_settings": {}, **variables}
+    assert value("infrastructure", "_infrastructure_balanced", given) is balanced
+
+
+def test_the_load_balancer_waits_longer_than_a_request_takes_and_shorter_than_the_gateway_keeps_a_connection() -> None:
+    fields = Settings.model_fields
+    assert defaults("infrastructure")["infrastructure_gateway_request_timeout"] == fields["request_timeout"].default
+    idle, delay = (
+        value("infrastructure", f"_infrastructure_{name}", {}) for name in ("idle_timeout", "deregistration_delay")
+    )
+    assert fields["request_timeout"].default < int(idle) < fields["keep_alive_timeout"].default
+    assert int(delay) > fields["request_timeout"].default
+
+
 def test_an_elastic_ip_is_billed_while_the_instance_is_stopped_too() -> None:
     address = {"kind": "elastic ip", "name": "192.0.2.1", "key": "elastic ip 192.0.2.1", "ours": True}
     text = report(
@@ -210,8 +301,8 @@ def test_an_elastic_ip_is_billed_while_the_instance_is_stopped_too() -> None:
 
 
 def test_a_volume_that_was_enlarged_is_reported_with_what_is_to_do_and_its_new_cost() -> None:
-    small = {"state": "running", "public_address": "", "ours": True, "volumes": [VOLUME | {"size": 80}]}
-    text = " ".join(report(_infrastructure_instance=small, _infrastructure_price=PRICE).split())
+    small = INSTANCE | {"volumes": [VOLUME | {"size": 80}]}
+    text = " ".join(report(_infrastructure_instances=[small], _infrastructure_price=PRICE).split())
     assert "its volume vol-1 was changed to 200 GiB" in text
     assert "grows at the next boot: playbooks/stop.yml, then playbooks/start.yml" in text
     assert "(200 GiB of gp3 with 500 MiB/s)" in text
@@ -219,12 +310,10 @@ def test_a_volume_that_was_enlarged_is_reported_with_what_is_to_do_and_its_new_c
 
 def test_zones_without_capacity_are_reported() -> None:
     started = {
-        "instance_id": "i-1",
-        "zone": "us-east-1b",
-        "public_address": "",
+        "instances": [{"id": "i-1", "zone": "us-east-1b", "public_address": ""}],
         "refused": ["us-east-1a: Insufficient"],
     }
-    text = report(_infrastructure_instance={}, _infrastructure_started=started)
+    text = report(_infrastructure_instances=[], _infrastructure_started=started)
     assert "i-1 started in us-east-1b" in text
     assert "no capacity in us-east-1a: Insufficient" in text
 

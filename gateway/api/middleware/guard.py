@@ -60,7 +60,7 @@ class Guard:
             GatewayError: the request is refused; the refusal has been counted.
         """
         services, metrics = self._services, self._services.metrics
-        if services.drain.draining:
+        if services.drain.refusing:
             metrics.refused("draining")
             headers = {"Retry-After": str(_DRAIN_RETRY_AFTER), "Connection": "close"}
             raise ProblemError(503, "the gateway is going down", headers=headers)

@@ -62,3 +62,59 @@ def test_what_outlasts_the_drain_is_told_so_or_cut(
     lines = [json.loads(line) for line in served.log().splitlines()]
     assert [line["status"] for line in lines if line.get("request_id") == "running"] == [503]
     assert "ERROR" not in served.log()
+
+
+def test_a_closed_port_takes_no_connection_and_open_ones_get_one_more_answer(
+    engine_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "seconds", 3.0)
+    served = start(tmp_path, ENGINE_URL=engine_url, DRAIN_TIMEOUT="60", DRAIN_MODE="close")
+    with served.connect() as running, served.connect() as idle, served.connect() as half, served.connect():
+        idle.send(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.answer().status == 200
+        running.send(HEAD + b"\r\n" + BODY)
+        half.send(HEAD + b"\r\n" + BODY[:5])
+        time.sleep(0.5)
+        served.process.send_signal(signal.SIGTERM)
+        while is_open(served.port):
+            time.sleep(0.05)
+        idle.send(HEAD + b"\r\n" + BODY)
+        half.send(BODY[5:])
+        for client in (running, idle, half):
+            answer = client.answer()
+            assert (answer.status, answer.headers.get("Connection")) == (200, "close")
+        assert ended(served) < SOON
+    assert "ERROR" not in served.log()
+
+
+def test_a_proxy_that_sends_on_while_the_port_is_closed_loses_nothing(engine_url: str, tmp_path: Path) -> None:
+    served = start(tmp_path, ENGINE_URL=engine_url, DRAIN_TIMEOUT="60", DRAIN_MODE="close")
+    # As a proxy's pool: each connection is used until an answer ends it, then the next one is.
+    pool = [served.connect() for _ in range(10)]
+    with served.connect() as unfinished:
+        # It keeps the gateway busy, however slowly this test runs.
+        unfinished.send(HEAD + b"\r\n" + BODY[:5])
+        served.process.send_signal(signal.SIGTERM)
+        answers = []
+        for connection in pool:
+            with connection:
+                is_last = False
+                while not is_last:
+                    connection.send(HEAD + b"\r\n" + BODY)
+                    answer = connection.answer()
+                    answers.append(answer.status)
+                    is_last = answer.headers.get("Connection") == "close"
+        unfinished.send(BODY[5:])
+        answers.append(unfinished.answer().status)
+    assert set(answers) == {200}
+    assert len(answers) > len(pool)
+    assert ended(served) < SOON
+
+
+def is_open(port: int) -> bool:
+    """Return whether a connection is accepted."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True

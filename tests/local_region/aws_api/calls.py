@@ -28,6 +28,7 @@ PRINCIPALS = {
 # Services whose errors have the form of the query protocol.
 QUERY_SERVICES = {"elasticloadbalancing", "iam", "sts"}
 ADMINISTRATOR = "administrator"
+QUERY_SERVICES = {"elasticloadbalancing", "iam", "sts"}
 UNRESTRICTED = UNRECORDED = {ADMINISTRATOR, "nobody"}
 
 
@@ -136,7 +137,7 @@ def refusal(call: Call, message: str) -> Response:
 
 
 def query_error(code: str, message: str, status: int) -> Response:
-    """Make an error of the query protocol, which IAM and STS have."""
+    """Make an error of the query protocol."""
     text = (
         f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
         "</Error></ErrorResponse>"

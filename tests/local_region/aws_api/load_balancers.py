@@ -7,12 +7,13 @@ those that it works on have ended or the group's delay is over.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from moto.elbv2.models import FakeHealthStatus, FakeTargetGroup, elbv2_backends
+from moto.elbv2.models import FakeHealthStatus, FakeLoadBalancer, FakeTargetGroup, elbv2_backends
 from werkzeug.wrappers import Response
 
 from tests.local_region import names
@@ -21,6 +22,18 @@ from tests.local_region.aws_api.ec2 import Ec2
 from tests.local_region.docker.load_balancer_container import Place
 
 DELAY = "deregistration_delay.timeout_seconds"
+# What AWS gives every Application Load Balancer by itself and moto leaves out, from
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
+ATTRIBUTES = {
+    "access_logs.s3.enabled": "false",
+    "idle_timeout.timeout_seconds": "60",
+    "routing.http.desync_mitigation_mode": "defensive",
+    "routing.http.drop_invalid_header_fields.enabled": "false",
+    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false",
+    "routing.http.xff_client_port.enabled": "false",
+    "routing.http2.enabled": "true",
+    "waf.fail_open.enabled": "false",
+}
 # How long a target that does not answer yet counts as new; AWS makes as many checks as its threshold says.
 INITIAL_SECONDS = 10.0
 NOT_REGISTERED = ("unused", "Target.NotRegistered", "Target is not registered to the target group")
@@ -77,6 +90,7 @@ class LoadBalancers:
         self._registered: dict[str, Registered] = {}
         # Until when each is draining, in seconds of the monotonic clock.
         self._draining: dict[str, float] = {}
+        _add_default_attributes()
         setattr(FakeTargetGroup, "health_for", lambda group, target, _: self._health(group, target))  # noqa: B010 - mypy
 
     def answer(self, call: Call, forward: Callable[[], Response]) -> Response | None:
@@ -140,6 +154,20 @@ class LoadBalancers:
         del self._draining[target]
         self._proxy.take_out(number)
         return NOT_REGISTERED
+
+
+def _add_default_attributes() -> None:
+    """Have every load balancer that moto makes from now on say all its attributes; once for a process."""
+    made = FakeLoadBalancer.__init__
+    if hasattr(made, "__wrapped__"):
+        return
+
+    @functools.wraps(made)
+    def make(self: Any, *arguments: Any, **named: Any) -> None:
+        made(self, *arguments, **named)
+        self.attrs = ATTRIBUTES | self.attrs
+
+    setattr(FakeLoadBalancer, "__init__", make)  # noqa: B010 - mypy refuses the other
 
 
 def _delay(arn: str) -> float:

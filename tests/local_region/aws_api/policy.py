@@ -64,7 +64,8 @@ def _of_the_role() -> list[IAMPolicy]:
 
 @functools.cache
 def _of_the_operator(principal: str, settings: frozenset[tuple[str, str]]) -> list[IAMPolicy]:
-    return [_readable(operator_documents.rendered(principal, dict(settings)))]
+    documents = operator_documents.documents_of(principal)
+    return [_readable(operator_documents.rendered(each, dict(settings))) for each in documents]
 
 
 def _edge_settings() -> frozenset[tuple[str, str]]:

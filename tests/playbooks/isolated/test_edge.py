@@ -18,6 +18,8 @@ from tests.support.runner import run_playbook
 # However long a slow machine takes to make an engine anew, requests are held for it.
 PATIENT = {
     "inference_stack_edge_patience": 240,
+    # More than the gateway waits for a body: preflight insists.
+    "inference_stack_edge_body_timeout": 315,
     "inference_stack_engine_patience": 240,
     "inference_stack_gateway_environment": {"GATEWAY_REQUEST_TIMEOUT": "300", "GATEWAY_QUEUE_TIMEOUT": "300"},
 }

@@ -16,7 +16,7 @@ import yaml
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from tests.fakes.account import Api, forget, served
-from tests.local_region import names
+from tests.local_region import names, operator_documents
 from tests.local_region.faults import Faults
 from tests.local_region.state import RegionState
 from tests.playbooks.isolated.account_runner import play, play_in_a_terminal
@@ -26,10 +26,14 @@ pytestmark = pytest.mark.region
 
 NETWORKS = ("198.51.100.0/24", "2001:db8::/32")
 GITHUB_ROLE = "slm-ft-serving-github"
+DEPLOY_ROLE = "slm-ft-serving-github-deploy"
 ARGUMENTS = ("-e", f"infrastructure_gateway_cidrs={','.join(NETWORKS)}")
 CONFIRMED = ("-e", f"infrastructure_confirmation={names.APPLICATION}")
 # Made by the first run.
-STAYING = ("-e", "infrastructure_elastic_ip=true", "-e", "infrastructure_github_repository=owner/name")
+STAYING = (
+    *("-e", "infrastructure_elastic_ip=true"),
+    *("-e", "infrastructure_github_repository=owner/name", "-e", "infrastructure_github_environment=production"),
+)
 FULL_ZONE = f"{names.AWS_REGION}a"
 OURS = {"Application": names.APPLICATION, "ManagedBy": "provision.yml"}
 SECRET_VALUE = f"demo:{secrets.token_hex(32)}"
@@ -43,7 +47,7 @@ LOG_GROUPS = {"/aws/ssm/slm-ft-serving/sessions"}
 FORMER_LOG_GROUP = "/aws/ssm/slm-ft-serving/commands"
 LOG_GROUP_ARN = f"arn:aws:logs:{names.AWS_REGION}:{names.ACCOUNT_ID}:log-group"
 BUCKETS = {f"slm-ft-serving-{what}-{names.ACCOUNT_ID}-{names.AWS_REGION}" for what in ("transfer", "models")}
-TAGGED = ("role", "github role", "profile", "group", "instance", "volume", "address")
+TAGGED = ("role", "github role", "deploy role", "profile", "group", "instance", "volume", "address")
 Holdings = dict[str, set[str]]
 
 
@@ -219,6 +223,12 @@ def describe(api: Api) -> dict[str, Any]:
         "attached": iam.list_attached_role_policies(RoleName=names.INSTANCE_ROLE)["AttachedPolicies"],
         "github role": iam.get_role(RoleName=GITHUB_ROLE)["Role"],
         "github policies": iam.list_role_policies(RoleName=GITHUB_ROLE)["PolicyNames"],
+        "deploy role": iam.get_role(RoleName=DEPLOY_ROLE)["Role"],
+        "deploy policies": {
+            name: iam.get_role_policy(RoleName=DEPLOY_ROLE, PolicyName=name)["PolicyDocument"]
+            for name in iam.list_role_policies(RoleName=DEPLOY_ROLE)["PolicyNames"]
+        },
+        "deploy attached": iam.list_attached_role_policies(RoleName=DEPLOY_ROLE)["AttachedPolicies"],
         "providers": iam.list_open_id_connect_providers()["OpenIDConnectProviderList"],
         "profile": iam.get_instance_profile(InstanceProfileName=names.INSTANCE_ROLE)["InstanceProfile"],
         "group": ec2.describe_security_groups(GroupIds=[instance["SecurityGroups"][0]["GroupId"]])["SecurityGroups"][0],
@@ -340,6 +350,21 @@ def test_workflows_of_the_named_repository_may_take_a_role(life: Life) -> None:
     assert statement["Principal"] == {"Federated": provider["Arn"]}
     assert "repo:owner/name:ref:refs/heads/main" in json.dumps(statement["Condition"])
     assert life.made["github policies"] == [names.APPLICATION]
+
+
+def test_the_named_environment_may_take_a_role_with_the_rights_of_who_deploys_and_no_others(life: Life) -> None:
+    (provider,) = life.made["providers"]
+    role = life.made["deploy role"]
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Federated": provider["Arn"]}
+    (subject,) = statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]
+    assert subject == "repo:owner/name:environment:production"
+    assert life.made["deploy policies"] == {names.APPLICATION: operator_documents.rendered("operator-deploy")}
+    assert life.made["deploy attached"] == []
+    assert f"the variable AWS_DEPLOY_ROLE of owner/name at GitHub is {role['Arn']}" in life.runs["first"].output
+    assert f"the variable AWS_BUILD_ROLE of owner/name at GitHub is {life.made['github role']['Arn']}" in (
+        life.runs["first"].output
+    )
 
 
 def test_only_the_gateways_port_is_open_to_the_named_networks(life: Life) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from statistics import fmean
 from typing import Any
 
 import botocore.session
@@ -19,7 +21,7 @@ from ansible_collections.slm.serving.plugins.filter.cloudwatch import (
 )
 from ansible_collections.slm.serving.plugins.module_utils.cloudwatch_alarms import (
     ALARMS,
-    Alarm,
+    MOST_INSTANCES,
     mark,
     no_traffic,
 )
@@ -32,7 +34,7 @@ from tests.support.rendering import value
 INSTANCE: dict[str, Any] = {
     "application": "slm-ft-serving",
     "region": "us-east-1",
-    "instance_id": "i-0123456789abcdef0",
+    "instance_ids": ["i-0123456789abcdef0"],
     "accelerator": "gpu",
     "edge_mode": "certificate",
     "containers": {"gateway": "slm-ft-serving-gateway-1", "engine": "slm-ft-serving-engine-1"},
@@ -41,7 +43,8 @@ INSTANCE: dict[str, Any] = {
     "no_traffic_hours": 6,
 }
 SMALL = {"accelerator": "cpu", "edge_mode": "off", "no_traffic_hours": 0}
-INSTANCES = [INSTANCE, INSTANCE | SMALL, INSTANCE | {"edge_mode": "plain"}, INSTANCE | {"accelerator": "cpu"}]
+SEVERAL = INSTANCE | {"instance_ids": ["i-0123456789abcdef0", "i-0123456789abcdef1", "i-0123456789abcdef2"]}
+INSTANCES = [INSTANCE, INSTANCE | SMALL, INSTANCE | {"edge_mode": "plain"}, INSTANCE | {"accelerator": "cpu"}, SEVERAL]
 BY_EC2 = {"StatusCheckFailed", "CPUUtilization"}
 ALARM_ARN = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:"
 # What an instance sends that nothing is wrong with, and for each alarm what it sends while its fault lasts.
@@ -80,6 +83,8 @@ FAULTS: dict[str, dict[str, float | None]] = {
     "CertificateEnds": {"certificate_days_left": 13.5},
     "NoTraffic": {"extractions": 0, "ungrounded_values": 0},
 }
+# What is wrong with the whole, and not with one of several instances.
+OF_ALL = {"RequestsFailing", "RequestsSlow", "QueueLong", "ValuesUngrounded", "NoTraffic"}
 
 
 def shape(operation: str) -> Any:
@@ -120,7 +125,9 @@ def test_alarms_and_dashboard_read_what_is_shipped_and_nothing_else(instance: di
     for metric in read:
         if metric["Namespace"] == "AWS/EC2":
             assert metric["MetricName"] in BY_EC2
-            assert metric["Dimensions"] == [{"Name": "InstanceId", "Value": instance["instance_id"]}]
+            (dimension,) = metric["Dimensions"]
+            assert dimension["Name"] == "InstanceId"
+            assert dimension["Value"] in instance["instance_ids"]
         else:
             assert metric["Namespace"] == "slm-ft-serving"
             assert metric["MetricName"] in shipped(instance)
@@ -141,22 +148,44 @@ def test_what_an_instance_has_not_is_neither_shipped_nor_watched() -> None:
 
 
 def test_alarms_are_of_the_form_that_aws_takes() -> None:
-    for alarm in cloudwatch_alarms(INSTANCE):
+    most = INSTANCE | {"instance_ids": [f"i-{index}" for index in range(MOST_INSTANCES)]}
+    for alarm in [*cloudwatch_alarms(INSTANCE), *cloudwatch_alarms(most)]:
         assert ParamValidator().validate(alarm, shape("PutMetricAlarm")).generate_report() == ""
         assert alarm["TreatMissingData"] == "notBreaching"
+        assert cloudwatch_alarm_metrics(alarm) <= 10
         period = alarm.get("Period") or alarm["Metrics"][1]["MetricStat"]["Period"]
         assert period % 60 == 0
         assert period * alarm["EvaluationPeriods"] <= 86400
 
 
-def evaluated(alarm: Alarm, readings: dict[str, float]) -> bool:
+Readings = dict[str, float]
+STATISTICS: dict[str, Callable[[list[float]], float]] = {
+    "Average": fmean,
+    "Maximum": max,
+    "Minimum": min,
+    # Of each minute, in the five that an alarm with this statistic looks at.
+    "SampleCount": lambda readings: 5 * len(readings),
+    "Sum": sum,
+}
+
+
+def evaluated(alarm: dict[str, Any], instances: dict[str, Readings]) -> bool:
     """Return whether an alarm goes off where each of its periods has these readings, as CloudWatch does it.
 
-    Metric math has C's operators besides those in words, of which the expressions use AND alone.
+    Metric math has C's operators besides those in words, of which the expressions use none.
+
+    Args:
+        alarm: as AWS takes it.
+        instances: the readings of each by its id; none while it is stopped.
     """
-    values = {key: readings.get(series.name) for key, series in alarm.series.items()}
-    if not alarm.expression:
-        (found,) = values.values()
+    queries = {
+        each["Id"]: (each["MetricStat"]["Metric"], each["MetricStat"]["Stat"])
+        for each in alarm.get("Metrics", [])
+        if "MetricStat" in each
+    }
+    values = {key: read(metric, statistic, instances) for key, (metric, statistic) in queries.items()}
+    if not queries:
+        found = read(alarm, alarm["Statistic"], instances)
     elif all(each is None for each in values.values()):
         found = None
     else:
@@ -165,28 +194,69 @@ def evaluated(alarm: Alarm, readings: dict[str, float]) -> bool:
             "FILL": lambda one, filler: filler if one is None else one,
             **values,
         }
-        missing = [key for key, one in values.items() if one is None and f"FILL({key}" not in alarm.expression]
-        expression = alarm.expression.replace(" AND ", " and ")
+        expression = alarm["Metrics"][0]["Expression"]
+        missing = [key for key, one in values.items() if one is None and f"FILL({key}," not in expression]
         # A series that is not there and not filled leaves no result.
         found = None if missing else eval(expression, {"__builtins__": {}}, names)  # noqa: S307 - the list's own
     compare = {
-        "GreaterThanThreshold": lambda one: one > alarm.threshold,
-        "GreaterThanOrEqualToThreshold": lambda one: one >= alarm.threshold,
-        "LessThanThreshold": lambda one: one < alarm.threshold,
+        "GreaterThanThreshold": lambda one: one > alarm["Threshold"],
+        "GreaterThanOrEqualToThreshold": lambda one: one >= alarm["Threshold"],
+        "LessThanThreshold": lambda one: one < alarm["Threshold"],
     }
-    return found is not None and compare[alarm.comparison](found)
+    return found is not None and compare[alarm["ComparisonOperator"]](found)
 
 
-@pytest.mark.parametrize("alarm", [*ALARMS, no_traffic(6)], ids=lambda each: each.name)
-def test_each_alarm_goes_off_for_its_fault_and_not_without(alarm: Alarm) -> None:
-    broken = {name: one for name, one in {**WELL, **FAULTS[alarm.name]}.items() if one is not None}
-    assert evaluated(alarm, broken)
-    assert not evaluated(alarm, WELL)
+def read(metric: dict[str, Any], statistic: str, instances: dict[str, Readings]) -> float | None:
+    """Return what CloudWatch has of a metric: of one instance with its dimension, of all together without."""
+    names = [each["Value"] for each in metric["Dimensions"]] or list(instances)
+    readings = [instances[each][metric["MetricName"]] for each in names if metric["MetricName"] in instances[each]]
+    return STATISTICS[statistic](readings) if readings else None
 
 
-@pytest.mark.parametrize("alarm", [*ALARMS, no_traffic(6)], ids=lambda each: each.name)
-def test_an_instance_that_was_stopped_raises_no_alarm(alarm: Alarm) -> None:
-    assert not evaluated(alarm, {})
+def group(given: dict[str, Any], *readings: dict[str, float | None]) -> dict[str, Readings]:
+    """Return what the instances send: these, and all others what a good one does."""
+    every = [*readings, *([WELL] * (len(given["instance_ids"]) - len(readings)))]
+    there = [{name: one for name, one in each.items() if one is not None} for each in every]
+    return dict(zip(given["instance_ids"], there, strict=True))
+
+
+NAMES = [each.name for each in (*ALARMS, no_traffic(6))]
+
+
+def alarm_named(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return an alarm on these instances."""
+    (alarm,) = [each for each in cloudwatch_alarms(given) if each["AlarmName"] == f"slm-ft-serving-{name}"]
+    return alarm
+
+
+@pytest.mark.parametrize("given", [INSTANCE, SEVERAL], ids=["one", "three"])
+@pytest.mark.parametrize("name", NAMES)
+def test_each_alarm_goes_off_for_its_fault_and_not_without(name: str, given: dict[str, Any]) -> None:
+    alarm = alarm_named(name, given)
+    assert evaluated(alarm, group(given, *[WELL | FAULTS[name]] * len(given["instance_ids"])))
+    assert not evaluated(alarm, group(given))
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - OF_ALL))
+def test_the_fault_of_one_among_several_is_enough(name: str) -> None:
+    assert evaluated(alarm_named(name, SEVERAL), group(SEVERAL, WELL | FAULTS[name]))
+
+
+@pytest.mark.parametrize("stopped", [1, 2, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_an_instance_that_was_stopped_raises_no_alarm(name: str, stopped: int) -> None:
+    assert not evaluated(alarm_named(name, SEVERAL), group(SEVERAL, *[{}] * stopped))
+    assert not evaluated(alarm_named(name, INSTANCE), group(INSTANCE, {}))
+
+
+@pytest.mark.parametrize("late", range(6))
+def test_readings_that_come_late_are_not_missing(late: int) -> None:
+    alarm = alarm_named("MetricsMissing", SEVERAL)
+    expression = alarm["Metrics"][0]["Expression"]
+    names = {"IF": lambda condition, then, otherwise: then if condition else otherwise, "FILL": lambda one, _: one}
+    running = {"m1": 20, "m1_2": 20, "m1_3": 20}
+    missing = eval(expression, {"__builtins__": {}}, {**names, **running, "m2": 15 - late})  # noqa: S307
+    assert missing == (late >= 5)
 
 
 def test_a_dashboard_has_every_alarm_and_says_whose_it_is() -> None:
@@ -245,19 +315,27 @@ def test_log_groups_of_the_agent_are_those_that_provisioning_makes() -> None:
     ],
 )
 def test_alarms_that_cannot_be_made_are_named(email: str, setting: str, hours: int, words: str) -> None:
-    (problem,) = cloudwatch_problems(email, setting, hours)
+    (problem,) = cloudwatch_problems(email, setting, hours, 1)
     assert words in problem
 
 
+def test_more_instances_than_an_alarm_can_read_are_refused() -> None:
+    assert cloudwatch_problems("ops@example.org", "on", 0, MOST_INSTANCES) == []
+    (problem,) = cloudwatch_problems("ops@example.org", "on", 0, MOST_INSTANCES + 1)
+    assert "alarms watch 9 instances at most" in problem
+
+
 def test_without_an_address_nothing_is_a_problem() -> None:
-    assert cloudwatch_problems("", "off", 99) == []
-    assert cloudwatch_problems("ops@example.org", "on", 24) == []
+    assert cloudwatch_problems("", "off", 99, 99) == []
+    assert cloudwatch_problems("ops@example.org", "on", 24, 1) == []
 
 
 def test_an_alarm_is_billed_by_the_metrics_that_it_reads() -> None:
     billed = {each["AlarmName"]: cloudwatch_alarm_metrics(each) for each in cloudwatch_alarms(INSTANCE)}
     assert billed["slm-ft-serving-GatewayDown"] == 1
     assert billed["slm-ft-serving-RequestsFailing"] == 2
+    assert cloudwatch_alarm_metrics(alarm_named("InstanceDown", SEVERAL)) == 3
+    assert cloudwatch_alarm_metrics(alarm_named("MetricsMissing", SEVERAL)) == 4
 
 
 def test_thresholds_are_those_of_the_rules_for_prometheus() -> None:

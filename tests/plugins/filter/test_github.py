@@ -56,3 +56,21 @@ def test_nothing_is_asked_where_no_repository_is_named() -> None:
 
 def test_without_a_subject_nothing_could_take_the_role() -> None:
     assert "is empty" in github_problems([], "owner/name")[0]
+
+
+@pytest.mark.parametrize("environment", ["", "production", "prod-eu.1", "A_b"])
+def test_an_environment_by_its_name_is_taken(environment: str) -> None:
+    assert github_problems(MAIN, "owner/name", environment) == []
+
+
+@pytest.mark.parametrize(
+    "environment", ["*", "prod*", "pro?", "a:b", "a b", "a/b", "environment:production", "-a", "${x}"]
+)
+def test_anything_but_one_environment_is_refused(environment: str) -> None:
+    (problem,) = github_problems(MAIN, "owner/name", environment)
+    assert repr(environment) in problem
+
+
+def test_an_environment_without_a_repository_is_refused() -> None:
+    (problem,) = github_problems(MAIN, "", "production")
+    assert "infrastructure_github_repository" in problem

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ansible_collections.slm.serving.plugins.filter.infrastructure import (
     budget_problems,
+    disks_to_pay,
     foreign_problems,
     gateway_rules,
     instance_differences,
@@ -244,3 +245,34 @@ def test_the_root_volume_counts_and_not_the_largest() -> None:
 
 def test_what_provisioning_enlarges_itself_is_no_difference() -> None:
     assert instance_differences(INSTANCE | {"ours": True, "volumes": [VOLUME | {"size": 80}]}, EXPECTED) == []
+
+
+def test_what_is_billed_of_several_volumes_is_that_of_all_instances_and_of_those_to_come() -> None:
+    def instance(size: int, throughput: int | None, *, ours: bool = True) -> dict[str, Any]:
+        root = {"id": "vol-1", "zone": "a", "size": size, "volume_type": "gp3", "throughput": throughput, "iops": 3000}
+        return {"ours": ours, "volumes": [root | {"root": True}, root | {"id": "vol-2", "size": 10, "root": False}]}
+
+    expected = {"volume_gib": 200, "throughput": 500, "iops": 3000}
+    assert disks_to_pay([], expected, 1) == {"gib": 200, "throughput": 500, "extra_throughput": 375}
+    # One of ours grows to what is expected, another's stays as it is.
+    disks = disks_to_pay([instance(80, 125), instance(80, 125, ours=False), instance(300, None)], expected, 2)
+    assert disks == {"gib": 210 + 90 + 310 + 400, "throughput": 500, "extra_throughput": 3 * 375}
+    assert disks_to_pay([instance(80, None, ours=False)], expected, 0) == {
+        "gib": 90,
+        "throughput": 0,
+        "extra_throughput": 0,
+    }
+
+
+def test_several_instances_are_fine_where_provisioning_made_all_of_them() -> None:
+    def problems(ours: str, wanted: int, instance_id: str = "") -> list[str]:
+        instances = [
+            {"id": f"i-{number}", "ours": mark == "o", "tags": {"AdoptedBy": "x"}, "profile": ""}
+            for number, mark in enumerate(ours)
+        ]
+        return instance_problems(instances, instance_id, "app", "role", replace_profile=False, wanted=wanted)
+
+    assert [problems("ooo", wanted) for wanted in (1, 2, 5)] == [[], [], []]
+    assert "provision.yml did not make i-1" in problems("oto", 3)[0]
+    assert "an adopted instance serves alone" in problems("t", 2)[0]
+    assert "a whole number from 1" in problems("", 0)[0]

@@ -24,6 +24,11 @@ GOOD = {
     "engine/max-model-len": ["8192"],
     "engine/profile": ["fast", "quality", "cpu"],
     "images/engine-tag": ["v1", "1.0.0_rc-1", "20261127T120000Z"],
+    "load-balancer/address": ["https://notes.example.org", "https://slm-1234.us-east-1.elb.amazonaws.com"],
+    "load-balancer/target-group": [
+        "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/slm-ft-serving-gateway/0123456789abcdef",
+        "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:targetgroup/a/73e2d6bc24d8a067",
+    ],
     "model/base": [
         "s3://models/base",
         "s3://models",
@@ -47,6 +52,16 @@ BAD = {
     "engine/accelerator": ["GPU", "tpu", "gpu,cpu"],
     "engine/max-model-len": ["0", "-1", "8k", "8192.0", "1e4", "٣", "9999999999"],
     "images/engine-tag": ["v 1", "-v1", ".v1", "v1:latest", "v1\nv2", "registry/image", "ü", "v" * 129],
+    "load-balancer/address": [
+        "notes.example.org",
+        "http://notes.example.org",
+        "https://notes.example.org/x",
+        "https://",
+    ],
+    "load-balancer/target-group": [
+        "slm-ft-serving-gateway",
+        "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/a/0123456789abcdef",
+    ],
     "model/base": [
         "models/base",
         "https://example.org/model",

@@ -51,8 +51,9 @@ def test_alarms_are_made_once_and_corrected(cloudwatch: Any) -> None:
     again = alarms()
     assert (again["changed"], again["put"]) == (False, [])
     # Another instance is in the alarms of EC2 alone.
-    moved = alarms(instance_id="i-11111111111111111")
-    assert moved["put"] == ["slm-ft-serving-InstanceDown", "slm-ft-serving-MetricsMissing"]
+    for ids in (["i-11111111111111111"], ["i-11111111111111111", "i-22222222222222222"], ["i-11111111111111111"]):
+        moved = alarms(instance_ids=ids)
+        assert moved["put"] == ["slm-ft-serving-InstanceDown", "slm-ft-serving-MetricsMissing"]
     cloudwatch.put_metric_alarm(**(cloudwatch_alarms(INSTANCE)[1] | {"Threshold": 5.0}))
     assert "slm-ft-serving-GatewayDown" in alarms()["put"]
 
@@ -78,7 +79,7 @@ def test_a_dashboard_is_made_once_corrected_and_removed(cloudwatch: Any) -> None
     assert cloudwatch.list_dashboards()["DashboardEntries"] == []
     assert dashboard()["changed"]
     assert not dashboard()["changed"]
-    assert dashboard(instance_id="i-11111111111111111")["changed"]
+    assert dashboard(instance_ids=["i-11111111111111111"])["changed"]
     assert "i-11111111111111111" in cloudwatch.get_dashboard(DashboardName=NAME)["DashboardBody"]
     assert dashboard("absent", check=True)["changed"]
     assert dashboard("absent")["changed"]

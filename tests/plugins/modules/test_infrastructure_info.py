@@ -41,7 +41,27 @@ def test_instances_and_security_groups_are_read_to_the_last_page() -> None:
     ]
     ours = account(ec2=client_with_pages("ec2", describe_instances=instances, describe_security_groups=groups))
     assert names(ours.instances()) == ["i-0", "i-1", "i-2"]
-    assert [each["id"] for each in ours.security_groups()] == ["sg-0", "sg-1", "sg-2"]
+    assert [each["id"] for each in ours.security_groups("security group", "app-gateway")] == ["sg-0", "sg-1", "sg-2"]
+
+
+def test_the_oldest_instance_is_the_first_in_whatever_order_ec2_answers() -> None:
+    times = {"i-2": "2026-11-01", "i-0": "2026-11-03", "i-1": "2026-11-03"}
+    instances = [
+        {"Instances": [{"InstanceId": name, "InstanceType": "x", "State": {"Name": "running"}, "LaunchTime": time}]}
+        for name, time in times.items()
+    ]
+    found = account(ec2=client_with_pages("ec2", describe_instances=instances)).instances()
+    assert names(found) == ["i-2", "i-0", "i-1"]
+
+
+BALANCER = {"name": "app", "target_group": "app-gateway", "security_group": "app-balancer", "only_with_its_group": True}
+
+
+def test_a_load_balancer_is_asked_for_only_where_there_is_its_group() -> None:
+    """Who never had one need not have the rights for it."""
+    ours = account(ec2=client_with_pages("ec2", describe_security_groups=[]), elbv2=None)
+    ours.params = PARAMETERS | {"load_balancer": BALANCER}
+    assert ours.balanced() == []
 
 
 def test_parameters_are_read_to_the_last_page() -> None:

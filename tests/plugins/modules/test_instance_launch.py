@@ -22,6 +22,8 @@ PARAMETERS: dict[str, Any] = {
     "volume": {"device": "/dev/sda1", "gib": 200, "throughput": 500, "iops": 3000},
     "tags": {"Application": "slm-ft-serving"},
     "timeout": 600,
+    "count": 1,
+    "zones_there": [],
 }
 NO_PROFILE = "Value (profile) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
 
@@ -81,6 +83,11 @@ def launch(aws: FakeEc2, **changes: Any) -> dict[str, Any]:
     return instance_launch.launch(aws, module)
 
 
+def zones_of(answer: dict[str, Any]) -> list[str]:
+    """Return the zones of the instances that were launched."""
+    return [each["zone"] for each in answer["instances"]]
+
+
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instance_launch, "POLL_SECONDS", 0.0)
@@ -89,7 +96,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_next_zone_is_tried_while_one_has_no_room() -> None:
     aws = FakeEc2(a=FULL, b=("Unsupported", "not supported in your requested Availability Zone"), c=RUNNING)
     answer = launch(aws)
-    assert (answer["zone"], answer["public_address"]) == ("us-east-1c", "192.0.2.1")
+    assert answer["instances"] == [{"id": "i-1", "zone": "us-east-1c", "public_address": "192.0.2.1"}]
     assert aws.zones == ["a", "b", "c"]
     assert [each.partition(":")[0] for each in answer["refused"]] == ["us-east-1a", "us-east-1b"]
 
@@ -97,11 +104,11 @@ def test_the_next_zone_is_tried_while_one_has_no_room() -> None:
 def test_an_instance_that_ends_for_want_of_capacity_is_tried_in_the_next_zone() -> None:
     reason = {"Code": "Server.InsufficientInstanceCapacity", "Message": "no room"}
     aws = FakeEc2(a=[{"name": "pending"}, {"name": "terminated", "StateReason": reason}], b=RUNNING)
-    assert launch(aws)["zone"] == "us-east-1b"
+    assert zones_of(launch(aws)) == ["us-east-1b"]
 
 
 def test_a_subnet_without_free_addresses_is_passed_over() -> None:
-    assert launch(FakeEc2(a=("InsufficientFreeAddressesInSubnet", "full"), b=RUNNING))["zone"] == "us-east-1b"
+    assert zones_of(launch(FakeEc2(a=("InsufficientFreeAddressesInSubnet", "full"), b=RUNNING))) == ["us-east-1b"]
 
 
 def test_where_no_zone_has_room_all_of_them_and_the_ways_out_are_named() -> None:
@@ -111,6 +118,47 @@ def test_where_no_zone_has_room_all_of_them_and_the_ways_out_are_named() -> None
     words = ("us-east-1a", "us-east-1b", "us-east-1c", "InsufficientInstanceCapacity", "infrastructure_instance_type")
     ways = ("infrastructure_subnet_id", "AWS_REGION", "create-capacity-reservation", "later")
     assert [word for word in (*words, *ways) if word not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("there", "count", "zones"),
+    [
+        ([], 3, "abc"),
+        ([], 5, "abcab"),
+        (["a"], 2, "bc"),
+        # Where two have as few, the first in the order of the subnets.
+        (["b", "c"], 2, "aa"),
+        (["a", "a", "b"], 1, "c"),
+        # Of a zone that none is tried in any more.
+        (["z", "a"], 2, "bc"),
+    ],
+)
+def test_each_next_instance_is_launched_in_the_zone_that_has_the_fewest(
+    there: list[str], count: int, zones: str
+) -> None:
+    answer = launch(
+        FakeEc2(a=RUNNING, b=RUNNING, c=RUNNING), count=count, zones_there=[f"us-east-1{zone}" for zone in there]
+    )
+    assert zones_of(answer) == [f"us-east-1{zone}" for zone in zones]
+
+
+def test_a_zone_that_was_full_is_not_asked_again_while_another_has_room() -> None:
+    aws = FakeEc2(a=RUNNING, b=FULL, c=RUNNING)
+    answer = launch(aws, count=3)
+    assert zones_of(answer) == ["us-east-1a", "us-east-1c", "us-east-1a"]
+    assert aws.zones == ["a", "b", "c", "a"]
+    assert len(answer["refused"]) == 1
+
+
+def test_what_was_launched_before_the_zones_were_full_is_named() -> None:
+    class OnlyOne(FakeEc2):
+        def run_instances(self, aws_retry: bool, **request: Any) -> dict[str, Any]:
+            self._answers["a"] = FULL if self.asked else RUNNING
+            return super().run_instances(aws_retry, **request)
+
+    aws = OnlyOne(b=FULL, c=FULL)
+    with pytest.raises(ModuleFailedError, match=r"No further g6\.2xlarge .* i-1 runs now and is billed"):
+        launch(aws, count=2)
 
 
 @pytest.mark.parametrize("code", ["VcpuLimitExceeded", "InstanceLimitExceeded", "UnauthorizedOperation", "Blocked"])
@@ -124,7 +172,7 @@ def test_what_no_other_zone_changes_is_asked_once_and_explained(code: str) -> No
 
 def test_a_profile_that_is_not_known_yet_is_waited_for() -> None:
     aws = FakeEc2(a=[("InvalidParameterValue", NO_PROFILE)] * 2 + [FULL], b=RUNNING)
-    assert launch(aws)["zone"] == "us-east-1b"
+    assert zones_of(launch(aws)) == ["us-east-1b"]
     assert aws.zones == ["a", "a", "a", "b"]
 
 

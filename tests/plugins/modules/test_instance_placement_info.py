@@ -50,7 +50,9 @@ class FakeAws(Paginated):
         route: dict[str, Any] = TO_THE_INTERNET,
         own_routes: dict[str, dict[str, Any]] | None = None,
         endpoints: list[dict[str, Any]] | None = None,
+        vpcs: dict[str, str] | None = None,
     ) -> None:
+        self._vpcs = vpcs or {}
         self._zones, self._subnets, self._public = zones, subnets, public
         self._image_gib, self._architecture = image_gib, architecture
         self._vcpus, self._running = vcpus, running
@@ -62,14 +64,14 @@ class FakeAws(Paginated):
 
     def describe_subnets(self, Filters: list[dict[str, Any]], **_: Any) -> dict[str, Any]:  # noqa: N803
         """Answer as EC2; the subnet of the zone a is subnet-a."""
-        named = Filters[0]["Values"][0].removeprefix("subnet-")
-        zones = [zone for zone in self._subnets if named in ("true", zone)]
+        named = [each.removeprefix("subnet-") for each in Filters[0]["Values"]]
+        zones = [zone for zone in self._subnets if named == ["true"] or zone in named]
         return {
             "Subnets": [
                 {
                     "SubnetId": f"subnet-{zone}",
                     "AvailabilityZone": zone,
-                    "VpcId": "v",
+                    "VpcId": self._vpcs.get(zone, "v"),
                     "MapPublicIpOnLaunch": zone in self._public,
                 }
                 for zone in zones
@@ -119,6 +121,7 @@ def find_placement(aws: FakeAws, subnet: str = "", **options: Any) -> tuple[list
     """Return the subnets to try, and all that was found out."""
     parameters = {
         "instance_type": "g6.2xlarge",
+        "count": 1,
         "subnet_id": subnet,
         "public_address": "subnet",
         "ami_parameter": "/ami",
@@ -142,6 +145,22 @@ def test_default_subnets_of_the_zones_with_the_type_are_tried_in_order() -> None
 
 def test_a_named_subnet_is_tried_alone() -> None:
     assert find_placement(FakeAws(), "subnet-b")[0] == ["subnet-b"]
+
+
+def test_several_named_subnets_are_tried_in_their_order_and_each_has_to_do() -> None:
+    subnets, placement = find_placement(FakeAws(), "subnet-b, subnet-a,")
+    assert (subnets, placement.problems) == (["subnet-b", "subnet-a"], [])
+    problems = find_placement(FakeAws(zones="a"), "subnet-z,subnet-b")[1].problems
+    assert ["subnet-z" in problems[0], "which has no g6.2xlarge" in problems[1]] == [True, True]
+    (problem,) = find_placement(FakeAws(vpcs={"b": "w"}), "subnet-a,subnet-b")[1].problems
+    assert "in several VPCs, v, w" in problem
+
+
+def test_the_quota_has_to_have_room_for_all_that_are_to_be_started() -> None:
+    assert find_placement(FakeAws(vcpus=24), count=3)[1].problems == []
+    (problem,) = find_placement(FakeAws(vcpus=16), count=3)[1].problems
+    assert "3 more g6.2xlarge have 24" in problem
+    assert problem.endswith("--desired-value 24")
 
 
 def test_a_default_subnet_without_a_way_out_is_passed_over() -> None:

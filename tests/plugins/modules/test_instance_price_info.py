@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.slm.serving.plugins.modules.instance_price_info import (
     fallback_prices,
     list_prices,
+    load_balancer_prices,
     on_demand_price,
 )
 
@@ -66,6 +67,14 @@ def test_of_several_products_the_usage_that_is_billed_counts(usage: str) -> None
 def test_the_gp3_of_outposts_is_another_product() -> None:
     products = FakePriceList(("EUC1-EBS:VolumeUsage.gp3", "0.0952"), ("EUC1-OTP-EBS:VolumeUsage.gp3", "0.2"))
     assert on_demand_price(products, {}, "EBS:VolumeUsage.gp3") == 0.0952
+
+
+def test_the_load_balancers_hour_and_its_capacity_units_are_two_products() -> None:
+    products = FakePriceList(
+        ("EUC1-LoadBalancerUsage", "0.027"), ("EUC1-LCUUsage", "0.008"), ("EUC1-ReservedLCUUsage", "0.009")
+    )
+    prices = load_balancer_prices(products, "eu-central-1")
+    assert (prices["hour"], prices["capacity_unit_hour"]) == (0.027, 0.008)
 
 
 @pytest.mark.parametrize("prices", [(), ("1", "2"), ("0.0",)])
