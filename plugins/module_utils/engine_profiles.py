@@ -18,7 +18,15 @@ PROFILES = {"gpu": ("fast", "quality"), "cpu": ("cpu",)}
 _NEEDS = {"fast": {"quantization": "8.9", "dtype": "8.0"}, "quality": {"dtype": "8.0"}}
 # By the names in EC2's DescribeInstanceTypes; https://developer.nvidia.com/cuda-gpus lists them. Only GPUs that lack
 # something: one that is not here is judged on the instance, by its driver.
-COMPUTE_CAPABILITIES = {"V100": "7.0", "T4": "7.5", "T4g": "7.5", "A100": "8.0", "A10G": "8.6"}
+COMPUTE_CAPABILITIES = {
+    "K80": "3.7",
+    "M60": "5.2",
+    "V100": "7.0",
+    "T4": "7.5",
+    "T4g": "7.5",
+    "A100": "8.0",
+    "A10G": "8.6",
+}
 
 
 def needed_capability(profile: str, options: Iterable[str]) -> str:

@@ -44,9 +44,22 @@ options:
     type: int
     default: 0
   models_bytes:
-    description: Bytes of the models that come to the volume.
+    description: Bytes of the models that come to the volume, and to the GPU.
     type: int
     default: 0
+  accelerator:
+    description: What the engine computes on. With V(gpu) the type has to have one that fits engine and model.
+    type: str
+    choices: [gpu, cpu]
+    default: cpu
+  engine_profile:
+    description: The engine's profile; empty means the default.
+    type: str
+    default: ""
+  engine_options:
+    description: Options of the engine that the operator has set; what they replace of the profile is not checked.
+    type: dict
+    default: {}
 author:
   - The slm-ft-serving developers (!UNKNOWN)
 extends_documentation_fragment:
@@ -64,6 +77,7 @@ EXAMPLES = r"""
     volume_gib: 200
     images_bytes: 12640000000
     models_bytes: 16060000000
+    accelerator: gpu
   register: placement
 """
 
@@ -118,6 +132,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.slm.serving.plugins.module_utils.aws_errors import reason
 from ansible_collections.slm.serving.plugins.module_utils.disk_need import GIB, needed_bytes, volume_gib
+from ansible_collections.slm.serving.plugins.module_utils.gpu_fit import gpu_problems
 from ansible_collections.slm.serving.plugins.module_utils.subnet_reach import Reach
 from ansible_collections.slm.serving.plugins.module_utils.vcpu_quotas import quota_of, running_vcpus
 
@@ -252,7 +267,7 @@ class Placement:
             )
 
     def check_type(self, image: dict[str, Any]) -> None:
-        """Add a problem where the type does not run the image, or the quota of vCPUs is too small for it.
+        """Add a problem where the type does not run image or engine, or the quota of vCPUs is too small for it.
 
         Args:
             image: as EC2 describes it; empty where there is none.
@@ -266,6 +281,10 @@ class Placement:
                 f"The image {image['ImageId']} is for {architecture}, and {types[0]} runs {', '.join(architectures)}."
                 " Name another with -e infrastructure_ami_parameter=NAME, or another type."
             )
+        if self.params["accelerator"] == "gpu":
+            profile, options = self.params["engine_profile"], self.params["engine_options"]
+            what, size = f"The instance type is {types[0]}", self.params["models_bytes"]
+            self.problems += gpu_problems(what, described, profile, options, size)
         self._check_quota(described["VCpuInfo"]["DefaultVCpus"])
 
     def _check_quota(self, vcpus: int) -> None:
@@ -312,6 +331,9 @@ def main() -> None:
             "volume_gib": {"type": "int", "required": True},
             "images_bytes": {"type": "int", "default": 0},
             "models_bytes": {"type": "int", "default": 0},
+            "accelerator": {"type": "str", "choices": ["gpu", "cpu"], "default": "cpu"},
+            "engine_profile": {"type": "str", "default": ""},
+            "engine_options": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

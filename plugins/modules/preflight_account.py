@@ -122,10 +122,7 @@ from typing import Any
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.slm.serving.plugins.module_utils import session_preferences
 from ansible_collections.slm.serving.plugins.module_utils.adapters import setting_of
-from ansible_collections.slm.serving.plugins.module_utils.engine_profiles import (
-    COMPUTE_CAPABILITIES,
-    capability_problem,
-)
+from ansible_collections.slm.serving.plugins.module_utils.gpu_fit import gpu_problems
 from ansible_collections.slm.serving.plugins.module_utils.vcpu_quotas import quota_of, running_vcpus
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
@@ -298,33 +295,15 @@ class Account:
         about: dict[str, Any] = {}
         with self._tolerant(f"What a {kind} has", "ec2:DescribeInstanceTypes"):
             about = next(iter(client.describe_instance_types(InstanceTypes=[kind])["InstanceTypes"]), {})
-        if self.options["accelerator"] == "gpu" and about and "GpuInfo" not in about:
-            yield (
-                f"The instance {name} is a {kind}, which has no GPU: take one that has, such as g6.2xlarge, or set the"
-                " parameter engine/accelerator to cpu."
-            )
-        yield from self._capability(f"The instance {name} is a {kind}, whose GPU", about.get("GpuInfo", {}))
+        if self.options["accelerator"] == "gpu" and about:
+            profile, options = self.options["engine_profile"], self.options["engine_options"]
+            yield from gpu_problems(f"The instance {name} is a {kind}", about, profile, options)
         yield from self._session(name, instance.get("Tags", []))
         if self.state == "running":
             self.reachable = self._connected(name)
         elif self.state in {"stopped", "stopping"}:
             yield from self._start(client, name)
             yield from self._quota(client, kind, about.get("VCpuInfo", {}).get("DefaultVCpus", 0))
-
-    def _capability(self, gpu: str, about: dict[str, Any]) -> Iterator[str]:
-        """Check that the GPUs of the type can compute as the engine's profile wants it.
-
-        Args:
-            gpu: What to call them.
-            about: What EC2 knows of them; empty where there are none.
-        """
-        if self.options["accelerator"] != "gpu":
-            return
-        profile, options = self.options["engine_profile"], self.options["engine_options"]
-        for model in {each.get("Name", "") for each in about.get("Gpus", [])}:
-            capability = COMPUTE_CAPABILITIES.get(model, "")
-            if problem := capability_problem(f"{gpu} ({model})", capability, profile, options):
-                yield problem
 
     def _connected(self, name: str) -> bool:
         """Say whether a session can be opened now; a ping status says it minutes after the agent has gone."""

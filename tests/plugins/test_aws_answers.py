@@ -73,6 +73,7 @@ def placement() -> list[str]:
     found.ec2, found.ssm, found.quotas = (bare_client(each) for each in ("ec2", "ssm", "service-quotas"))
     found.params = {"instance_type": "g6.2xlarge", "subnet_id": "", "public_address": "subnet", "ami_parameter": "/a"}
     found.params |= {"count": 1, "volume_gib": 200, "images_bytes": 1, "models_bytes": 1}
+    found.params |= {"accelerator": "gpu", "engine_profile": "", "engine_options": {}}
     found.region, found.problems, found.warnings, found.needed_gib = "us-east-1", [], [], 0
     assert found.subnets()
     found.check_type(found.image())

@@ -11,7 +11,9 @@ from unittest import mock
 import boto3
 from botocore.model import ListShape, Shape, StructureShape
 
-LISTED = Path(__file__).with_name("always_sent.txt").read_text(encoding="utf-8").splitlines()
+FOLDER = Path(__file__).parent
+LISTED = (FOLDER / "always_sent.txt").read_text(encoding="utf-8").splitlines()
+WITHIN = (FOLDER / "sent_within.txt").read_text(encoding="utf-8").splitlines()
 # What of a kind a member is, where any will do.
 SCALARS: dict[str, Any] = {
     "boolean": False,
@@ -38,6 +40,29 @@ def always_sent() -> frozenset[str]:
         parts = path.split(".")
         found |= {f"{operation} {'.'.join(parts[: number + 1]).removesuffix('[]')}" for number in range(len(parts))}
     return frozenset(found)
+
+
+def noting(file: Path) -> dict[str, str]:
+    """Return the environment in which a playbook's processes note what of AWS's answers is taken for granted.
+
+    Args:
+        file: Where they note it.
+    """
+    return {"PYTHONPATH": str(FOLDER), "SLM_ANSWERS_READ": str(file)}
+
+
+def never_promised(file: Path) -> set[str]:
+    """Return what processes that noted it took for granted though AWS may leave it out.
+
+    Args:
+        file: Where they noted it.
+
+    Raises:
+        AssertionError: They noted nothing, so that nothing is known.
+    """
+    taken = {line.rpartition(" ")[0] for line in file.read_text(encoding="utf-8").splitlines()}
+    assert taken
+    return taken - always_sent() - set(WITHIN)
 
 
 def bare_answer(shape: Shape | None, place: str) -> Any:

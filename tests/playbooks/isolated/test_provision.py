@@ -15,6 +15,7 @@ import pytest
 import yaml
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from tests.fakes import answers
 from tests.fakes.account import Api, forget, served
 from tests.local_region import names, operator_documents
 from tests.local_region.faults import Faults
@@ -161,12 +162,14 @@ class Life:
     used: Holdings = field(default_factory=dict)
     watched: set[str] = field(default_factory=set)
     settings_left: dict[str, str] = field(default_factory=dict)
+    unpromised: set[str] = field(default_factory=set)
 
 
 @pytest.fixture(scope="module")
 def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
     """Take an account from empty over provisioned to removed; the tests look at each step's outcome."""
     life, folder = Life(), tmp_path_factory.mktemp("account")
+    noted = folder / "answers-read"
     with empty_account(folder) as api:
         api.account.seed(api.state)
         life.seeded = holdings(api)
@@ -175,7 +178,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
         life.strange = holdings(api)
 
         def step(name: str, playbook: str, *arguments: str, **variables: str) -> None:
-            life.runs[name] = play(api, playbook, *arguments, **variables)
+            life.runs[name] = play(api, playbook, *arguments, **answers.noting(noted), **variables)
             life.after[name] = holdings(api)
 
         step("refused", "provision", "-e", "infrastructure_gateway_cidrs=10.0.0.0,0.0.0.0/0")
@@ -202,6 +205,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
         step("unconfirmed", "teardown")
         step("removed", "teardown", *CONFIRMED)
         life.settings_left = parameters(api)
+    life.unpromised = answers.never_promised(noted)
     forget()
     return life
 
@@ -309,6 +313,10 @@ def test_provision_makes_all_that_the_local_region_puts_into_an_account(life: Li
             assert len(made) == len(seeded), kind
         else:
             assert made >= seeded - {"default"}, kind
+
+
+def test_only_what_aws_always_sends_is_taken_for_granted(life: Life) -> None:
+    assert life.unpromised == set()
 
 
 def test_role_trusts_ec2_and_has_one_policy_of_its_own(life: Life) -> None:

@@ -107,7 +107,9 @@ class FakeAws(Paginated):
     def describe_instance_types(self, **_: Any) -> dict[str, Any]:
         """Answer as EC2."""
         processor = {"SupportedArchitectures": ["x86_64"]}
-        return {"InstanceTypes": [{"VCpuInfo": {"DefaultVCpus": 8}, "ProcessorInfo": processor}]}
+        gpu = {"Name": "T4", "Manufacturer": "NVIDIA", "MemoryInfo": {"SizeInMiB": 16384}}
+        about = {"VCpuInfo": {"DefaultVCpus": 8}, "ProcessorInfo": processor, "GpuInfo": {"Gpus": [gpu]}}
+        return {"InstanceTypes": [about]}
 
     def describe_instances(self, **_: Any) -> dict[str, Any]:
         """Answer as EC2 about the running instances."""
@@ -125,6 +127,9 @@ def find_placement(aws: FakeAws, subnet: str = "", **options: Any) -> tuple[list
         "subnet_id": subnet,
         "public_address": "subnet",
         "ami_parameter": "/ami",
+        "accelerator": "cpu",
+        "engine_profile": "",
+        "engine_options": {},
         **{name: defaults("infrastructure")[f"infrastructure_{name}"] for name in SIZES},
         **options,
     }
@@ -229,6 +234,15 @@ def test_without_the_right_to_read_routes_the_start_goes_on_with_a_warning(monke
     subnets, placement = find_placement(FakeAws())
     assert (subnets, placement.problems) == (["subnet-a", "subnet-b"], [])
     assert "UnauthorizedOperation" in placement.warnings[0]
+
+
+def test_gpu_that_fits_neither_profile_nor_model_is_a_problem_where_the_engine_computes_on_it() -> None:
+    assert find_placement(FakeAws(), models_bytes=BASE_MODEL)[1].problems == []
+    problems = find_placement(FakeAws(), models_bytes=BASE_MODEL, accelerator="gpu", engine_profile="quality")[
+        1
+    ].problems
+    assert [words for words in ("quality needs 8.0", "GPU has 17.2 GB") if words not in str(problems)] == []
+    assert len(problems) == 2
 
 
 def test_the_default_volume_holds_two_versions_of_the_engine_and_the_model() -> None:
