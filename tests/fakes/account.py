@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
+from moto.awslambda.models import lambda_backends
 from moto.budgets.models import budgets_backends
 from moto.ec2.models import ec2_backends
 from moto.ecr.models import ecr_backends
@@ -28,7 +29,7 @@ from tests.local_region.seed import Account
 from tests.local_region.state import RegionState
 
 BACKENDS = (
-    *(budgets_backends, ec2_backends, ecr_backends, elbv2_backends, iam_backends, logs_backends),
+    *(budgets_backends, ec2_backends, ecr_backends, elbv2_backends, iam_backends, lambda_backends, logs_backends),
     *(s3_backends, secretsmanager_backends, ssm_backends),
 )
 

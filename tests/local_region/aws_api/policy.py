@@ -21,6 +21,8 @@ from tests.local_region import names, operator_documents
 from tests.local_region.aws_api.calls import UNRESTRICTED
 from tests.local_region.recorded_calls import Question, in_general
 
+# Documents that whoever has the one has too; the first that allows a call is the one that it is recorded for.
+BESIDES = {"operator-waking": ("operator-provision", "operator-waking")}
 EDGE_SETTINGS = ("edge/mode", "images/edge-tag", "secrets/edge-certificate")
 
 
@@ -53,6 +55,15 @@ def refused(principal: str, questions: list[Question]) -> str | None:
     return next((each.action for each in asked if not _permitted(policies, each)), None)
 
 
+def document_of(principal: str, question: Question) -> str:
+    """Return which of a caller's documents allows a question; the caller's own where none does."""
+    for document in BESIDES.get(principal, ()):
+        policies = [_document(document, _edge_settings())]
+        if _permitted(policies, in_general(question)):
+            return document
+    return principal
+
+
 def _of_the_role() -> list[IAMPolicy]:
     roles = iam_backends[names.ACCOUNT_ID]["aws"].roles.values()
     ours = [role for role in roles if role.name == names.INSTANCE_ROLE]
@@ -62,9 +73,13 @@ def _of_the_role() -> list[IAMPolicy]:
     return [_readable(json.loads(document)) for document in [*inline, *managed]]
 
 
-@functools.cache
 def _of_the_operator(principal: str, settings: frozenset[tuple[str, str]]) -> list[IAMPolicy]:
-    return [_readable(operator_documents.rendered(principal, dict(settings)))]
+    return [_document(each, settings) for each in BESIDES.get(principal, (principal,))]
+
+
+@functools.cache
+def _document(name: str, settings: frozenset[tuple[str, str]]) -> IAMPolicy:
+    return _readable(operator_documents.rendered(name, dict(settings)))
 
 
 def _edge_settings() -> frozenset[tuple[str, str]]:
