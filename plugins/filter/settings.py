@@ -101,6 +101,7 @@ KINDS = {
     "ssm/session-document": DOCUMENT,
     "training/data": SOURCE,
     "training/destination": DESTINATION,
+    "waker/mode": SWITCH,
 }
 # What begins so is followed by a name of the operator's choice.
 FAMILIES = {SETTING_PREFIX: SOURCE, SERVING_PREFIX: SOURCE}
