@@ -105,7 +105,12 @@ def test_an_instance_goes_from_its_own_stop_over_a_burst_of_calls_to_serving(
 ) -> None:
     starts: list[float] = []
     start = api.machine.start
-    monkeypatch.setattr(api.machine, "start", lambda: (starts.append(time.monotonic()), start()))
+
+    def counted() -> None:
+        starts.append(time.monotonic())
+        start()
+
+    monkeypatch.setattr(api.machine, "start", counted)
     api.machine.running = False  # as a power-off from within leaves it
     assert call(url, "another")[0] == 401
     with ThreadPoolExecutor(CALLS) as pool:
