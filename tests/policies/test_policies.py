@@ -167,7 +167,7 @@ def document(name: str, *, region: str = "us-east-1", base: str = "", cloudwatch
 
 
 def held(principal: str) -> dict[str, Any]:
-    """Return all that a principal's documents allow, as one; those that are another principal's stand for themselves."""
+    """Return all that a principal's documents allow, as one, without those that are another principal's."""
     names_of_all = operator_documents.documents_of(principal)
     documents = [document(each) for each in names_of_all if each == principal or each not in PRINCIPALS]
     return {**documents[0], "Statement": [statement for each in documents for statement in each["Statement"]]}
