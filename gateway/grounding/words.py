@@ -88,7 +88,7 @@ _EITHER = {f"/{minus}" for minus in _MINUSES}  # "+/-"
 _SCORE_WORDS = [[word] for word in LEXICON.scores]
 _SCORE_REACH = 4  # words between HER2 and its score: "HER2 by IHC: 1+"
 _AT_ONCE_CHARS = 8_000  # of a text that are read by one call, in a few milliseconds
-_FOLDED_AT_ONCE = 2_000  # characters of one word
+_LONGEST_WORD = 1_000  # no value has a longer one, and a text can be made as one word
 _CHECK_EVERY = 1_000  # words
 _PLAIN_GAPS = frozenset(("", " ", "\n", ",", "/", "("))
 _NUMBER = r"\d++(?:[.,]\d++)++|(?<![^\s(<>=~≤≥])[.]\d++|\d{1,3}(?:['’]\d{3})++(?!\d)"
@@ -191,6 +191,8 @@ def is_unspaced(character: str) -> bool:
 
 def fold(surface: str) -> str:
     """Return the form in which a word is compared: without case, accents, ligatures, plural and British spelling."""
+    if len(surface) > _LONGEST_WORD:
+        return surface
     form = surface.lower() if surface.isascii() else _fold_unicode(surface)
     if form.isalpha():
         if len(form) >= 4 and form.isascii():
@@ -211,10 +213,6 @@ def fold(surface: str) -> str:
 
 def _fold_unicode(surface: str) -> str:
     """Return NFKD, case folded, without accents; Indic vowel signs and Thai tones stay, as they distinguish words."""
-    if len(surface) > _FOLDED_AT_ONCE:
-        # A text can be made as one word, and one call would keep all other threads waiting.
-        pieces = range(0, len(surface), _FOLDED_AT_ONCE)
-        return "".join(_fold_unicode(surface[start : start + _FOLDED_AT_ONCE]) for start in pieces)
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", surface.translate(_INVISIBLE)).casefold())
     kept = []
     for character in decomposed:
