@@ -51,7 +51,7 @@ _TRIGGERS: dict[str, list[tuple[str, ...]]] = {}
 for _phrase in LEXICON.denials:
     _TRIGGERS.setdefault(_phrase[0], []).append(_phrase[1:])
 # What stands behind "no longer" where it denies: "no longer resectable", "no longer any metastases".
-_NO_LONGER = ([], ["any"], ["has"], ["have"], ["shows"], ["show"], ["with"])
+_NO_LONGER: tuple[list[str], ...] = ([], ["any"], ["has"], ["have"], ["shows"], ["show"], ["with"])
 _GOES_ON = re.compile(r"[^.;:\n]*?\b(?:or|nor)\b", re.IGNORECASE)
 _IS_NOT = r"(?:not|never|no\s+longer|(?:is|are|was|were|has|have|had|could|did|do|does|ca)n['’]t)"
 _DENIED_AFTER = re.compile(
