@@ -34,8 +34,7 @@ def environment() -> Path:
 
 def write_gguf(out: Path) -> None:
     """Write the small model with its adapter as one file."""
-    command = [environment(), "-m", "training", "gguf", "--base", SMALL / "base", "--adapter", SMALL / "adapter"]
-    made = subprocess.run(
-        [*command, "--out", out], cwd=ROOT, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS
-    )
+    command: list[str | Path] = [environment(), "-m", "training", "gguf"]
+    command += ["--base", SMALL / "base", "--adapter", SMALL / "adapter", "--out", out]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
     assert made.returncode == 0, made.stderr

@@ -59,7 +59,8 @@ def llamacpp_server(model: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]
     configuration = model.with_name("engine.json")
     configuration.write_text(json.dumps(settings))
     with model.with_name("log").open("w") as log:
-        command = [llamacpp_support.PYTHON, ROOT / "docker/llamacpp/serve.py", "--config", configuration]
+        program: list[str | Path] = [llamacpp_support.PYTHON, ROOT / "docker/llamacpp/serve.py"]
+        command = [*program, "--config", configuration]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -168,7 +169,7 @@ async def test_a_client_that_goes_away_ends_the_engines_work(gateway: Gateway, s
     body = {"model": "medical-ie", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1900, "stop": None}
     body |= {"temperature": 2.0} if served.fake is None else {}
     waiting = asyncio.create_task(gateway.call("POST", "/v1/chat/completions", json=body | {"logit_bias": {"4": -100}}))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while await asyncio.to_thread(served.running) == 0:  # noqa: ASYNC110 - it is elsewhere
             await asyncio.sleep(0.02)
         waiting.cancel()
@@ -237,7 +238,7 @@ async def test_llamacpp_ends_the_answers_that_it_has_begun_before_itself(gguf: P
             answer = await client.completions.create(
                 model="medical-ie", prompt="A", max_tokens=300, stream=True, extra_body={"ignore_eos": True}
             )
-            reasons = []
+            reasons: list[str | None] = []
             async for chunk in answer:
                 if not reasons:
                     process.terminate()
