@@ -143,7 +143,8 @@ def test_a_failed_update_leaves_the_environment_as_it_was(project: Project, inde
     assert project.installed() == before
 
     index.wheels.append(newer)
-    result = project.setup()
+    # make puts the environment's own Python first, which is gone while another environment is made.
+    result = project.setup(PYTHON=str(project.folder / ".venv/bin/python"))
     assert result.returncode == 0, result.stderr
     assert project.installed() == {**INSTALLED, "alpha": "1.1"}
 
