@@ -97,7 +97,8 @@ class Front:
         self.lacking.add(operation)
         if operation not in GAPS:
             return answer(environ, start_response)
-        return self._moto({**environ, "wsgi.input": io.BytesIO(body)}, start_response)
+        moto = Response.from_app(self._moto, {**environ, "wsgi.input": io.BytesIO(body)}, buffered=True)
+        return moto(environ, start_response)
 
 
 @contextmanager
