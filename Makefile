@@ -44,7 +44,7 @@ model: ## Train the small model, or an adapter for another task: make model DATA
 	@$(if $(DATA),,.training-venv/bin/python -m training make-data --task "$(TASK)" --out "$(OUT)/data")
 	@.training-venv/bin/python -m training run --config "training/$(NAME).yaml" --data "$(or $(DATA),$(OUT)/data)" --out "$(OUT)" --threads 2
 
-images: setup ## Build the images of the commit that is checked out, and try them: make images [IMAGES="gateway engine trainer edge"]
+images: setup ## Build the images of the commit that is checked out, and try them: make images [IMAGES="gateway engine llamacpp trainer edge"]
 	@python -m pipeline build --platform $(PLATFORM) $(if $(CACHE),--cache $(CACHE)) $(IMAGES)
 	@python -m pipeline smoke --platform $(PLATFORM) $(IMAGES)
 

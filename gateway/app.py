@@ -58,13 +58,14 @@ def create_app(settings: Settings) -> FastAPI:
     guarded = [extraction, batch.router(default, settings), stream.router(default, settings), tasks.router(settings)]
     if convert.TASK in services.tasks:
         guarded.append(convert.router(services.tasks[convert.TASK], settings))
-    for router in (*guarded, openai.router(settings)):
+    passing = openai.router(settings)
+    for router in (*guarded, passing):
         app.include_router(router, dependencies=KEYS if services.keyring is not None else None)
     app.include_router(page.router(is_on=settings.page == "on"))
     app.include_router(health.router)
     app.include_router(metrics.router)
     # Pure ASGI middleware, the outermost last.
-    app.add_middleware(Direct, routes=extraction.routes)
+    app.add_middleware(Direct, routes=[*extraction.routes, *passing.routes])
     app.add_middleware(Guard, services=services)
     _allow_origins(app, services)
     app.add_middleware(Head)

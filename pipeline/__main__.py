@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     made = {name: commands.add_parser(name, help=words) for name, words in about.items()}
     for name in ("build", "smoke", "find", "push"):
         made[name].add_argument(
-            "names", nargs="*", metavar="IMAGE", help="gateway, engine, trainer; the first two without one"
+            "names", nargs="*", metavar="IMAGE", help="gateway, engine, llamacpp, trainer, edge; two without one"
         )
         made[name].add_argument(
             "--platform", default=build.PLATFORM, help=f"what they run on (default: {build.PLATFORM})"

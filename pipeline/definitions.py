@@ -10,6 +10,8 @@ from pipeline.errors import PipelineError
 DEFINITIONS = "docker/images.toml"
 # What serves; the trainer is for those who fine-tune.
 SERVING = ("gateway", "engine")
+# The engines' images, each with what a deployment takes it by where the setting engine/kind says nothing.
+ENGINES = {"engine": "", "llamacpp": " -e stack_engine_kind=llamacpp"}
 BASE = re.compile(r"(?P<name>[^:@\s]+(?:/[^:@\s]+)*):(?P<tag>[^:@\s]+)(?:@(?P<digest>sha256:[0-9a-f]{64}))?")
 
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from pipeline import docker
-from pipeline.definitions import SERVING, Image
+from pipeline.definitions import ENGINES, Image
 from pipeline.errors import PipelineError
 from pipeline.registry import Registry
 
@@ -88,14 +88,13 @@ def deploy_commands(pushed: list[Pushed]) -> list[str]:
     """Return the commands that bring these images to the instance."""
     tags = {each.name: each.tag for each in pushed}
     commands = []
-    if set(SERVING) <= tags.keys():
-        commands.append(f"ansible-playbook playbooks/deploy.yml -e stack_revision={tags['gateway']}")
+    engines = [name for name in ENGINES if name in tags]
+    deploy = "ansible-playbook playbooks/deploy.yml"
+    if "gateway" in tags and engines:
+        commands += [f"{deploy} -e stack_revision={tags['gateway']}{ENGINES[name]}" for name in engines]
     else:
-        commands += [
-            f"ansible-playbook playbooks/deploy.yml -e images_{name}_tag={tags[name]}"
-            for name in (*SERVING, "edge")
-            if name in tags
-        ]
+        commands += [f"{deploy} -e images_{name}_tag={tags[name]}" for name in ("gateway", "edge") if name in tags]
+        commands += [f"{deploy} -e images_engine_tag={tags[name]}{ENGINES[name]}" for name in engines]
     if "trainer" in tags:
         commands.append(f"ansible-playbook playbooks/finetune.yml -e images_trainer_tag={tags['trainer']}")
     return commands

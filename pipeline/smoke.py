@@ -29,6 +29,8 @@ for name in ("pip", "poetry"):
 print(json.dumps({"found": programs + modules, "user": os.getuid()}))
 """
 ENGINE_VERSION = "import vllm; print(vllm.__version__)"
+# Its libraries are there, and load on this processor; a model to serve is not at hand.
+LLAMACPP_LOADS = "import xllamacpp; xllamacpp.CommonParams()"
 MEGABYTE = 1_000_000
 
 
@@ -72,6 +74,9 @@ def smoke(image: Image, name: str) -> Report:
         start = gateway_start(name)
     elif image.name == "engine":
         _require_engine_version(image, name)
+    elif image.name == "llamacpp":
+        _require_contents(name)
+        docker.run("run", "--rm", *CONFINED, "--entrypoint", "python3", name, "-c", LLAMACPP_LOADS)
     else:
         docker.run("run", "--rm", *CONFINED, name, "--help")
     return Report(int(size) / MEGABYTE, start)

@@ -91,7 +91,14 @@ async def run(
     longest = services.settings.max_text_chars
     if len(request_body.text) > longest:
         raise ProblemError(413, f"the text may have {longest} characters at most")
-    options = Options(request_body.temperature, request_body.max_tokens, request_body.model, request_body.grounding)
+    times = request_body.resolve_times
+    options = Options(
+        request_body.temperature,
+        request_body.max_tokens,
+        request_body.model,
+        request_body.grounding,
+        None if times is None else times.moment,
+    )
     deadline = asyncio.get_running_loop().time() + services.settings.request_timeout
     try:
         return await services.extractor.extract(
@@ -119,7 +126,7 @@ def nested(extraction: Extraction, task: Task, identity: str) -> dict[str, Any]:
 
 
 def _metadata(extraction: Extraction, task: Task, identity: str) -> dict[str, Any]:
-    return {
+    document = {
         "evidence": extraction.evidence,
         "confidence": extraction.confidence,
         "raw_output": extraction.raw_output,
@@ -130,6 +137,9 @@ def _metadata(extraction: Extraction, task: Task, identity: str) -> dict[str, An
         "chunks": extraction.chunks,
         "warnings": extraction.warnings,
     }
+    if extraction.resolved is not None:
+        document["resolved"] = extraction.resolved
+    return document
 
 
 def json_response(document: Any) -> Response:

@@ -1,11 +1,17 @@
 """The requests and answers of the endpoints, as the OpenAPI document shows them."""
 
-from typing import Annotated, Any, Literal
+import re
+from datetime import datetime
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic.config import JsonDict
 
 from gateway.tasks import Task
+from gateway.times.zones import MomentError, moment
 
+SAID: JsonDict = {"now": "2026-11-28T09:00:00", "timezone": "Europe/Berlin"}
 NOTE = (
     "64-year-old woman with stage IV lung adenocarcinoma, EGFR L858R mutation. She received osimertinib and had a "
     "partial response. Brain metastases were noted."
@@ -29,6 +35,43 @@ Text = Annotated[
 ]
 
 
+# RFC 3339, with or without its offset; Python reads more forms, which other languages do not.
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+
+
+class ResolveTimes(BaseModel):
+    """When and where the text was said: its times are resolved against it, and stand in `resolved`."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"examples": [SAID]})
+
+    now: str = Field(
+        description="The moment, as in RFC 3339. Without an offset it is what the clocks of the time zone show.",
+        json_schema_extra={"format": "date-time"},
+    )
+    timezone: str = Field(
+        description="The time zone, by its name in the IANA time zone database.",
+        json_schema_extra={"format": "iana-time-zone"},
+    )
+
+    @cached_property
+    def moment(self) -> datetime:
+        """The moment in its time zone."""
+        return moment(datetime.fromisoformat(self.now.upper()), self.timezone)
+
+    @model_validator(mode="after")
+    def _is_a_moment(self) -> Self:
+        form = "now: give a date and time such as 2026-11-28T09:00:00+01:00"
+        if _DATE_TIME.fullmatch(self.now) is None:
+            raise ValueError(form)
+        try:
+            _ = self.moment
+        except MomentError:
+            raise
+        except ValueError:
+            raise ValueError(form) from None
+        return self
+
+
 class Choices(BaseModel):
     """How to read a text. What is left out takes the task's own value."""
 
@@ -41,6 +84,9 @@ class Choices(BaseModel):
     )
     grounding: Literal["off", "report", "strict"] = Field(
         default="report", description="`strict` sets a value without evidence in the text to null."
+    )
+    resolve_times: ResolveTimes | None = Field(
+        default=None, description="When and where the text was said; the answer then has `resolved`."
     )
 
 
@@ -96,6 +142,11 @@ class Extracted(BaseModel):
     request_id: str
     chunks: list[ChunkModel]
     warnings: list[WarningModel]
+    resolved: dict[str, str | None] | None = Field(
+        default=None,
+        description="With `resolve_times`, for each field that is a time: a date (2026-11-29) or a time with its "
+        "offset (2026-11-29T09:00:00+01:00) of ISO 8601, or null and a warning. The field has the words.",
+    )
 
 
 RESERVED = frozenset(Extracted.model_fields)

@@ -20,7 +20,7 @@ from gateway.files.reading import ReadError, read_standard_input, read_text
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 # What the answer to a text depends on. It stands in each line of results, and a run that differs does not go on there.
-_OPTIONS = ("task", "grounding", "model", "temperature", "max_tokens")
+_OPTIONS = ("task", "grounding", "model", "temperature", "max_tokens", "resolve_times")
 _SHOWN_FAILURES = 5
 
 
@@ -33,6 +33,8 @@ def run_extract(args: argparse.Namespace) -> int:
     if (args.jsonl is None) != (args.output is None):
         return _end("--jsonl and --output go together", EXIT_USAGE)
     choices = {name: getattr(args, name) for name in _OPTIONS}
+    if args.resolve_times is not None:
+        choices["resolve_times"] = dict(zip(("now", "timezone"), args.resolve_times, strict=True))
     try:
         key = read_key(args.key_file)
         if args.jsonl is None:

@@ -37,7 +37,8 @@ takes the lines as they come.
 
 Run the same command again after an interruption: what is in the output stays, failures are tried again, and only texts
 that it does not hold are asked, wherever they stand in the input now. Another --task, --model, --grounding,
---temperature or --max-tokens needs another output. A file that holds anything else is never written to.
+--temperature, --max-tokens or --resolve-times needs another output. A file that holds anything else is never written
+to.
 
 The key comes from the variable {KEY} or from the file that {KEY_FILE} or --key-file names, never
 from an argument.
@@ -97,8 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # of a file's name, what the terminal's encoding has not
     try:
         for name, value in vars(args).items():
-            if isinstance(value, str):
-                check_argument(value, f"the argument {name.replace('_', '-')}")
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, str):
+                    check_argument(each, f"the argument {name.replace('_', '-')}")
         result: int = args.run(args)
         sys.stdout.flush()
     except ReadError as error:
@@ -173,6 +175,12 @@ def _add_extract_arguments(parser: argparse.ArgumentParser) -> None:
     _add_gateway_arguments(parser)
     parser.add_argument("--temperature", type=_number, help="of the model's choice of tokens, 0 to 2 [the task's]")
     parser.add_argument("--max-tokens", type=_positive, help="the most tokens of one answer [the task's]")
+    parser.add_argument(
+        "--resolve-times",
+        nargs=2,
+        metavar=("NOW", "ZONE"),
+        help="resolve the times of a text that was said then and there, such as 2026-11-28T09:00:00 Europe/Berlin",
+    )
 
 
 def _add_gateway_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,11 @@ from gateway.files.reading import surrogate_at
 _MOST_PAUSE = 60.0
 # What the same request may not meet again: others' load, an engine that is away, an answer that could not be used.
 _PASSING = frozenset({0, 408, 425, 429})
+# An extraction changes nothing, so it may be asked for again where nobody knows what became of it.
+_LATER = frozenset({429, 502, 503, 504})
+# The gateway's own answer to one text: the engine's could not be used, or came too late.
+_OF_THE_TEXT = frozenset({502, 504})
+_PROBLEM = "application/problem+json"
 
 
 class ClientError(Exception):
@@ -42,7 +47,7 @@ class TooLateError(ClientError):
 class Client:
     """A client of one gateway. Use it as an async context manager."""
 
-    def __init__(self, url: str, key: str | None, *, timeout: float, retries: int) -> None:
+    def __init__(self, url: str, key: str | None, *, timeout: float, retries: int, second_try: bool = True) -> None:
         """Make a client.
 
         Args:
@@ -50,11 +55,14 @@ class Client:
             key: an API key that fits into a header, or None.
             timeout: seconds for one call.
             retries: attempts after the first, where a later one may succeed.
+            second_try: whether a text that the gateway itself could not get an answer for (502, 504) is asked for once
+                more; who judges the answers counts such a failure instead.
         """
         self._url = url.rstrip("/")
         self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._retries = retries
+        self._second_try = second_try
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -94,12 +102,14 @@ class Client:
             raise ClientError(422, f"the text has half of a character (a lone surrogate) at position {position}")
         path = "/api/v1/extract" if task is None else f"/api/v1/tasks/{quote(task, safe='')}/extract"
         body = orjson.dumps({"text": text} | {name: value for name, value in choices.items() if value is not None})
+        of_the_text = 0
         for attempt in range(self._retries + 1):
             started = time.perf_counter()
             try:
                 return await self._call("POST", path, body), time.perf_counter() - started
             except _LaterError as error:
-                if attempt == self._retries:
+                of_the_text += error.is_of_the_text
+                if attempt == self._retries or of_the_text > self._second_try:
                     raise ClientError(error.status, str(error)) from None
                 await asyncio.sleep(min(_MOST_PAUSE, error.pause * 1.5**attempt))
         raise AssertionError("the loop returns or raises")
@@ -132,15 +142,18 @@ class Client:
             return document
         detail = document.get("detail") if isinstance(document, dict) else None
         sentence = f"{response.status}: {detail or 'the answer is not a gateway’s'}"
-        if response.status in (429, 503):
+        if response.status in _LATER:
             pause = response.headers.get("Retry-After", "")
-            raise _LaterError(response.status, sentence, float(pause) if pause.isdecimal() else 1.0)
+            # A load balancer or a proxy says 502 and 504 of a gateway that is away.
+            is_own = response.status in _OF_THE_TEXT and response.content_type == _PROBLEM
+            raise _LaterError(response.status, sentence, float(pause) if pause.isdecimal() else 1.0, is_own)
         raise ClientError(response.status, sentence)
 
 
 class _LaterError(ClientError):
     """A later attempt may succeed."""
 
-    def __init__(self, status: int, detail: str, pause: float) -> None:
+    def __init__(self, status: int, detail: str, pause: float, is_of_the_text: bool = False) -> None:
         super().__init__(status, detail)
         self.pause = pause
+        self.is_of_the_text = is_of_the_text

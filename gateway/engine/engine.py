@@ -312,7 +312,8 @@ class Engine:
                 if error.engine_status in (404, 405):
                     return None
                 raise
-        return self.dialect.token_sizes(reply)
+        # There may be as many tokens as the text has bytes.
+        return await asyncio.to_thread(self.dialect.token_sizes, reply)
 
     async def _json(
         self,

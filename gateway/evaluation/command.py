@@ -152,7 +152,7 @@ def _from_file(args: argparse.Namespace) -> _Collected:
 
 
 async def _from_gateway(args: argparse.Namespace, key: str | None) -> _Collected:
-    async with Client(args.url, key, timeout=args.timeout, retries=args.retries) as client:
+    async with Client(args.url, key, timeout=args.timeout, retries=args.retries, second_try=False) as client:
         task, schema = await find_task(client, args.task)
         dataset = load_dataset(args.dataset, schema, limit=args.limit)
         choices = {"model": args.model, "grounding": args.grounding}

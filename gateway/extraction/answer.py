@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from gateway.engine.completion import Completion
@@ -13,12 +14,16 @@ Grounding = Literal["off", "report", "strict"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a client may choose for one extraction; None takes the task's own value."""
+    """What a client may choose for one extraction; None takes the task's own value.
+
+    `said_at` is the moment, in its time zone, that times are resolved against; without one they are not resolved.
+    """
 
     temperature: float | None = None
     max_tokens: int | None = None
     model: str | None = None
     grounding: Grounding = "report"
+    said_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +58,4 @@ class Extraction:
     model: str
     chunks: tuple[ChunkReport, ...]
     warnings: tuple[Repair, ...]
+    resolved: Mapping[str, str | None] | None = None

@@ -104,7 +104,8 @@ def _word_counter(text: str, token_bytes: list[int]) -> Callable[[str], int]:
     """Return a counter by words: each costs the most tokens that it touches anywhere in the text."""
     cost: dict[str, int] = {}
     token, token_end, at = 0, token_bytes[0] if token_bytes else 0, 0
-    for word in _WORD.findall(text):
+    for match in _WORD.finditer(text):  # not `findall`: one call would keep all other threads waiting
+        word = match[0]
         end = at + len(word.encode("utf-8", "surrogatepass"))
         touched = 1
         while token_end < end:
@@ -123,7 +124,8 @@ def _word_counter(text: str, token_bytes: list[int]) -> Callable[[str], int]:
         if part not in sizes:
             # A word that a cut has made is not in the table: a byte is a token at most.
             sizes[part] = sum(
-                cost.get(word) or len(word.encode("utf-8", "surrogatepass")) for word in _WORD.findall(part)
+                cost.get(word) or len(word.encode("utf-8", "surrogatepass"))
+                for word in (match[0] for match in _WORD.finditer(part))
             )
         return sizes[part]
 

@@ -10,7 +10,7 @@ from gateway.engine.circuit import CircuitOpenError
 from gateway.engine.engine import Engine
 from gateway.engine.errors import EngineError, EngineRejectedError, EngineTimeoutError, EngineUnavailableError
 from gateway.engine.gate import Gate
-from gateway.extraction.answer import ChunkAnswer, ChunkReport, Extraction, Grounding, Options
+from gateway.extraction.answer import ChunkAnswer, ChunkReport, Extraction, Options
 from gateway.extraction.budget import TokenBudget
 from gateway.extraction.chunking import Chunk, split
 from gateway.extraction.decoding import Repair, confidence, decode, grammar
@@ -18,6 +18,7 @@ from gateway.extraction.errors import AdapterMissingError, CutAnswerError, Decod
 from gateway.extraction.evidence import find_evidence
 from gateway.extraction.merging import drop_ungrounded, merge_answers
 from gateway.extraction.reporting import count_failure, count_success, reason_of
+from gateway.extraction.times import resolve_times
 from gateway.extraction.workers import Workers
 from gateway.grounding.grounder import Evidence
 from gateway.observability.metrics import Metrics
@@ -104,14 +105,14 @@ class Extractor:
             on_text,
         )
         try:
-            extraction = await self._extract(call, text, options.grounding)
+            extraction = await self._extract(call, text, options)
         except Exception as error:
             count_failure(self._metrics, task.name, error)
             raise
         count_success(self._metrics, task.name, extraction, options.grounding)
         return extraction
 
-    async def _extract(self, call: _Call, text: str, grounding: Grounding) -> Extraction:
+    async def _extract(self, call: _Call, text: str, options: Options) -> Extraction:
         chunks, call = await self._split(call, text)
         results = await self._answers(call, chunks)
         answers = [result for result in results if isinstance(result, ChunkAnswer)]
@@ -125,11 +126,15 @@ class Extractor:
             if report.status == "failed"
         ]
         evidence: dict[str, list[Evidence]] = {}
-        if grounding != "off":
+        if options.grounding != "off":
             evidence, unfinished = await find_evidence(self._workers, text, fields, seconds=_left(call.deadline))
             warnings += unfinished
-        if grounding == "strict":
+        if options.grounding == "strict":
             drop_ungrounded(call.task, fields, evidence, confidences, warnings)
+        resolved: Mapping[str, str | None] | None = None
+        if options.said_at is not None:
+            resolved, unresolved = resolve_times(call.task, fields, options.said_at)
+            warnings += unresolved
         return Extraction(
             fields=fields,
             evidence=evidence,
@@ -139,6 +144,7 @@ class Extractor:
             model=call.model,
             chunks=tuple(reports),
             warnings=tuple(warnings),
+            resolved=resolved,
         )
 
     async def _split(self, call: _Call, text: str) -> tuple[list[Chunk], _Call]:

@@ -55,6 +55,7 @@ from gateway.grounding.passages import (
     stem,
     terms_of,
 )
+from gateway.grounding.unseen import Seen, seen
 from gateway.grounding.words import (
     BROKEN,
     LETTERS,
@@ -80,7 +81,7 @@ _ASIDE = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
 _COMMA = re.compile(r",(?!\d)")
 _SYMBOL = re.compile(r"\b(?:\w*\d\w*|[A-Z]{2,6})\b")  # of a gene or a drug scheme, or a number
 _ITEMS = re.compile(
-    r"\s*(?:,(?!\d)|[/()\[\]&→]|->|(?<=\w)\+(?=\w)|(?<=\s)\+(?=\s)|(?<=\s)[–—-](?=\s)|:(?=\s))\s*"
+    r"\s*(?:,(?!\d)|[()\[\]&→]|/(?!\d)|(?:(?<!\d)|(?<=[A-Za-z]\d)|(?<=[A-Za-z]\d\d))/|->|(?<=\w)\+(?=\w)|(?<=\s)\+(?=\s)|(?<=\s)[–—-](?=\s)|:(?=\s))\s*"
     r"|\s+(?:and|or|plus|with|then|followed by|in combination with|after|before)\s+",
     re.IGNORECASE,
 )
@@ -102,7 +103,10 @@ _PARTICLES = re.compile(rf"(?:{'|'.join(sorted(LEXICON.particles, key=len, rever
 # A number of which the digits behind a space are a part, as in "1 200"; before it the word that may be counted.
 _THOUSANDS = re.compile(r"(?:([^\W\d_]+)\W{1,3})?(?<![\w.,])\d{1,3}(?:\s\d{3})*\s\Z")
 _THOUSANDS_CHARS = 24
+_THOUSANDS_FOLLOW = re.compile(r"\s(\d{3})(?![\w.,])")
+_ENDS_IN_NAME = re.compile(r"[^\W\d_]\d+\Z")  # "CD20", "G12"
 _THREE_DIGITS = re.compile(r"\d{3}(?!\d)")
+_TNM_FORM = re.compile(r"[tnm](?:[0-4x]|is)")
 _CAPITALS = re.compile(r"[^\W\d_]+")
 _MIN_DENIED_CHARS = 5  # of a word that is looked for in the whole text
 _MOST_DENIED = 50  # places
@@ -142,11 +146,20 @@ class Grounder:
             text: the text.
             until: when every search ends with `OutOfTimeError`, as `time.monotonic` counts.
         """
-        self._text = text
+        self._source = text
         self.until = until
         # A value, its only part and its only item are often the same words, so their evidence is kept.
         self._wholes: dict[str, list[Evidence]] = {}
         self._values: dict[str, Words] = {}
+
+    @cached_property
+    def _seen(self) -> Seen:
+        return seen(self._source)
+
+    @cached_property
+    def _text(self) -> str:
+        """What is seen of the text: all offsets but those of the evidence that is returned count in it."""
+        return self._seen.text
 
     @cached_property
     def _segments(self) -> list[Segment]:
@@ -214,7 +227,24 @@ class Grounder:
         Raises:
             OutOfTimeError: it took longer than `until`.
         """
-        value = (value or "").strip()
+        return [(part, self._in_source(evidence)) for part, evidence in self._parts(seen(value or "").text.strip())]
+
+    def _in_source(self, evidence: list[Evidence]) -> list[Evidence]:
+        """Return evidence with the offsets of the text as it was given."""
+        source = self._source
+        if self._text is source:
+            return evidence
+        result = []
+        for one in evidence:
+            span = cluster_around(source, *self._seen.span(one.start, one.end))
+            if span is None:
+                continue
+            words = source[slice(*span)]
+            match = "normalized" if one.match == "exact" and words != one.text else one.match
+            result.append(Evidence(words, *span, match))
+        return result
+
+    def _parts(self, value: str) -> list[tuple[str, list[Evidence]]]:
         if not value:
             return []
         if whole := self._whole(value):
@@ -408,12 +438,13 @@ class Grounder:
         words = self._read(value)
         stems = {stem(form) for form in words.forms}
         capitals_only = _is_symbol(value)
+        is_tnm = any(map(_TNM_FORM.match, words.forms))
         prefixed = [value[words.starts[number] :][:length] for number, length in words.prefixes.items()]
         spans: list[Evidence] = []
         for segment in self._segments:
             if not segment.may_hold(stems):
                 continue
-            for hit in segment.find_all(words.forms, words.boundaries):
+            for hit in segment.find_all(words.forms, words.boundaries, bare=not prefixed and is_tnm):
                 if prefixed and prefixed != _tnm_prefixes(self._text, segment.words, hit):
                     continue
                 evidence = self._evidence(segment, hit, "normalized", value)
@@ -576,14 +607,21 @@ class Grounder:
                 and _is_letter(before)
                 and after.isalnum()
                 and not (is_unspaced(before) or is_unspaced(after))
-                and not (position == end and "\uac00" <= before <= "\ud7a3" and _PARTICLES.match(text, end))
+                and not (position == end and _takes_particle(before) and _PARTICLES.match(text, end))
             ):
                 return False
         if _ends_in_number(text[max(start - 2, 0) : start]) and text[start].isdigit():
             return False
-        if text[end - 1].isdigit() and re.match(r"[.,]\d", text[end : end + 2]):
+        if text[end - 1].isdigit() and (re.match(r"[.,]\d", text[end : end + 2]) or self._is_continued(start, end)):
             return False
         return not (text[start].isdigit() and start and self._continues_number(start))
+
+    def _is_continued(self, start: int, end: int) -> bool:
+        """Return whether the digits before `end` are the first of a number: "12" in "PSA 12 500 ng/mL"."""
+        match = _THOUSANDS_FOLLOW.match(self._text, end)
+        if match is None:
+            return False
+        return self._continues_number(match.start(1)) and not _ENDS_IN_NAME.search(self._text[start:end])
 
     def _continues_number(self, start: int) -> bool:
         """Return whether the digits at `start` are the last of a number: "200" in "1 200", "5" in ".5"."""
@@ -640,6 +678,11 @@ def _bare_numerals(value: str) -> list[str]:
     if match is None or not (match["label"] or match["first"][0] in "IVX"):
         return []
     return [arabic(match["first"]), arabic(match["last"])]
+
+
+def _takes_particle(character: str) -> bool:
+    """Return whether a particle of Korean may stand behind a character: it is Korean, or of a name such as "EGFR"."""
+    return "\uac00" <= character <= "\ud7a3" or (character.isascii() and character.isalnum())
 
 
 def _is_letter(character: str) -> bool:

@@ -67,6 +67,7 @@ class Lexicon(BaseModel):
     denials: _Phrases
     denied: _Phrases
     denied_done: _Phrases
+    denied_headings: _Phrases
     denied_suffixes: _WordSet
     not_done: _WordSet
     denied_fillers: _WordSet
@@ -75,6 +76,7 @@ class Lexicon(BaseModel):
     denial_takes: _WordSet
     unspaced_denials: _WordSet
     unspaced_denied: _WordSet
+    unspaced_fillers: _WordSet
     markers: _WordSet
     receptors: _WordSet
     scores: _WordSet

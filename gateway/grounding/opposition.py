@@ -23,7 +23,7 @@ _AFTER_CHARS = 80
 _REACH = 6  # words
 _MOST_PLACES = 50  # of a word in a text that are looked at
 _HYPHEN_CHARS = frozenset("-\u200b\u200c\u200d\u2060\u00ad\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d")
-_BEFORE_DENIED = frozenset(" \t\r\n\xa0:(=-\u2010\u2011\u2013\u2212")
+_BEFORE_DENIED = frozenset(" \t\r\n\xa0:(=-—\u2010\u2011\u2013\u2212")
 _HYPHENS = r"\-\u00ad\u2010-\u2013\u2212\ufe63\uff0d"
 
 
@@ -38,17 +38,20 @@ def _any_phrase(phrases: Iterable[tuple[str, ...]]) -> str:
 _PREFIX_CHARS = 12  # holds a prefix with what stands around it
 _PREFIX_ENDS = tuple(LEXICON.hyphened_prefixes)
 _UNSPACED_BEFORE = re.compile(rf"(?:{_any(LEXICON.unspaced_denials)})\Z")
-_UNSPACED_AFTER = re.compile(rf"\s?\w?\s?(?:{_any(LEXICON.unspaced_denied)})")
-_TOKEN = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|\n\s*|[^\w\s]")
-_HINT = re.compile(rf"\b(?:{_any({phrase[0] for phrase in LEXICON.denials})})\b|n['’]t\b")
-# What each of them begins with: most text has none, and it is looked for in a fraction of the time.
-_HINT_STARTS = tuple(
-    sorted({phrase[0][:5] for phrase in LEXICON.denials if phrase[0][:2] != "no"} | {"no", "n't", "n’t"})
+_UNSPACED_AFTER = re.compile(
+    rf"\s?\w?\s?(?:(?:{_any(LEXICON.unspaced_fillers)})\s?)?(?:{_any(LEXICON.unspaced_denied)})"
 )
+_TOKEN = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|\n\s*|[^\w\s]")
+_FIRST_WORDS = {phrase[0] for phrase in LEXICON.denials | LEXICON.denied_headings}
+_HINT = re.compile(rf"\b(?:{_any(_FIRST_WORDS)})\b|n['’]t\b")
+# What each of them begins with: most text has none, and it is looked for in a fraction of the time.
+_HINT_STARTS = tuple(sorted({word[:5] for word in _FIRST_WORDS if word[:2] != "no"} | {"no", "n't", "n’t"}))
 _STOPS = frozenset(".;:!?()[]•*=–—-")
 _TRIGGERS: dict[str, list[tuple[str, ...]]] = {}
 for _phrase in LEXICON.denials:
     _TRIGGERS.setdefault(_phrase[0], []).append(_phrase[1:])
+# What stands behind "no longer" where it denies: "no longer resectable", "no longer any metastases".
+_NO_LONGER: tuple[list[str], ...] = ([], ["any"], ["has"], ["have"], ["shows"], ["show"], ["with"])
 _GOES_ON = re.compile(r"[^.;:\n]*?\b(?:or|nor)\b", re.IGNORECASE)
 _IS_NOT = r"(?:not|never|no\s+longer|(?:is|are|was|were|has|have|had|could|did|do|does|ca)n['’]t)"
 _DENIED_AFTER = re.compile(
@@ -56,7 +59,7 @@ _DENIED_AFTER = re.compile(
     rf"(?:{_IS_NOT}\s+(?:(?:been|be|currently|yet|clearly)\s+)*(?:{_any(LEXICON.not_done)})\b"
     rf"|(?:(?:is|are|was|were|been|be)\s+|(?<=[:=]\s))(?:{_any_phrase(LEXICON.denied_done)})\b"
     rf"|(?P<alone>{_any_phrase(LEXICON.denied)})\b(?!\s+(?:for|margins?)\b))"
-    rf"|\s*[:=]\s*no\b\s*(?:[.,;)\n]|\Z)"
+    rf"|\s*(?:[:=]|[{_HYPHENS}—]\s)\s*(?:no|none|nil|absent)\b\s*(?:[.,;)\n]|\Z)"
     rf"|(?P<suffix>[{_HYPHENS}]\s?(?:{_any(LEXICON.denied_suffixes)})\b)"
     rf"|\s?\((?P<sign>[{_HYPHENS}⁻])\)"
 )
@@ -191,10 +194,12 @@ def _denied_before(window: str, behind: str, length: int, forms: Collection[str]
             goes_on = token.count("\n") == 1 and following[:1].islower()
             if not goes_on and not (index and _is_trigger(tokens, index - 1, forms)):
                 return False
+        elif token == ":":  # noqa: S105 - a colon
+            return _ends_with_any(tokens[:index], LEXICON.denied_headings)
         elif token == ",":  # noqa: S105 - a comma
             if not _GOES_ON.match(" ".join(tokens[index + 1 :]) + behind[length:]):
                 return False
-        elif token == "longer" and index == len(tokens) - 1:  # noqa: S105 - "no longer resectable"
+        elif token == "longer" and tokens[index + 1 : index + 2] in _NO_LONGER:  # noqa: S105
             continue
         elif token in _STOPS or token in LEXICON.denial_takes:
             return False
@@ -207,6 +212,10 @@ def _denied_before(window: str, behind: str, length: int, forms: Collection[str]
             if reached > _REACH:
                 return False
     return False
+
+
+def _ends_with_any(tokens: list[str], phrases: Iterable[tuple[str, ...]]) -> bool:
+    return any(tuple(tokens[-len(phrase) :]) == phrase for phrase in phrases)
 
 
 def _is_plain_denial(token: str) -> bool:

@@ -45,6 +45,8 @@ _MARKER_STARTS = frozenset(
 _DIGITS_BEFORE = re.compile(r"\d+\Z")
 _DIGITS = re.compile(r"\d+")
 _THREE_DIGITS = re.compile(r"\d{3}(?:\.\d+)?")
+# Within a TNM in one word; "c" and "a" may be a letter of the part before, as in "T1cN0".
+_INNER_PREFIX = re.compile(r"(?<=[0-4xs])y?p(?=[nm](?:[0-4x]))|(?<=[0-4xs][a-d])y?p(?=[nm](?:[0-4x]))")
 _LEADING_LETTERS = re.compile(r"[a-z]*")
 
 
@@ -223,8 +225,29 @@ class Segment:
         """The number of each word's sentence."""
         return list(accumulate(boundary == BROKEN for boundary in self.words.boundaries))
 
-    def find_all(self, forms: Sequence[str], boundaries: Sequence[int]) -> Iterator[Hit]:
-        """Yield where the words `forms` stand together, whatever the hyphens and spaces between letters and digits."""
+    @cached_property
+    def _bare(self) -> "Segment":
+        """The same segment with no prefix before any part of a TNM."""
+        words = self.words
+        if not words.prefixes:
+            return self
+        bare = Segment("", 0, 0, self._check)
+        bare._text, bare._start = self._text, self._start
+        forms = [_INNER_PREFIX.sub("", form[words.prefixes.get(n, 0) :]) for n, form in enumerate(words.forms)]
+        bare.words = Words(forms, words.starts, words.ends, words.boundaries, words.staged)
+        return bare
+
+    def find_all(self, forms: Sequence[str], boundaries: Sequence[int], *, bare: bool = False) -> Iterator[Hit]:
+        """Yield where the words `forms` stand together, whatever the hyphens and spaces between letters and digits.
+
+        Args:
+            forms: the words.
+            boundaries: what is before each.
+            bare: whether to look for a TNM whatever the prefixes of its parts.
+        """
+        if bare and self._bare is not self:
+            yield from self._bare.find_all(forms, boundaries)
+            return
         pattern = "".join(forms)
         if not pattern:
             return
@@ -498,13 +521,23 @@ def terms_of(words: Words, value: str = "") -> list[Term]:
     terms: list[Term] = []
     is_mixed = any(map(str.islower, value))
     for number, form in enumerate(words.forms):
-        if terms and number and words.boundaries[number] == JOINED and _hangs_on(words.forms[number - 1], form):
+        joined = number and words.boundaries[number] == JOINED and _hangs_on(words.forms[number - 1], form)
+        if terms and number and _is_ratio(words, number, value):
+            terms[-1] = Term((*terms[-1].forms, form), (*terms[-1].boundaries, words.boundaries[number]))
+        elif terms and joined:
             terms[-1] = Term((*terms[-1].forms, form), (*terms[-1].boundaries, JOINED), terms[-1].is_symbol)
         else:
             surface = value[words.starts[number] : words.ends[number]] if is_mixed else ""
             terms.append(Term((form,), (BROKEN,), len(surface) > 1 and surface.isupper()))
     content = [term for term in terms if not (len(term.forms) == 1 and term.forms[0] in LEXICON.stop_words)]
     return list(dict.fromkeys(content or terms))
+
+
+def _is_ratio(words: Words, number: int, value: str) -> bool:
+    """Return whether a word is the second of two numbers whose order counts: "4+3", "3/8"."""
+    if not value or not (words.forms[number].isdecimal() and words.forms[number - 1].isdecimal()):
+        return False
+    return value[words.ends[number - 1] : words.starts[number]].strip() in ("+", "/")
 
 
 def _hangs_on(before: str, form: str) -> bool:

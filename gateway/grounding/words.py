@@ -64,15 +64,18 @@ _UNSPACED = (
     "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d"
     "\U00020000-\U0003ffff"
 )
-_PLUSES = "+\u207a\ufe62\uff0b"
-_MINUSES = "-\u2010\u2011\u2013\u2212\u207b\ufe63\uff0d"
-_SYMBOL = re.compile(rf"[{_PLUSES}]+|[{_MINUSES}]|[%&]|[<>≤≥]=?")
+_PLUSES = "+\u207a\u208a\u2795\ufe62\uff0b"
+_MINUSES = "-\u2010\u2011\u2013\u2212\u207b\u208b\u2796\ufe63\uff0d"
+_SYMBOL = re.compile(rf"[{_PLUSES}]+|[{_MINUSES}]|[%&±]|[<>≤≥]=?")
 # Between a receptor and its sign: "ER+", "ER +", "ER (+)". A sign with space before it needs something behind it that
 # shows it for one, for "+" is "and" too, and "-" a dash.
-_BEFORE_SIGN = re.compile(r"[^\S\r\n]?[:=]?[^\S\r\n]?([(\[]?)[^\S\r\n]?")
+_BEFORE_SIGN = re.compile(r"[^\S\r\n]?[:=|]?[^\S\r\n]?([(\[{（\"“]?)[^\S\r\n]?")
+_OPENED = tuple('([{（"“')
+_CLOSES = tuple(')]}）"”')
 _VE = r"(?:ve\b)?"
-_CLOSED = re.compile(rf"{_VE}[^\S\r\n]?[)\]]")
-_ENDED = re.compile(rf"{_VE}[^\S\r\n]*(?:[,;:/)\]\r\n]|\.(?!\d)|\Z)")
+_CLOSED = re.compile(rf"{_VE}[^\S\r\n]?[)\]}}）\"”]")
+_ENDED = re.compile(rf"{_VE}[^\S\r\n]*(?:[,;:/|)\]\r\n]|\.(?!\d)|\Z)")
+_LISTED = re.compile(r"\s*(?:[,;:/)\].]|\Z|\n|(?:and|or|to|through)\b)")  # behind a numeral of "stage II, III or IV"
 _SPACED = re.compile(rf"{_VE}(?:[^\S\r\n]|\Z)")
 # Signs of one row: "ER+PR+HER2-", "ER + PR + HER2 -".
 _ROW = re.compile(
@@ -85,17 +88,18 @@ _EITHER = {f"/{minus}" for minus in _MINUSES}  # "+/-"
 _SCORE_WORDS = [[word] for word in LEXICON.scores]
 _SCORE_REACH = 4  # words between HER2 and its score: "HER2 by IHC: 1+"
 _AT_ONCE_CHARS = 8_000  # of a text that are read by one call, in a few milliseconds
-_FOLDED_AT_ONCE = 2_000  # characters of one word
+_LONGEST_WORD = 1_000  # no value has a longer one, and a text can be made as one word
 _CHECK_EVERY = 1_000  # words
 _PLAIN_GAPS = frozenset(("", " ", "\n", ",", "/", "("))
 _NUMBER = r"\d++(?:[.,]\d++)++|(?<![^\s(<>=~≤≥])[.]\d++|\d{1,3}(?:['’]\d{3})++(?!\d)"
-_ASCII_WORD = re.compile(rf"({_NUMBER}|[A-Za-z0-9]++)")
+_RESULT_FOLLOWS = r"[A-Z][A-Z0-9]{1,5}(?=(?:pos|neg)\b)"  # "ERpos", two words
+_ASCII_WORD = re.compile(rf"({_NUMBER}|{_RESULT_FOLLOWS}|[A-Za-z0-9]++)")
 _LETTER = rf"[^\W_{_SCRIPT_DIGITS}{_UNSPACED}]"
 _INSIDE = f"{_MARKS}{_JOINERS}\u00ad\u2060\ufeff"
 # The second alternative says nothing that the fourth does not; it makes ASCII words in other texts fast. The fourth is
 # slow to fail, so the third stands before it.
 _WORD = re.compile(
-    rf"({_NUMBER}|[A-Za-z0-9]++(?=[\x00-\x7f]|\Z)|[{_UNSPACED}][{_MARKS}]*"
+    rf"({_NUMBER}|{_RESULT_FOLLOWS}|[A-Za-z0-9]++(?=[\x00-\x7f]|\Z)|[{_UNSPACED}][{_MARKS}]*"
     rf"|{_LETTER}+(?:[{_INSIDE}]+{_LETTER}+)*[{_MARKS}]*|[{_SCRIPT_DIGITS}]+)"
 )
 LETTERS = re.compile(f"{_LETTER}+")
@@ -103,9 +107,11 @@ LETTERS = re.compile(f"{_LETTER}+")
 _UNSPACED_CHAR = re.compile(f"[{_UNSPACED}]")
 _INVISIBLE = str.maketrans("", "", "\u200c\u200d\u00ad\u2060\ufeff")
 
+# Of a line, or of a page in text from a PDF file.
+_LINE_END = r"(?:(?:\r?\n){0,2}\f(?:\r?\n)?|\r?\n|[\r\v\x85\u2028\u2029])"
 # A hyphen, also at the end of a line or with the space that PDF extraction leaves; or characters that are not seen.
 _HYPHEN_GAP = re.compile(
-    r"(?:[-\u00ad\u2010-\u2013\u2212\ufe63\uff0d][ \t]*(?:\r?\n[ \t]*)?"
+    rf"(?:[-\u00ad\u2010-\u2013\u2212\ufe63\uff0d][ \t]*(?:{_LINE_END}[ \t]*)?|\u00ac[ \t]*{_LINE_END}[ \t]*"
     r"|[\u180e\u200b\u200e\u200f\u202a-\u202e\u2061-\u206f]+)\Z"
 )
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n|\r[^\S\r\n]*\r|\n\s*[-*•‣◦▪–]\s|[\u2029。！？｡।۔؟]")
@@ -119,7 +125,7 @@ ROMAN = {
 _TNM = re.compile(r"(?:y?[cpa]|y?r[cp]?|y|u|mr)(?=[TNM](?:[0-4X]|is))")
 NUMERAL = re.compile(r"(viii|vii|iii|vi|iv|ix|ii|v|i|x|\d)(\s?[a-d]\d?)?", re.IGNORECASE)
 _LABELS = LEXICON.stage_labels | LEXICON.other_labels
-_DIGITS = frozenset("1234")  # forms that may be a stage in words: "stage four"
+_DIGITS = frozenset("01234")  # forms that may be a stage in words: "stage four"
 _COMPOUND_ENDS = {end for _, end in LEXICON.compounds}
 _SPECIAL = LEXICON.connectives | _LABELS | _COMPOUND_ENDS | _DIGITS | {"s", "p", "c", "one", "ve"}
 _STAGE_LETTERS = "ABCDabcd"
@@ -185,6 +191,8 @@ def is_unspaced(character: str) -> bool:
 
 def fold(surface: str) -> str:
     """Return the form in which a word is compared: without case, accents, ligatures, plural and British spelling."""
+    if len(surface) > _LONGEST_WORD:
+        return surface
     form = surface.lower() if surface.isascii() else _fold_unicode(surface)
     if form.isalpha():
         if len(form) >= 4 and form.isascii():
@@ -205,10 +213,6 @@ def fold(surface: str) -> str:
 
 def _fold_unicode(surface: str) -> str:
     """Return NFKD, case folded, without accents; Indic vowel signs and Thai tones stay, as they distinguish words."""
-    if len(surface) > _FOLDED_AT_ONCE:
-        # A text can be made as one word, and one call would keep all other threads waiting.
-        pieces = range(0, len(surface), _FOLDED_AT_ONCE)
-        return "".join(_fold_unicode(surface[start : start + _FOLDED_AT_ONCE]) for start in pieces)
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", surface.translate(_INVISIBLE)).casefold())
     kept = []
     for character in decomposed:
@@ -351,7 +355,7 @@ class _Scanner:
             else:
                 form = LEXICON.synonyms.get(symbol, symbol)
             behind = match.end()
-            if text[begin - 1 : begin] in ("(", "[") and text[behind : behind + 1] in (")", "]"):
+            if text[begin - 1 : begin] in _OPENED and text[behind : behind + 1] in _CLOSES:
                 behind += 1  # the brackets of "ER (+)" are part of the sign
             self._take(symbol, form, at, begin, behind)
             at = behind
@@ -447,7 +451,7 @@ class _Scanner:
                 words.forms[-1], words.ends[-1] = compound, end
                 return
         if _is_numeral(surface) or form in _DIGITS or (form == "one" and self._label == len(words) - 1):
-            form = self._numeral("1" if form == "one" else form, boundary, gap)
+            form = self._numeral("1" if form == "one" else form, boundary, gap, end)
         if prefix := _tnm_prefix(surface):
             words.prefixes[len(words)] = prefix
         words.append(form, start, end, boundary)
@@ -466,6 +470,8 @@ class _Scanner:
     def _is_marker(self, end: int) -> bool:
         """Return whether a sign may say something of the word that ends at `end`: it is a short one in capitals."""
         surface = self._text[self._words.starts[-1] : end]
+        if self._words.forms[-1] in LEXICON.markers and any(map(str.isdigit, surface)):
+            return True  # "p16"
         return len(surface) <= _SIGN_WORD_CHARS and surface.isupper() and not _is_numeral(surface)
 
     def _boundary_of(self, gap: str, at: int, surface: str) -> int:
@@ -480,11 +486,13 @@ class _Scanner:
             return BROKEN
         return SPACED
 
-    def _numeral(self, form: str, boundary: int, gap: str) -> str:
+    def _numeral(self, form: str, boundary: int, gap: str, end: int) -> str:
         """Return `form` with an Arabic number where a label says that it is a numeral."""
         words, number = self._words, len(self._words)
         if boundary == BROKEN or number - self._label > _LABEL_REACH:
             return form
+        if number - 1 in words.staged and "," in gap and not _LISTED.match(self._text, end):
+            return form  # "stage II, IV contrast"
         follows = number - self._label == 1 or words.forms[-1] in LEXICON.copulas or number - 1 in words.staged
         if not (follows or gap.endswith("(")) or BROKEN in words.boundaries[self._label + 1 :]:
             return form

@@ -23,6 +23,7 @@ class TaskField(_Model):
     nullable: bool = True
     max_chars: int = Field(default=160, ge=1, le=2000)
     choices: tuple[Choice, ...] = ()
+    is_time: bool = Field(default=False, description="The value is a time in the text's words, which can be resolved.")
     when: Mapping[Name, tuple[Choice, ...]] = Field(default_factory=dict)
     merge: Literal["first", "union"] | None = None
 
@@ -76,6 +77,10 @@ class Task(_Model):
             raise ValueError("overlap_tokens may be half of max_input_tokens at most")
         first = self.fields[0]
         for field in self.fields:
+            if field.is_time and field.choices:
+                raise ValueError(
+                    f"field {field.name}: a field with `choices` has no words that `is_time` could be said of"
+                )
             if not field.when:
                 continue
             if set(field.when) != {first.name} or not first.choices or first.nullable:
@@ -113,6 +118,11 @@ class Task(_Model):
     def by_name(self) -> Mapping[str, TaskField]:
         """The fields by their names."""
         return {field.name: field for field in self.fields}
+
+    @cached_property
+    def times(self) -> tuple[str, ...]:
+        """The names of the fields that are times."""
+        return tuple(field.name for field in self.fields if field.is_time)
 
     @cached_property
     def json_schema(self) -> Mapping[str, Any]:

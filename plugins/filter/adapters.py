@@ -14,6 +14,7 @@ from ansible_collections.slm.serving.plugins.module_utils.adapters import (
     is_adapter,
     model_of,
 )
+from ansible_collections.slm.serving.plugins.module_utils.engine_kinds import LLAMACPP, VLLM
 from ansible_collections.slm.serving.plugins.module_utils.lora import engine_rank
 
 
@@ -97,7 +98,9 @@ def _folder(source: str) -> str:
     return f"s3://{beside['bucket']}/{beside['key']}" if beside else ""
 
 
-def adapter_notes(adapters: Any, tasks: Sequence[Mapping[str, Any]], path: str, *, default: str) -> list[str]:
+def adapter_notes(
+    adapters: Any, tasks: Sequence[Mapping[str, Any]], path: str, *, default: str, engine: str = VLLM
+) -> list[str]:
     """Return a sentence for each task whose requests will be refused, because its adapter is not deployed.
 
     Args:
@@ -105,11 +108,16 @@ def adapter_notes(adapters: Any, tasks: Sequence[Mapping[str, Any]], path: str, 
         tasks: the content of the task files.
         path: of the parameters.
         default: name of the default task's adapter.
+        engine: its kind; llama.cpp serves the default task alone.
     """
     deployed = {default, *(adapters if isinstance(adapters, dict) else ())}
     return [
-        f"No adapter is deployed for the task {task['name']}, so its requests are answered with 503. Put its source"
-        f" into the parameter {path}/{SETTING_PREFIX}{task['adapter']} to have it served."
+        f"No adapter is deployed for the task {task['name']}, so its requests are answered with 503."
+        + (
+            " The engine llamacpp serves the default task alone."
+            if engine == LLAMACPP
+            else f" Put its source into the parameter {path}/{SETTING_PREFIX}{task['adapter']} to have it served."
+        )
         for task in tasks
         if task.get("adapter") not in deployed
     ]

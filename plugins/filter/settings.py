@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.slm.serving.plugins.module_utils.adapters import SERVING_PREFIX, SETTING_PREFIX
 from ansible_collections.slm.serving.plugins.module_utils.aws_cli import SECRET_NAME
+from ansible_collections.slm.serving.plugins.module_utils.engine_kinds import ACCELERATORS, ENGINES, LLAMACPP
 from ansible_collections.slm.serving.plugins.module_utils.engine_profiles import PROFILES
 
 
@@ -43,6 +44,7 @@ ADDRESS = Kind(
     "an address https://HOST",
 )
 ACCELERATOR = Kind(re.compile(r"gpu|cpu"), "gpu or cpu")
+ENGINE_KIND = Kind(re.compile("|".join(ENGINES)), " or ".join(ENGINES))
 EDGE_MODE = Kind(re.compile(r"off|acme|certificate|plain"), "off, acme, certificate or plain")
 DOMAIN = Kind(
     re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"),
@@ -75,6 +77,7 @@ KINDS = {
     "edge/open": OPENED,
     "edge/trusted-proxies": NETWORKS,
     "engine/accelerator": ACCELERATOR,
+    "engine/kind": ENGINE_KIND,
     "engine/max-model-len": NUMBER,
     "engine/profile": PROFILE,
     "images/edge-tag": TAG,
@@ -88,6 +91,7 @@ KINDS = {
     "model/adapter-candidate": SOURCE,
     "model/adapter-serving": SOURCE,
     "model/base": SOURCE,
+    "model/gguf": SOURCE,
     "monitoring/cloudwatch": SWITCH,
     "s3/models-bucket": BUCKET,
     "s3/transfer-bucket": BUCKET,
@@ -97,6 +101,7 @@ KINDS = {
     "ssm/session-document": DOCUMENT,
     "training/data": SOURCE,
     "training/destination": DESTINATION,
+    "waker/mode": SWITCH,
 }
 # What begins so is followed by a name of the operator's choice.
 FAMILIES = {SETTING_PREFIX: SOURCE, SERVING_PREFIX: SOURCE}
@@ -189,6 +194,47 @@ def profile_problems(profile: str, accelerator: str, path: str) -> list[str]:
     ]
 
 
+def engine_problems(
+    kind: str,
+    path: str,
+    *,
+    accelerator: str,
+    adapters: Collection[str] = (),
+    environment: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Return a sentence for each thing that a kind of engine cannot do and that is asked of it.
+
+    A value that is no kind or no accelerator at all is left to those who check each by itself.
+
+    Args:
+        kind: of engine.
+        path: of the parameters.
+        accelerator: that it is to compute on.
+        adapters: names of the adapters beside the default task's.
+        environment: of the gateway, what the operator sets over the role's own.
+    """
+    if kind != LLAMACPP:
+        return []
+    problems = []
+    if ACCELERATOR.pattern.fullmatch(accelerator) and accelerator not in ACCELERATORS[kind]:
+        problems.append(
+            f"The engine llamacpp ({path}/engine/kind) computes on a CPU, and the accelerator is {accelerator}"
+            f" ({path}/engine/accelerator). Set that to cpu, or the kind to vllm."
+        )
+    problems += [
+        f"The engine llamacpp ({path}/engine/kind) serves one model, which has the default task's adapter in it, and so"
+        f" not the adapter {name} ({path}/{SETTING_PREFIX}{name}). Remove that parameter, or set the kind to vllm."
+        for name in sorted(adapters)
+    ]
+    if str((environment or {}).get("GATEWAY_ENGINE_EXTRAS", "off")).lower() == "on":
+        problems.append(
+            f"The engine llamacpp ({path}/engine/kind) has none of vLLM's sampling members, and the gateway's"
+            " GATEWAY_ENGINE_EXTRAS is on. Leave that out of inference_stack_gateway_environment, or set the kind to"
+            " vllm."
+        )
+    return problems
+
+
 class FilterModule:
     """The filters, for Ansible."""
 
@@ -196,6 +242,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "chosen_setting_problems": chosen_setting_problems,
+            "engine_problems": engine_problems,
             "invalid_setting_problems": invalid_setting_problems,
             "profile_problems": profile_problems,
             "stripped_settings": stripped_settings,

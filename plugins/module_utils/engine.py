@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ansible_collections.slm.serving.plugins.module_utils.containers import Container
+from ansible_collections.slm.serving.plugins.module_utils.engine_kinds import GENERATED_TOKENS, PROMPT_TOKENS
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 
@@ -30,7 +31,7 @@ def ask(path, body=None):
     return urllib.request.urlopen(request, timeout=left if body else min(left, 10)).read().decode()
 
 def made():
-    names = ("vllm:generation_tokens_total", "vllm:prompt_tokens_total")
+    names = tuple(sys.argv[2:])
     return sum(float(line.rpartition(" ")[2]) for line in ask("/metrics").splitlines() if line.startswith(names))
 
 first = None
@@ -64,7 +65,7 @@ while True:
             sys.exit("hangs: " + repr(error))
     time.sleep(0.5)
 """
-PROOFS = {"engine": PROVE_ENGINE, "gateway": PROVE_GATEWAY}
+PROOFS = {"engine": (PROVE_ENGINE, (*GENERATED_TOKENS, *PROMPT_TOKENS)), "gateway": (PROVE_GATEWAY, ())}
 
 
 def ask_engine(engine: Container, path: str, *body: str, timeout: float = PROMPT_ANSWER) -> str:
@@ -92,7 +93,8 @@ def hangs(container: Container, patience: float) -> bool:
     proof = PROOFS.get(container["service"])
     if proof is None:
         return False
-    command = ["docker", "exec", container["id"], "python3", "-c", proof, str(patience)]
+    program, metrics = proof
+    command = ["docker", "exec", container["id"], "python3", "-c", program, str(patience), *metrics]
     try:
         return last_line(run(command, timeout=patience + EXEC_SLACK).stderr) != WORKS
     except StackError:  # Not even the question can be asked.

@@ -168,7 +168,14 @@ from ansible_collections.slm.serving.plugins.module_utils.model_sources import (
     open_source,
     staging_of,
 )
-from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import ModelError, ModelFile, Source
+from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import (
+    GGUF,
+    GGUF_FILE,
+    GGUF_MAGIC,
+    ModelError,
+    ModelFile,
+    Source,
+)
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.shards import indexes, shard_problem
 from ansible_collections.slm.serving.plugins.module_utils.os_release import read
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
@@ -186,6 +193,7 @@ INSTALL_AWS = {
 INSTALL_AWS_BY_HAND = "install it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)"
 EDGE_CERTIFICATE = "edge/certificate.pem"  # as inventory/group_vars/all.yml names its file
 GPU_SHARE = 0.9  # what vLLM may take of it
+WEIGHT_FILES = (".safetensors", ".gguf")
 # Each answer of a service of AWS has one; what a proxy, a captive portal or a web site says by itself has none.
 REQUEST_IDS = ("x-amz-request-id", "x-amzn-requestid")
 TRAINING_UNIT = "slm-ft-serving-training.service"
@@ -400,15 +408,17 @@ class Instance:
             except (ModelError, OSError) as error:
                 yield f"The {name} model cannot be fetched: {error}."
                 continue
-            weights = sum(about["size"] for file, about in files.items() if file.endswith(".safetensors"))
+            weights = sum(about["size"] for file, about in files.items() if file.endswith(WEIGHT_FILES))
             self.weight_bytes += weights
-            if not weights or not {"config.json", "adapter_config.json"} & set(files):
+            whole = is_whole(directory)
+            found[name] = source, files, directory if whole else None
+            if name == GGUF:
+                yield from self._no_gguf(*found[name])
+            elif not weights or not {"config.json", "adapter_config.json"} & set(files):
                 yield (
                     f"The {name} model at {address} is incomplete: it has no *.safetensors or no config.json"
                     " (adapter_config.json). Upload the whole folder as the training or Hugging Face lays it out."
                 )
-            whole = is_whole(directory)
-            found[name] = source, files, directory if whole else None
             yield from self._unreadable(name, *found[name])
             if not whole:
                 needed += missing_bytes(staging_of(directory), files)
@@ -416,6 +426,32 @@ class Instance:
         # One alone is tried by the engine itself. Of several the engine would name the first that it cannot load.
         if any(adapter_of(name) for name in found):
             yield from self._unloadable(found)
+
+    @staticmethod
+    def _no_gguf(source: Source, files: dict[str, ModelFile], directory: Path | None) -> Iterator[str]:
+        """Yield why llama.cpp has no file to load, or one of another form.
+
+        Args:
+            source: of the model.
+            files: of it.
+            directory: where it lies already, whole; None when it is still to come.
+        """
+        if GGUF_FILE not in files:
+            yield (
+                f"There is no {GGUF_FILE} at {source.source} (the {GGUF} model): make it with `python -m training"
+                f" gguf`, upload it under that name, or correct model/{GGUF}."
+            )
+            return
+        try:
+            if directory is None:
+                head = source.head(GGUF_FILE, len(GGUF_MAGIC))
+            else:
+                with (directory / GGUF_FILE).open("rb") as stream:
+                    head = stream.read(len(GGUF_MAGIC))
+        except (ModelError, OSError):
+            return  # That it cannot be read is a problem of its own.
+        if head != GGUF_MAGIC:
+            yield f"{GGUF_FILE} at {source.source} is no GGUF file: upload what `python -m training gguf` writes."
 
     @staticmethod
     def _unloadable(models: dict[str, tuple[Source, dict[str, ModelFile], Path | None]]) -> Iterator[str]:

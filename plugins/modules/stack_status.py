@@ -108,10 +108,11 @@ from ansible_collections.slm.serving.plugins.module_utils.units import secrets_p
 PART = 7
 COMMAND = 6
 GATEWAY = 5
+# Of vLLM, and what llama.cpp has of them.
 METRICS = {
-    "running": "vllm:num_requests_running",
-    "waiting": "vllm:num_requests_waiting",
-    "cache": "vllm:kv_cache_usage_perc",
+    "running": ("vllm:num_requests_running", "llamacpp:requests_processing"),
+    "waiting": ("vllm:num_requests_waiting", "llamacpp:requests_deferred"),
+    "cache": ("vllm:kv_cache_usage_perc",),
 }
 ASK_METRICS = (
     "import sys, urllib.request as r;"
@@ -238,8 +239,9 @@ class Status:
         if answer.returncode != 0:
             raise StackError(f"the engine does not answer: {last_line(answer.stderr)}")
         figures = {}
-        for name, metric in METRICS.items():
-            values = re.findall(rf"^{re.escape(metric)}(?:{{.*}})? (\S+)$", answer.stdout, re.MULTILINE)
+        for name, metrics in METRICS.items():
+            either = "|".join(map(re.escape, metrics))
+            values = re.findall(rf"^(?:{either})(?:{{.*}})? (\S+)$", answer.stdout, re.MULTILINE)
             if values:
                 figures[name] = sum(float(value) for value in values)
         return figures

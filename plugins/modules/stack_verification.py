@@ -93,6 +93,7 @@ from ansible_collections.slm.serving.plugins.module_utils.compose import CRASH_L
 from ansible_collections.slm.serving.plugins.module_utils.containers import Container, containers, describe, explain
 from ansible_collections.slm.serving.plugins.module_utils.edge import ask_edge
 from ansible_collections.slm.serving.plugins.module_utils.engine import ask_engine
+from ansible_collections.slm.serving.plugins.module_utils.engine_kinds import GENERATED_TOKENS
 from ansible_collections.slm.serving.plugins.module_utils.field_values import is_same
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, journal
 from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
@@ -241,7 +242,7 @@ class Verification:
     def generated_tokens(self) -> float:
         """Return how many tokens the engine has made since its start."""
         lines = ask_engine(self.engine, "/metrics").splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("vllm:generation_tokens_total"))
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(GENERATED_TOKENS))
 
     def ask_gateway(self, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Return status and JSON of a request to the gateway."""

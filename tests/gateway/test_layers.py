@@ -15,7 +15,7 @@ LAYERS = (
     ("api", "client"),
     ("services",),
     ("access", "extraction"),
-    ("engine", "grounding"),
+    ("engine", "grounding", "times"),
     ("errors", "observability", "settings", "tasks"),
     ("files",),
     ("__init__",),

@@ -14,8 +14,13 @@ from tests.local_region.state import Ports, RegionState
 BIN = Path(__file__).parent / "bin"
 # Of who may everything: tests, and a person who tries things in a region.
 ADMINISTRATOR_ACCESS_KEY = "AKIALOCALREGIONADMIN"
-# Of operators who have one of the documents of roles/infrastructure/templates, and no other right.
-OPERATORS_ACCESS_KEYS = {"operator-deploy": "AKIALOCALREGIONDEPLO", "operator-provision": "AKIALOCALREGIONPROVI"}
+# Of operators who have one of the documents of roles/infrastructure/templates, and no other right; who has the one for
+# the waker has that for provisioning besides.
+OPERATORS_ACCESS_KEYS = {
+    "operator-deploy": "AKIALOCALREGIONDEPLO",
+    "operator-provision": "AKIALOCALREGIONPROVI",
+    "operator-waking": "AKIALOCALREGIONWAKER",
+}
 SECRET_KEY = "of-no-use-outside-of-the-local-region"
 PROVISIONING = {"provision", "teardown"}
 # Settings of the operator's own that would lead a playbook away from the region.

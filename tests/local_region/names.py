@@ -15,6 +15,7 @@ ECR_HOST = f"{ACCOUNT_ID}.dkr.ecr.{AWS_REGION}.amazonaws.com"
 ECR_USER = "AWS"
 ECR_PASSWORD = f"{ACCOUNT_ID}-auth-token"  # what moto's GetAuthorizationToken answers; no secret
 ENGINE_REPOSITORY = f"{APPLICATION}-vllm"
+LLAMACPP_REPOSITORY = f"{APPLICATION}-llamacpp"
 GATEWAY_REPOSITORY = f"{APPLICATION}-gateway"
 EDGE_REPOSITORY = f"{APPLICATION}-edge"
 TRAINER_REPOSITORY = f"{APPLICATION}-trainer"

@@ -12,13 +12,20 @@ from tests.local_region import names
 ROLE = names.REPOSITORY_ROOT / "roles" / "infrastructure"
 
 
+# Who has more than the document of their own name.
+SEVERAL = {
+    "operator-provision": ("operator-provision", "operator-provision-fleet"),
+    "operator-waking": ("operator-provision", "operator-waking"),
+}
+
+
 def documents_of(operator: str) -> tuple[str, ...]:
-    """Return the names of the documents that an operator has, who is called by the first.
+    """Return the names of the documents that an operator has.
 
     Args:
         operator: Such as `operator-provision`.
     """
-    return (operator, "operator-provision-fleet") if operator == "operator-provision" else (operator,)
+    return SEVERAL.get(operator, (operator,))
 
 
 def rendered(document: str, settings: Mapping[str, str] | None = None) -> dict[str, Any]:

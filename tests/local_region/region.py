@@ -238,7 +238,6 @@ class LocalRegion:
     def _push(
         self, engine: DockerEngine, account: seed.Account, built: Mapping[str, str], line: Callable[[str], None]
     ) -> None:
-        registry = f"127.0.0.1:{self.ports.registry}"
         sources = {
             "engine": (built[self._engine_image], names.ENGINE_REPOSITORY),
             "gateway": (built["gateway"], names.GATEWAY_REPOSITORY),
@@ -246,18 +245,38 @@ class LocalRegion:
             "edge": (built.get("edge", ""), names.EDGE_REPOSITORY),
         }
         for name in self._pushed:
-            image, repository = sources[name]
-            pushed = images.push(
-                engine,
-                image,
-                registry,
-                repository,
-                line,
-                docker_config=self.state.docker_config,
-                authority=self.state.certificates / "ca.crt",
+            tag = self._push_one(engine, account, *sources[name], line)
+            account.put_parameters({f"images/{name}-tag": tag}, overwrite=True)
+
+    def _push_one(
+        self, engine: DockerEngine, account: seed.Account, image: str, repository: str, line: Callable[[str], None]
+    ) -> str:
+        """Push an image and register it in ECR; return its tag."""
+        pushed = images.push(
+            engine,
+            image,
+            f"127.0.0.1:{self.ports.registry}",
+            repository,
+            line,
+            docker_config=self.state.docker_config,
+            authority=self.state.certificates / "ca.crt",
+        )
+        account.register_in_ecr(pushed)
+        return pushed.tag
+
+    def give_llamacpp(self) -> str:
+        """Build and push the image of llama.cpp, the other engine, to a region that is up; return its tag.
+
+        Raises:
+            RegionError: It cannot; the message says what to do.
+        """
+        with self.state.locked(self._say_waiting):
+            engine = self._connected()
+            with docker_locked(self._say_waiting):
+                built = images.build_all(engine, self._steps.line, names.STATE_ROOT, ["llamacpp"])
+            return self._push_one(
+                engine, self.account(), built["llamacpp"], names.LLAMACPP_REPOSITORY, self._steps.line
             )
-            account.register_in_ecr(pushed)
-            account.put_parameters({f"images/{name}-tag": pushed.tag}, overwrite=True)
 
     def down(self, *, remove_images: bool = False) -> None:
         """Remove all that `up` made: server, containers, volumes, network, state.

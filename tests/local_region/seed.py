@@ -248,6 +248,21 @@ class Account:
         )
         return there
 
+    def upload_gguf(self, file: Path) -> str:
+        """Upload a model as llama.cpp reads it, and the small model's evaluation beside its folder.
+
+        Args:
+            file: In GGUF.
+
+        Returns:
+            Its source.
+        """
+        files = {"gguf/model.gguf": file}
+        if (SMALL_MODEL / EVALUATION).is_file():
+            files[EVALUATION] = SMALL_MODEL / EVALUATION
+        self._make_equal("small-gguf", files)
+        return f"s3://{names.MODELS_BUCKET}/small-gguf/gguf"
+
     def upload_training_data(self, folder: Path) -> int:
         """Put a folder's notes, and the settings of playbooks/finetune.yml, where provision.yml has them.
 
@@ -299,7 +314,12 @@ class Account:
                     manager.restore_secret(SecretId=name)
 
     def _repositories(self) -> None:
-        for repository in (names.ENGINE_REPOSITORY, names.GATEWAY_REPOSITORY, names.TRAINER_REPOSITORY):
+        for repository in (
+            names.ENGINE_REPOSITORY,
+            names.LLAMACPP_REPOSITORY,
+            names.GATEWAY_REPOSITORY,
+            names.TRAINER_REPOSITORY,
+        ):
             self._repository(repository)
 
     def _repository(self, name: str) -> None:

@@ -25,6 +25,11 @@ repository = "example-vllm"
 dockerfile = "docker/vllm/Dockerfile"
 base = "vllm/vllm-openai:v1.2.3"
 is_versioned_by_base = true
+
+[llamacpp]
+repository = "example-llamacpp"
+dockerfile = "docker/llamacpp/Dockerfile"
+base = "python:3.13-slim"
 """
 CLIENT = """\
 #!{python} -IS

@@ -40,7 +40,7 @@ def test_a_base_without_a_tag_is_refused(text: str) -> None:
 def test_without_a_name_the_images_that_serve_are_meant() -> None:
     assert [image.name for image in definitions.selected(IMAGES, [])] == ["gateway", "engine"]
     assert [image.name for image in definitions.selected(IMAGES, ["trainer", "trainer"])] == ["trainer"]
-    with pytest.raises(PipelineError, match=r"no image gatway\. There are: gateway, engine, trainer, edge"):
+    with pytest.raises(PipelineError, match=r"no image gatway\. There are: gateway, engine, llamacpp, trainer, edge"):
         definitions.selected(IMAGES, ["gatway"])
 
 

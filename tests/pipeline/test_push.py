@@ -140,3 +140,18 @@ def test_each_image_is_deployed_by_its_own_command() -> None:
         "ansible-playbook playbooks/deploy.yml -e images_engine_tag=abc",
         "ansible-playbook playbooks/finetune.yml -e images_trainer_tag=abc",
     ]
+
+
+def test_each_engine_is_deployed_by_its_own_kind() -> None:
+    made = {name: push.Pushed(name, "address", "abc", PUSHED) for name in ("gateway", "engine", "llamacpp")}
+    deploy = "ansible-playbook playbooks/deploy.yml"
+    assert push.deploy_commands([made["gateway"], made["llamacpp"]]) == [
+        f"{deploy} -e stack_revision=abc -e stack_engine_kind=llamacpp"
+    ]
+    assert push.deploy_commands([made["llamacpp"]]) == [
+        f"{deploy} -e images_engine_tag=abc -e stack_engine_kind=llamacpp"
+    ]
+    assert push.deploy_commands(list(made.values())) == [
+        f"{deploy} -e stack_revision=abc",
+        f"{deploy} -e stack_revision=abc -e stack_engine_kind=llamacpp",
+    ]

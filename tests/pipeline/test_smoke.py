@@ -68,3 +68,15 @@ def test_what_a_build_needs_and_root_are_refused(
 def test_an_engine_of_another_version_is_refused(built: FakeDocker, version: str, code: int) -> None:
     built.answer("run --rm", f"{version}\n")
     assert command.main(["smoke", "engine"]) == code
+
+
+@pytest.mark.parametrize(
+    ("seen", "code", "words"),
+    [({"found": [], "user": 10004}, 0, ""), ({"found": ["gcc"], "user": 10004}, 1, "only a build needs: gcc")],
+)
+def test_llamacpp_has_to_load_as_production_runs_it(
+    built: FakeDocker, capsys: pytest.CaptureFixture[str], seen: dict[str, object], code: int, words: str
+) -> None:
+    built.answer("run --rm", json.dumps(seen))
+    assert command.main(["smoke", "llamacpp"]) == code
+    assert words in capsys.readouterr().err

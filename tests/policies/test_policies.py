@@ -18,7 +18,7 @@ from tests.support.rendering import value
 
 PAGE = names.REPOSITORY_ROOT / "docs" / "permissions.md"
 SID = re.compile(r"`(\w+)`")
-PRINCIPALS = ("instance", "operator-deploy", "operator-provision", "operator-monitoring")
+PRINCIPALS = ("instance", "operator-deploy", "operator-provision", "operator-monitoring", "operator-waking")
 DOCUMENTS = (*PRINCIPALS, "operator-provision-fleet")
 # Characters that IAM takes for one managed policy, spaces left out.
 LARGEST_DOCUMENT = 6144
@@ -30,6 +30,7 @@ OURS, OTHERS = {"aws:ResourceTag/Application": "slm-ft-serving"}, {"aws:Resource
 TRANSFER = "arn:aws:s3:::slm-ft-serving-transfer-123456789012-us-east-1"
 MODELS = "arn:aws:s3:::slm-ft-serving-models-123456789012-us-east-1"
 ROLE = "arn:aws:iam::123456789012:role/slm-ft-serving-instance"
+WAKERS_ROLE = "arn:aws:iam::123456789012:role/slm-ft-serving-waker"
 SECRET = f"arn:aws:secretsmanager:{HERE}:secret:slm-ft-serving/gateway-api-keys-a1B2c3"
 TO_EC2 = {"iam:PassedToService": "ec2.amazonaws.com"}
 BALANCING = f"arn:aws:elasticloadbalancing:{HERE}"
@@ -49,6 +50,7 @@ EXPLAINED = {
     },
     "instance": set(),
     "operator-monitoring": set(),
+    "operator-waking": set(),
 }
 
 
@@ -132,6 +134,13 @@ REFUSED = (
     call("operator-monitoring", "cloudwatch:DeleteAlarms", f"arn:aws:cloudwatch:{HERE}:alarm:another"),
     call("operator-monitoring", "cloudwatch:PutDashboard", "arn:aws:cloudwatch::123456789012:dashboard/another"),
     call("operator-monitoring", "logs:DeleteLogGroup", f"arn:aws:logs:{HERE}:log-group:/another/units"),
+    call("operator-waking", "lambda:UpdateFunctionCode", f"arn:aws:lambda:{HERE}:function:another"),
+    call("operator-waking", "lambda:InvokeFunction", f"arn:aws:lambda:{HERE}:function:slm-ft-serving-waker"),
+    call("operator-waking", "iam:PutRolePolicy", ROLE),
+    call("operator-waking", "iam:PassRole", ROLE, {"iam:PassedToService": "lambda.amazonaws.com"}),
+    call("operator-waking", "iam:PassRole", WAKERS_ROLE, TO_EC2),
+    call("operator-waking", "secretsmanager:GetSecretValue", SECRET),
+    call("operator-waking", "logs:DeleteLogGroup", f"arn:aws:logs:{HERE}:log-group:/aws/lambda/another"),
     call("instance", "cloudwatch:PutMetricData", context={"cloudwatch:namespace": "slm-ft-serving"}),
     call("instance", "s3:GetObject", "arn:aws:s3:::another/key"),
     call("instance", "s3:GetObject", f"{TRANSFER}/key"),
@@ -158,8 +167,9 @@ def document(name: str, *, region: str = "us-east-1", base: str = "", cloudwatch
 
 
 def held(principal: str) -> dict[str, Any]:
-    """Return all that a principal's documents allow, as one."""
-    documents = [document(each) for each in operator_documents.documents_of(principal)]
+    """Return all that a principal's documents allow, as one, without those that are another principal's."""
+    names_of_all = operator_documents.documents_of(principal)
+    documents = [document(each) for each in names_of_all if each == principal or each not in PRINCIPALS]
     return {**documents[0], "Statement": [statement for each in documents for statement in each["Statement"]]}
 
 
@@ -258,6 +268,27 @@ def test_the_instance_lists_a_bucket_of_others_below_the_prefix_that_a_setting_n
     ]
     found = evaluator.evaluate({"instance": document("instance", base="s3://elsewhere/models/base")}, calls)
     assert [(each.allowed, each.error) for each in found] == [(allowed, "") for allowed in asked.values()]
+
+
+def test_the_waker_starts_what_has_the_tag_reads_its_own_secret_and_writes_its_own_log() -> None:
+    account = {"waker_region": "us-east-1", "waker_account": "123456789012", "waker_settings": {}}
+    text = value("waker", "lookup('ansible.builtin.template', 'waker-policy.json.j2')", account)
+    policy = json.loads(text) if isinstance(text, str) else text
+    secret, group = f"arn:aws:secretsmanager:{HERE}:secret", f"arn:aws:logs:{HERE}:log-group:/aws/lambda"
+    asked = {
+        call("waker", "ec2:DescribeInstances"): True,
+        call("waker", "ec2:StartInstances", INSTANCE, OURS): True,
+        call("waker", "ec2:StartInstances", INSTANCE, OTHERS): False,
+        call("waker", "ec2:StartInstances", INSTANCE): False,
+        call("waker", "ec2:StopInstances", INSTANCE, OURS): False,
+        call("waker", "secretsmanager:GetSecretValue", f"{secret}:slm-ft-serving/waker-a1B2c3"): True,
+        call("waker", "secretsmanager:GetSecretValue", SECRET): False,
+        call("waker", "logs:PutLogEvents", f"{group}/slm-ft-serving-waker:log-stream:STREAM"): True,
+        call("waker", "logs:PutLogEvents", f"{group}/another:log-stream:STREAM"): False,
+    }
+    found = evaluator.evaluate({"waker": policy}, list(asked))
+    assert [(each.allowed, each.error) for each in found] == [(allowed, "") for allowed in asked.values()]
+    assert linter.findings({"waker": policy}) == {"waker": set()}
 
 
 def test_the_instance_sends_logs_and_metrics_of_its_own_where_that_is_on_and_others_never() -> None:

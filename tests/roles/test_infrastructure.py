@@ -54,7 +54,8 @@ def test_teardown_knows_every_parameter_that_other_roles_write() -> None:
         for path in ROLES.glob("*/tasks/*.yml")
         if "ssm_parameter:" in path.read_text(encoding="utf-8")
     }
-    assert tasks - {"infrastructure"} == {"adapter_gate", "finetune"}
+    # The waker's record is removed by its own role, after all else of it.
+    assert tasks - {"infrastructure", "waker"} == {"adapter_gate", "finetune"}
     inventory = (REPOSITORY_ROOT / "inventory/group_vars/all.yml").read_text(encoding="utf-8")
     (serving,) = re.findall(r'adapter_gate_parameter: "{{ stack_parameter_path }}/(.+)"', inventory)
     candidate = value("finetune", "finetune_parameter", {}).removeprefix("/slm-ft-serving/")
@@ -373,7 +374,8 @@ def test_an_alarm_of_somebody_elses_is_left_alone_and_one_of_ours_that_is_not_wa
     variables = {
         "infrastructure_region": "us-east-1",
         "infrastructure_account": "1",
-        "_infrastructure_instance_id": "i-1",
+        "ansible_check_mode": False,
+        "_infrastructure_instances": [INSTANCE],
         "infrastructure_settings": ON,
         "infrastructure_alarm_email": "ops@example.org",
         "_infrastructure_there": {"alarm": [ours, theirs]},
@@ -400,3 +402,35 @@ def test_the_report_names_alarms_dashboard_topic_and_what_they_cost() -> None:
     shipped = report(_infrastructure_price=PRICE, infrastructure_settings=ON)
     assert "metrics 5.70 USD, logs" in shipped
     assert "alarm" not in shipped
+
+
+def test_an_instance_that_no_alarm_watches_is_named() -> None:
+    started: dict[str, Any] = {"_infrastructure_started": {"instances": [{"id": "i-2", "zone": "us-east-1b", "public_address": ""}]}}
+    settings: dict[str, Any] = {"infrastructure_settings": {"monitoring/cloudwatch": "on"}}
+    assert "none watches an instance that this run started" in report(**settings, **started)
+    for changes in (settings, started, settings | started | {"infrastructure_alarm_email": "ops@example.org"}):
+        assert "none watches" not in report(**changes)
+
+
+@pytest.mark.parametrize(("check", "ids"), [(False, ["i-1", "i-2"]), (True, ["", "i-1", "i-2"])])
+def test_alarms_watch_every_instance_in_an_order_that_stays(check: bool, ids: list[str]) -> None:
+    variables = {
+        "infrastructure_settings": {},
+        "infrastructure_region": "us-east-1",
+        "infrastructure_account": "1",
+        "infrastructure_instances": 3,
+        "ansible_check_mode": check,
+        "_infrastructure_instances": [INSTANCE | {"id": "i-2"}, INSTANCE],
+    }
+    assert value("infrastructure", "_infrastructure_watched.instance_ids", variables) == ids
+
+
+def test_an_empty_account_in_check_mode_has_alarms_to_name() -> None:
+    variables = {
+        "infrastructure_settings": {},
+        "infrastructure_region": "us-east-1",
+        "infrastructure_account": "1",
+        "ansible_check_mode": True,
+        "_infrastructure_instances": [],
+    }
+    assert value("infrastructure", "_infrastructure_watched | slm.serving.cloudwatch_alarms | length", variables) > 0

@@ -28,10 +28,13 @@ _TYPES = {
 TYPES = tuple(_TYPES)
 # Llama's file types that people ask for and that cannot be made here.
 REFUSED = {
-    "q4_k_m": "the gguf package reads it and cannot make it, and the server's wheel has no quantiser; make f16 here, "
-    "and quantise it with llama.cpp's own llama-quantize"
+    "q4_k_m": "the gguf package reads it and cannot make it, and the server's wheel has no llama_model_quantize; make "
+    "f16 here, and quantise it with llama.cpp's own llama-quantize"
 }
 _BLOCK = 32
+_ROPE_TYPES = ("default", "llama3")
+# What llama.cpp divides each frequency of the rotary positions by.
+_FACTORS = "rope_freqs.weight"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class _Shape:
     head_size: int
     epsilon: float
     rope_theta: float
+    rope_factors: tuple[float, ...] | None
 
 
 def write_gguf(base: Path, adapter: Path | None, kind: str, out: Path) -> bool:
@@ -81,15 +85,19 @@ def _shape(base: Path) -> _Shape:
         "attention_bias": bool(config.get("attention_bias")),
         "mlp_bias": bool(config.get("mlp_bias")),
         "hidden_act": config.get("hidden_act", "silu") != "silu",
-        "rope_type": rope.get("rope_type", rope.get("type", "default")) != "default",
+        "rope_type": rope.get("rope_type", rope.get("type", "default")) not in _ROPE_TYPES,
     }
     if wrong := [name for name, is_unusual in unusual.items() if is_unusual]:
         raise ExportError(
-            f"{base / 'config.json'} is not of a Llama with plain rotary positions ({', '.join(wrong)}): this command "
-            "does not convert it; llama.cpp's own convert_hf_to_gguf.py does, after PEFT has merged the adapter"
+            f"{base / 'config.json'} is not of a Llama with plain or Llama 3.1's rotary positions "
+            f"({', '.join(wrong)}): "
+            "this command does not convert it; llama.cpp's own convert_hf_to_gguf.py may, after PEFT has merged the "
+            "adapter"
         )
     try:
         heads = int(config["num_attention_heads"])
+        head_size = int(config.get("head_dim") or config["hidden_size"] // heads)
+        theta = float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0)
         return _Shape(
             context=int(config["max_position_embeddings"]),
             width=int(config["hidden_size"]),
@@ -97,12 +105,34 @@ def _shape(base: Path) -> _Shape:
             layers=int(config["num_hidden_layers"]),
             heads=heads,
             kv_heads=int(config.get("num_key_value_heads", heads)),
-            head_size=int(config.get("head_dim") or config["hidden_size"] // heads),
+            head_size=head_size,
             epsilon=float(config["rms_norm_eps"]),
-            rope_theta=float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0),
+            rope_theta=theta,
+            rope_factors=_rope_factors(rope, theta, head_size),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ExportError(f"{base / 'config.json'} lacks a number of a Llama's: {error}") from error
+
+
+def _rope_factors(rope: dict[str, Any], theta: float, head_size: int) -> tuple[float, ...] | None:
+    """Return what Llama 3.1 divides each frequency of the rotary positions by; None where it is plain.
+
+    Waves that fit into the original context many times are left as they are, those that do not fit into it are made
+    longer by the factor, and between the two it is blended. As Transformers computes them
+    (`modeling_rope_utils._compute_llama3_parameters`).
+
+    Raises:
+        KeyError, TypeError, ValueError: a number is missing, or the two bounds are no bounds.
+    """
+    if rope.get("rope_type", rope.get("type", "default")) != "llama3":
+        return None
+    factor, low, high = (float(rope[name]) for name in ("factor", "low_freq_factor", "high_freq_factor"))
+    context = int(rope["original_max_position_embeddings"])
+    if not (0 < low < high and factor >= 1 and context > 0):
+        raise ValueError("the numbers of rope_type llama3 do not fit together")
+    waves = 2 * np.pi * theta ** (np.arange(0, head_size, 2) / head_size)
+    blend = np.clip((context / waves - low) / (high - low), 0, 1)
+    return tuple((1 / ((1 - blend) / factor + blend)).tolist())
 
 
 def _write(path: Path, shape: _Shape, vocabulary: Vocabulary, weights: Weights, kind: str) -> None:
@@ -114,11 +144,16 @@ def _write(path: Path, shape: _Shape, vocabulary: Vocabulary, weights: Weights, 
         for name, source, type_ in tensors:
             size = quant_shape_to_byte_shape(weights.shape(source), type_)
             writer.add_tensor_info(name, size, np.dtype(np.uint8), int(np.prod(size)), raw_dtype=type_)
+        factors = None if shape.rope_factors is None else np.array(shape.rope_factors, dtype=np.float32)
+        if factors is not None:
+            writer.add_tensor_info(_FACTORS, factors.shape, factors.dtype, factors.nbytes)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for _, source, type_ in tensors:
             writer.write_tensor_data(_encoded(weights, source, shape, type_))
+        if factors is not None:
+            writer.write_tensor_data(factors)
     finally:
         writer.close()
 

@@ -23,7 +23,8 @@ type Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 class Direct:
     """Serves some routes of an application, and passes all other requests on.
 
-    Their endpoints take the request alone and return a response that cannot fail once it is made, so not a stream.
+    Their endpoints take the request alone and return a response. One that is sent in parts may fail as long as no part
+    is out.
     """
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
@@ -31,23 +32,25 @@ class Direct:
 
         Args:
             app: the application, which has these routes too.
-            routes: FastAPI's routes, without path parameters.
+            routes: FastAPI's routes; only those that take a POST alone are served here, which have no path parameters.
         """
         self._app = app
-        self._routes = {route.path: route for route in routes if isinstance(route, APIRoute)}
+        self._routes = {
+            route.path: route for route in routes if isinstance(route, APIRoute) and route.methods == {"POST"}
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
-        if route is None or scope["method"] not in (route.methods or ()):
+        if route is None or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         scope["route"] = route
         endpoint: Endpoint = route.endpoint
         try:
             response = await endpoint(Request(scope, receive, send))
+            await response(scope, receive, send)
         except GatewayError as error:
-            response = as_response(scope, error)
+            await as_response(scope, error)(scope, receive, send)
         except ClientGoneError:
-            response = client_gone()
-        await response(scope, receive, send)
+            await client_gone()(scope, receive, send)

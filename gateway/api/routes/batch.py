@@ -158,7 +158,7 @@ async def _lines(results: AsyncGenerator[dict[str, Any]]) -> AsyncGenerator[byte
 async def _results(request: Request, task: Task, request_body: BatchRequest) -> AsyncGenerator[dict[str, Any]]:
     """Yield the results as they are done."""
     remaining = iter(list(enumerate(request_body.items)))
-    choices = request_body.model_dump(exclude={"items"})
+    choices = {name: getattr(request_body, name) for name in Choices.model_fields}
     done: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def work() -> None:

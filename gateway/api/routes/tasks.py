@@ -36,6 +36,7 @@ class TaskModel(BaseModel):
     )
     max_tokens: int
     instruction: str = Field(description="The instruction of the task's prompt, as its training data repeats it.")
+    times: list[str] = Field(description="The fields that are times, which `resolve_times` resolves.")
     json_schema: dict[str, Any] = Field(description="JSON Schema (2020-12) of the fields.")
 
 
@@ -62,6 +63,7 @@ def _shown(task: Task, served: AbstractSet[str] | None) -> TaskModel:
         served=None if served is None else task.adapter in served,
         max_tokens=task.max_tokens,
         instruction=task.prompt.instruction,
+        times=list(task.times),
         json_schema=dict(task.json_schema),
     )
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import (
+    GGUF,
+    GGUF_FILE,
     MANIFEST,
+    SUMS,
     ModelError,
     ModelFile,
     Source,
@@ -20,6 +24,12 @@ from ansible_collections.slm.serving.plugins.module_utils.model_sources.base imp
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.directory import DirectorySource
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.hub import HubSource
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.s3 import S3Source
+
+_KINDS: dict[str, Callable[[str, SourceOptions], Source]] = {
+    "s3://": S3Source,
+    "file://": DirectorySource,
+    "hf://": HubSource,
+}
 
 
 def open_source(name: str, source: str, options: SourceOptions) -> Source:
@@ -33,15 +43,15 @@ def open_source(name: str, source: str, options: SourceOptions) -> Source:
     Raises:
         ModelError: the address is of no known kind.
     """
-    if source.startswith("s3://"):
-        return S3Source(source, options)
-    if source.startswith("file://"):
-        return DirectorySource(source, options)
-    if source.startswith("hf://"):
-        return HubSource(source, options)
-    raise ModelError(
-        f"the {name} model's source {source!r} is none of s3://bucket/prefix, file:///path, hf://repository@commit"
-    )
+    kind = next((kind for scheme, kind in _KINDS.items() if source.startswith(scheme)), None)
+    if kind is None:
+        raise ModelError(
+            f"the {name} model's source {source!r} is none of s3://bucket/prefix, file:///path, hf://repository@commit"
+        )
+    opened = kind(source, options)
+    if name == GGUF:
+        opened.only = (GGUF_FILE, SUMS)
+    return opened
 
 
 def is_whole(directory: Path) -> bool:

@@ -19,6 +19,12 @@ MANIFEST = ".manifest.json"
 # What a repository of the Hub holds beside what an engine loads: the weights once more in other forms, descriptions. A
 # folder that one was downloaded to has them too, and is what people upload.
 SKIPPED = (".gitattributes", "*.md", "original/*", "*.pth", "*.bin", "*.pt", "*.gguf", "*.msgpack", "*.h5")
+# The model of llama.cpp: one file with base and adapter, in a folder where anything else may lie.
+GGUF = "gguf"
+GGUF_FILE = "model.gguf"
+# What a file of that form begins with: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+GGUF_MAGIC = b"GGUF"
+SUMS = "SHA256SUMS"
 # What such a download leaves there for itself.
 LEFTOVERS = (".cache/*", ".git/*")
 BLOCK_BYTES = 1 << 20
@@ -60,9 +66,19 @@ class ModelFile(_Size, total=False):
 
 
 class Source:
-    """A place that a model is fetched from."""
+    """A place that a model is fetched from.
+
+    Attributes:
+        source: its address.
+        only: the files that an engine needs of it; empty where that is all but what is skipped.
+    """
 
     source: str
+    only: tuple[str, ...] = ()
+
+    def skips(self, name: str) -> bool:
+        """Say whether an engine does not need a file of it."""
+        return name not in self.only if self.only else is_skipped(name)
 
     def listing(self) -> dict[str, ModelFile]:
         """Return the files that an engine needs by relative path, which leads to below any folder it is joined to.
@@ -74,7 +90,7 @@ class Source:
         # An instance's own manifest, uploaded with the folder that it was copied from.
         files.pop(MANIFEST, None)
         check_files(self.source, files)
-        return {name: file for name, file in files.items() if not is_skipped(name)}
+        return {name: file for name, file in files.items() if not self.skips(name)}
 
     def files(self) -> dict[str, ModelFile]:
         """Return the files by the names that the source gives them, unchecked. Raises ModelError."""

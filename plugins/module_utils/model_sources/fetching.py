@@ -14,18 +14,18 @@ from pathlib import Path
 from ansible_collections.slm.serving.plugins.module_utils.model_sources import missing_bytes, staging_of
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.base import (
     MANIFEST,
+    SUMS,
     DiskFullError,
     ModelError,
     ModelFile,
     Source,
     checksum_of,
-    is_skipped,
 )
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.names import name_problem, shown
 from ansible_collections.slm.serving.plugins.module_utils.model_sources.shards import indexes, shard_problem
 
 # As sha256sum writes a line, for text and binary, and as `find .` names the files.
-SUM = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?(.*)")
+SUM_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?(.*)")
 
 
 def read_sums(path: Path) -> dict[str, str]:
@@ -38,7 +38,7 @@ def read_sums(path: Path) -> dict[str, str]:
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="surrogateescape").split("\n"), start=1):
         if not line.strip():
             continue
-        entry = SUM.fullmatch(line.removesuffix("\r"))
+        entry = SUM_LINE.fullmatch(line.removesuffix("\r"))
         if not entry:
             raise ModelError(f"line {number} of SHA256SUMS is no checksum and name: have `sha256sum` write the file")
         problem = name_problem(entry[2])
@@ -48,13 +48,13 @@ def read_sums(path: Path) -> dict[str, str]:
     return sums
 
 
-def verify_sums(staging: Path) -> None:
+def verify_sums(source: Source, staging: Path) -> None:
     """Check the files against SHA256SUMS where the model brings one. Raises ModelError."""
-    listed = staging / "SHA256SUMS"
+    listed = staging / SUMS
     if not listed.is_file():
         return
     for name, expected in read_sums(listed).items():
-        if is_skipped(name):
+        if source.skips(name):
             continue  # It was not fetched.
         path = staging / name
         if not path.is_file():
@@ -87,7 +87,7 @@ def verify(name: str, source: Source, staging: Path, files: dict[str, ModelFile]
         missing = shard_problem(index, (staging / index).read_bytes(), files)
         if missing:
             raise ModelError(f"the {name} model from {source.source} {missing}")
-    verify_sums(staging)
+    verify_sums(source, staging)
 
 
 def give_to(directory: Path, owner: int) -> None:

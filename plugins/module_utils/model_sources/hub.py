@@ -18,7 +18,6 @@ from ansible_collections.slm.serving.plugins.module_utils.model_sources.base imp
     RemoteSource,
     SourceOptions,
     checksum_of,
-    is_skipped,
     request,
 )
 
@@ -86,14 +85,15 @@ class HubSource(RemoteSource):
         with self._ask(f"{self.hub}/api/models/{quoted}/revision/{self.revision}?blobs=true") as answer:
             text = answer.read()
         try:
-            siblings = [each for each in json.loads(text)["siblings"] if not is_skipped(each["rfilename"])]
+            siblings = [each for each in json.loads(text)["siblings"] if not self.skips(each["rfilename"])]
             return {each["rfilename"]: described(each) for each in siblings}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"the answer of {self.hub} about {self.source} cannot be read ({error!r})") from None
 
     def identity(self) -> str:
         """Return the commit: its content never changes, so the Hub need not be asked."""
-        return f"{self.revision} without {' '.join(SKIPPED)}"
+        files = f"only {' '.join(self.only)}" if self.only else f"without {' '.join(SKIPPED)}"
+        return f"{self.revision} {files}"
 
     def open(self, name: str, start: int) -> Any:
         """Return the answer with a file's bytes."""

@@ -46,6 +46,20 @@ def test_the_key_comes_from_a_file_or_the_environment(servers: Background, engin
     assert errors.startswith("401: send a key")
 
 
+def test_times_are_resolved_against_a_moment_and_a_zone(url: str, engine: FakeEngine, tmp_path: Path) -> None:
+    engine.answers["assistant-intent"] = '{"intent": "list_events", "datetime": "tomorrow"}'
+    call = ("--task", "assistant_intent", "--url", url, "--resolve-times")
+    code, output, _ = run("extract", "What is on tomorrow?", *call, "2026-11-28T09:00:00Z", "Asia/Tokyo")
+    assert (code, json.loads(output)["resolved"]) == (0, {"datetime": "2026-11-29"})
+    code, _, errors = run("extract", "What is on tomorrow?", *call, "2026-11-28T09:00:00Z", "Asia/Edo")
+    assert (code, errors.startswith("422: ")) == (1, True)
+    write(tmp_path / "in.jsonl", [{"text": "What is on tomorrow?"}])
+    many = ("extract", "--jsonl", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl"), *call)
+    assert run(*many, "2026-11-28T09:00:00Z", "Asia/Tokyo").code == 0
+    code, _, errors = run(*many, "2026-11-28T16:00:00Z", "Asia/Tokyo")
+    assert (code, "--resolve-times was" in errors) == (2, True)
+
+
 def test_an_unreachable_gateway_is_reported(unused_tcp_port: int) -> None:
     code, _, errors = run("extract", "x", "--retries", "0", "--url", f"http://127.0.0.1:{unused_tcp_port}")
     assert code == 1

@@ -1,7 +1,7 @@
 """What the gateway promises of its engine, before each kind: fakes of vLLM and llama.cpp, and llama.cpp itself.
 
-The real llama.cpp needs `.ci/llamacpp-env`; without what that makes, its part is skipped. The real vLLM has a file of
-its own (`test_real_engine`), as it runs in Docker.
+The real llama.cpp runs in the environment that `.ci/llamacpp-env` makes, at the first of these tests. The real vLLM has
+a file of its own (`test_real_engine`), as it runs in Docker.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ from tests.fakes.engine.llamacpp import FakeLlamaCpp
 from tests.fakes.engine.scripted import FakeEngine, fake_engine
 from tests.gateway.api.routes.test_stream import events
 from tests.gateway.conftest import NOTE, Gateway, StartGateway, free_port
+from tests.support import llamacpp as llamacpp_support
 
 ROOT = Path(__file__).resolve().parents[3]
-PYTHON = ROOT / ".llamacpp-venv/bin/python"
 TASK = load_task(ROOT / "gateway/tasks/medical_ie.yaml")
 START_SECONDS = 120
 FIELDS = [field.name for field in TASK.fields]
@@ -43,29 +44,38 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def llamacpp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """llama.cpp's server with the small model."""
-    if not PYTHON.exists():
-        pytest.skip("there is no .llamacpp-venv: `.ci/llamacpp-env` makes it")
-    folder = tmp_path_factory.mktemp("llamacpp")
-    small, model, port = ROOT / "models/small", folder / "model.gguf", free_port()
-    made = subprocess.run(
-        [PYTHON, "-m", "training", "gguf", "--base", small / "base", "--adapter", small / "adapter", "--out", model],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert made.returncode == 0, made.stderr
+def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the small model as llama.cpp reads it."""
+    path = tmp_path_factory.mktemp("llamacpp") / "model.gguf"
+    llamacpp_support.write_gguf(path)
+    return path
+
+
+@contextmanager
+def llamacpp_server(model: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Run llama.cpp's server; give its address and its process, which is ended as Docker ends it."""
+    port = free_port()
     settings = {"model": str(model), "name": "medical-ie", "port": port, "threads": 1, "requests": 2}
-    (folder / "engine.json").write_text(json.dumps(settings))
-    with (folder / "log").open("w") as log:
-        command: list[str | Path] = [PYTHON, ROOT / "docker/llamacpp/serve.py", "--config", folder / "engine.json"]
+    configuration = model.with_name("engine.json")
+    configuration.write_text(json.dumps(settings))
+    with model.with_name("log").open("w") as log:
+        program: list[str | Path] = [llamacpp_support.PYTHON, ROOT / "docker/llamacpp/serve.py"]
+        command = [*program, "--config", configuration]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(url, process, folder / "log")
-        yield Served("llamacpp", url, lambda: _metric(url, "llamacpp:requests_processing"))
+        _wait_for(url, process, model.with_name("log"))
+        yield url, process
     finally:
         process.terminate()
-        assert process.wait(30) == 0, "SIGTERM ends it as it should"
+        assert process.wait(60) == 0, "SIGTERM ends it as it should"
+
+
+@pytest.fixture(scope="module")
+def llamacpp(gguf: Path) -> Iterator[Served]:
+    """llama.cpp's server with the small model."""
+    with llamacpp_server(gguf) as (url, _):
+        yield Served("llamacpp", url, lambda: _metric(url, "llamacpp:requests_processing"))
 
 
 def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -85,7 +95,7 @@ def _metric(url: str, name: str) -> int:
     return int(next(line.split()[1] for line in lines if line.startswith(f"{name} ")))
 
 
-@pytest.fixture(params=["fake vllm", "fake llamacpp", "llamacpp"])
+@pytest.fixture(params=["fake vllm", "fake llamacpp", pytest.param("llamacpp", marks=pytest.mark.slow)])
 async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
     """Return each engine in turn."""
     if request.param == "llamacpp":
@@ -159,7 +169,7 @@ async def test_a_client_that_goes_away_ends_the_engines_work(gateway: Gateway, s
     body = {"model": "medical-ie", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1900, "stop": None}
     body |= {"temperature": 2.0} if served.fake is None else {}
     waiting = asyncio.create_task(gateway.call("POST", "/v1/chat/completions", json=body | {"logit_bias": {"4": -100}}))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while await asyncio.to_thread(served.running) == 0:  # noqa: ASYNC110 - it is elsewhere
             await asyncio.sleep(0.02)
         waiting.cancel()
@@ -218,3 +228,19 @@ def test_llamacpps_settings_are_checked_before_it_starts(tmp_path: Path, setting
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (result.returncode, message in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.slow
+async def test_llamacpp_ends_the_answers_that_it_has_begun_before_itself(gguf: Path) -> None:
+    """Its own end would wait for them for ever, and Docker would kill it."""
+    with llamacpp_server(gguf) as (url, process):
+        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+            answer = await client.completions.create(
+                model="medical-ie", prompt="A", max_tokens=300, stream=True, extra_body={"ignore_eos": True}
+            )
+            reasons: list[str | None] = []
+            async for chunk in answer:
+                if not reasons:
+                    process.terminate()
+                reasons.append(chunk.choices[0].finish_reason)
+    assert reasons[-1] == "length"

@@ -50,6 +50,7 @@ def test_the_shipped_tasks_load_and_their_golden_answers_fit_their_grammars() ->
         ("title: Notes", "title: !!python/none x", 3, "not YAML"),
         (GOOD, "- a list", 1, "valid dictionary"),
         ("- name: two", "- name: two\n    when: {one: [a]}", 1, "`when` may name the first field only"),
+        ("- name: two", "- name: two\n    choices: [a]\n    is_time: true", 1, "field two: a field with `choices`"),
         (
             "max_tokens: 50",
             "max_tokens: 50\ngolden: [{name: a, text: b, expected: {two: x}}]",

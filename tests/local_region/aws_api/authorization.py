@@ -328,6 +328,42 @@ def _budgets(call: Call) -> Iterator[Question]:
     yield Question(f"budgets:{action}", f"arn:aws:budgets::{names.ACCOUNT_ID}:budget/{name}")
 
 
+# Lambda's operations by method and what follows the function's name in the path.
+LAMBDA_OPERATIONS = {
+    ("GET", ""): "GetFunction",
+    ("DELETE", ""): "DeleteFunction",
+    ("PUT", "code"): "UpdateFunctionCode",
+    ("PUT", "configuration"): "UpdateFunctionConfiguration",
+    ("PUT", "concurrency"): "PutFunctionConcurrency",
+    ("DELETE", "concurrency"): "DeleteFunctionConcurrency",
+    ("GET", "policy"): "GetPolicy",
+    ("POST", "policy"): "AddPermission",
+    ("GET", "url"): "GetFunctionUrlConfig",
+    ("POST", "url"): "CreateFunctionUrlConfig",
+    ("DELETE", "url"): "DeleteFunctionUrlConfig",
+}
+
+
+def _lambda(call: Call) -> Iterator[Question]:
+    """Yield the questions about a call of Lambda, which has its operation in method and path."""
+    name, _, part = call.path.partition("/functions")[2].strip("/").partition("/")
+    body = call.json()
+    arn = f"arn:aws:lambda:{HERE}:function:"
+    if not name and call.action == "POST":
+        new = f"{arn}{body.get('FunctionName', '')}"
+        yield Question("lambda:CreateFunction", new)
+        if body.get("Tags"):
+            yield Question("lambda:TagResource", new)
+    else:
+        operation = LAMBDA_OPERATIONS.get((call.action, part), f"{call.action} {call.path}")
+        yield Question(f"lambda:{operation}", f"{arn}{name}")
+        # Lambda leaves the tags out for who may not list them.
+        if operation == "GetFunction":
+            yield Question("lambda:ListTags", f"{arn}{name}")
+    if "Role" in body:
+        yield Question("iam:PassRole", str(body["Role"]), (("iam:PassedToService", "lambda.amazonaws.com"),))
+
+
 _SERVICES: dict[str, Callable[[Call], Iterable[Question]]] = {
     "s3": _s3,
     "ec2": _ec2,
@@ -340,6 +376,7 @@ _SERVICES: dict[str, Callable[[Call], Iterable[Question]]] = {
     "budgets": _budgets,
     "elasticloadbalancing": _elasticloadbalancing,
     "acm": _acm,
+    "lambda": _lambda,
     "servicequotas": _servicequotas,
 }
 

@@ -28,7 +28,6 @@ PRINCIPALS = {
 # Services whose errors have the form of the query protocol.
 QUERY_SERVICES = {"elasticloadbalancing", "iam", "sts"}
 ADMINISTRATOR = "administrator"
-QUERY_SERVICES = {"elasticloadbalancing", "iam", "sts"}
 UNRESTRICTED = UNRECORDED = {ADMINISTRATOR, "nobody"}
 
 
@@ -38,11 +37,11 @@ class Call:
 
     Attributes:
         service: As it is signed for, such as `ssm`; empty when it is not signed.
-        action: The operation; for S3 the HTTP method.
-        principal: Who asks: `instance`, `operator-deploy`, `operator-provision`, `administrator` or `nobody`.
+        action: The operation; for S3 and Lambda the HTTP method.
+        principal: Who asks: `instance`, an operator by the document that it has, `administrator` or `nobody`.
         body: The request's body; empty for S3.
-        path: The address's path, for S3 only.
-        query: Its query, for S3 only.
+        path: The address's path, for S3 and Lambda only.
+        query: Its query, for S3 and Lambda only.
     """
 
     service: str
@@ -78,7 +77,7 @@ class Call:
 def read_call(environ: WSGIEnvironment) -> Call:
     """Read which AWS call a request is; the request's body stays readable for moto behind.
 
-    Only bodies of the JSON and query protocols are read: objects on their way to S3 are left alone.
+    Only bodies of the JSON and query protocols, and Lambda's, are read: objects on their way to S3 are left alone.
     """
     scope = _credential(environ).split("/")
     service = scope[3] if len(scope) == 5 else ""  # key/date/region/service/aws4_request
@@ -87,11 +86,17 @@ def read_call(environ: WSGIEnvironment) -> Call:
     form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
     if not target and not form:
         address = (environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""))
-        return Call(service, environ["REQUEST_METHOD"], principal, b"", *address)
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
+        body = _kept_body(environ) if service == "lambda" else b""
+        return Call(service, environ["REQUEST_METHOD"], principal, body, *address)
+    body = _kept_body(environ)
     action = target.rpartition(".")[2] if target else parse_qs(body.decode()).get("Action", [""])[0]
     return Call(service, action, principal, body)
+
+
+def _kept_body(environ: WSGIEnvironment) -> bytes:
+    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body
 
 
 def _credential(environ: WSGIEnvironment) -> str:

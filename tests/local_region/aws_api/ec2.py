@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from loguru import logger
 from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.instances import StateReason
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE
 from moto.iam.models import iam_backends
 from werkzeug.wrappers import Response
@@ -27,6 +28,10 @@ from tests.local_region.faults import Faults
 
 PENDING, RUNNING, STOPPING, STOPPED = ("pending", 0), ("running", 16), ("stopping", 64), ("stopped", 80)
 SHUTTING_DOWN, TERMINATED = ("shutting-down", 32), ("terminated", 48)
+# Why an instance is stopped where nobody asked EC2 to stop it.
+NO_REASON = ("", "")
+BY_ITSELF = ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
+FAILED = ("Server.InternalError", "Internal error on launch")
 State = tuple[str, int]
 Forward = Callable[[], Response]
 
@@ -132,6 +137,7 @@ class Ec2:
                 actual = RUNNING if self._machine(instance).is_running() else STOPPED
                 if instance.state != actual[0]:
                     _set_state(instance, actual)
+                    _set_reason(instance, *(BY_ITSELF if actual is STOPPED else NO_REASON))
         return forward()
 
     def _run(self, call: Call, forward: Forward) -> Response:
@@ -271,6 +277,7 @@ class Ec2:
                 logger.error("{}: {}", instance.id, error)
                 if instance.state != "terminated":
                     _set_state(instance, STOPPED)
+                    _set_reason(instance, *FAILED)
             finally:
                 self._busy.discard(instance.id)
 
@@ -332,6 +339,10 @@ def _keep_elastic_ip(instance: Any) -> None:
     for address in addresses:
         if address.instance is instance:
             instance.nics[0].public_ip = address.public_ip
+
+
+def _set_reason(instance: Any, code: str, message: str) -> None:
+    instance.state_reason = StateReason(f"{code}: {message}" if code else "", code)
 
 
 def _set_state(instance: Any, state: State) -> None:

@@ -21,6 +21,7 @@ from tests.local_region import names, operator_documents
 from tests.local_region.aws_api.calls import UNRESTRICTED
 from tests.local_region.recorded_calls import Question, in_general
 
+OPERATORS = ("operator-deploy", "operator-provision", "operator-monitoring", "operator-waking")
 EDGE_SETTINGS = ("edge/mode", "images/edge-tag", "secrets/edge-certificate")
 
 
@@ -53,6 +54,14 @@ def refused(principal: str, questions: list[Question]) -> str | None:
     return next((each.action for each in asked if not _permitted(policies, each)), None)
 
 
+def document_of(principal: str, question: Question) -> str:
+    """Return for which document a caller's question is recorded: one of another operator where that allows it."""
+    for document in operator_documents.documents_of(principal):
+        if document in OPERATORS and _permitted([_document(document, _edge_settings())], in_general(question)):
+            return document
+    return principal
+
+
 def _of_the_role() -> list[IAMPolicy]:
     roles = iam_backends[names.ACCOUNT_ID]["aws"].roles.values()
     ours = [role for role in roles if role.name == names.INSTANCE_ROLE]
@@ -62,10 +71,13 @@ def _of_the_role() -> list[IAMPolicy]:
     return [_readable(json.loads(document)) for document in [*inline, *managed]]
 
 
-@functools.cache
 def _of_the_operator(principal: str, settings: frozenset[tuple[str, str]]) -> list[IAMPolicy]:
-    documents = operator_documents.documents_of(principal)
-    return [_readable(operator_documents.rendered(each, dict(settings))) for each in documents]
+    return [_document(each, settings) for each in operator_documents.documents_of(principal)]
+
+
+@functools.cache
+def _document(name: str, settings: frozenset[tuple[str, str]]) -> IAMPolicy:
+    return _readable(operator_documents.rendered(name, dict(settings)))
 
 
 def _edge_settings() -> frozenset[tuple[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.local_region import recorded_calls
 from tests.local_region.aws_api.calls import UNRECORDED, Call
+from tests.local_region.aws_api.policy import document_of
 from tests.local_region.recorded_calls import Question, Recorded
 
 
@@ -28,4 +29,5 @@ class Recording:
         """
         if call.principal not in UNRECORDED:
             with self._lock:
-                recorded_calls.append(self._file, [Recorded(call.principal, each, result) for each in questions])
+                asked = [Recorded(document_of(call.principal, each), each, result) for each in questions]
+                recorded_calls.append(self._file, asked)

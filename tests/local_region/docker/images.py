@@ -99,6 +99,13 @@ SPECS: Mapping[str, ImageSpec] = {
         paths=("docker/edge/Dockerfile.debian", "docker/edge/requirements.txt"),
         suite="trixie",
     ),
+    # The other engine, likewise.
+    "llamacpp": ImageSpec(
+        repository=names.LLAMACPP_REPOSITORY,
+        dockerfile="docker/llamacpp/Dockerfile",
+        paths=("docker/llamacpp/Dockerfile", "docker/llamacpp/requirements.txt", "docker/llamacpp/serve.py"),
+        suite="trixie",
+    ),
     # In the place of the engine where a test does not need a model.
     "stand-in": ImageSpec(
         repository=f"{names.APPLICATION}-stand-in",

@@ -30,6 +30,7 @@ def test_everything_is_there_and_seeding_again_changes_nothing(api: Api) -> None
     repositories = api.client("ecr").describe_repositories()["repositories"]
     assert {each["repositoryName"]: each["imageTagMutability"] for each in repositories} == {
         names.ENGINE_REPOSITORY: "IMMUTABLE",
+        names.LLAMACPP_REPOSITORY: "IMMUTABLE",
         names.GATEWAY_REPOSITORY: "IMMUTABLE",
         names.TRAINER_REPOSITORY: "IMMUTABLE",
     }

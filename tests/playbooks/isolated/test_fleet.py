@@ -137,7 +137,7 @@ def change_by_hand(api: Api, made: dict[str, Any]) -> str:
     attributes = [{"Key": "load_balancing.algorithm.type", "Value": "round_robin"}]
     elb.modify_target_group_attributes(TargetGroupArn=group, Attributes=attributes)
     elb.modify_target_group(TargetGroupArn=group, HealthCheckPath="/live")
-    out = sorted(made["instances"])[0]
+    out = min(str(instance) for instance in made["instances"])
     elb.deregister_targets(TargetGroupArn=group, Targets=[{"Id": out}])
     return out
 

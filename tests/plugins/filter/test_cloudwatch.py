@@ -48,7 +48,7 @@ INSTANCES = [INSTANCE, INSTANCE | SMALL, INSTANCE | {"edge_mode": "plain"}, INST
 BY_EC2 = {"StatusCheckFailed", "CPUUtilization"}
 ALARM_ARN = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:"
 # What an instance sends that nothing is wrong with, and for each alarm what it sends while its fault lasts.
-WELL: dict[str, float] = {
+WELL: dict[str, float | None] = {
     "StatusCheckFailed": 0,
     "CPUUtilization": 20,
     "gateway_up": 1,
@@ -215,7 +215,7 @@ def read(metric: dict[str, Any], statistic: str, instances: dict[str, Readings])
 
 def group(given: dict[str, Any], *readings: dict[str, float | None]) -> dict[str, Readings]:
     """Return what the instances send: these, and all others what a good one does."""
-    every = [*readings, *([WELL] * (len(given["instance_ids"]) - len(readings)))]
+    every: list[dict[str, float | None]] = [*readings, *([WELL] * (len(given["instance_ids"]) - len(readings)))]
     there = [{name: one for name, one in each.items() if one is not None} for each in every]
     return dict(zip(given["instance_ids"], there, strict=True))
 

@@ -21,6 +21,7 @@ GOOD = {
     "aws/region": ["us-east-1", "eu-central-1", "us-gov-west-1"],
     "ec2/instance-id": ["i-0123456789abcdef0", "i-01234567"],
     "engine/accelerator": ["gpu", "cpu"],
+    "engine/kind": ["vllm", "llamacpp"],
     "engine/max-model-len": ["8192"],
     "engine/profile": ["fast", "quality", "cpu"],
     "images/engine-tag": ["v1", "1.0.0_rc-1", "20261127T120000Z"],
@@ -50,6 +51,7 @@ BAD = {
     "aws/region": ["us-east", "US-EAST-1", "frankfurt"],
     "ec2/instance-id": ["i-1", "0123456789abcdef0", "i-0123456789ABCDEF0", "my instance"],
     "engine/accelerator": ["GPU", "tpu", "gpu,cpu"],
+    "engine/kind": ["vLLM", "llama.cpp", "ollama"],
     "engine/max-model-len": ["0", "-1", "8k", "8192.0", "1e4", "٣", "9999999999"],
     "images/engine-tag": ["v 1", "-v1", ".v1", "v1:latest", "v1\nv2", "registry/image", "ü", "v" * 129],
     "load-balancer/address": [

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from ansible_collections.slm.serving.plugins.module_utils.engine import PROVE_ENGINE, PROVE_GATEWAY
+from ansible_collections.slm.serving.plugins.module_utils.engine import PROOFS
 
 PATIENCE = "1"
 
@@ -24,6 +24,7 @@ class FakeEngine(ThreadingHTTPServer):
         """Listen on a free port; `behaviour` is works, fails, hangs, silent or busy."""
         super().__init__(("127.0.0.1", 0), Handler)
         self.behaviour, self.tokens, self.over = behaviour, 0, threading.Event()
+        self.metric = 'vllm:generation_tokens_total{engine="0"} %d.0\n'
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -37,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.over.wait()
         if self.server.behaviour == "busy":
             self.server.tokens += 1
-        metrics = f'vllm:generation_tokens_total{{engine="0"}} {self.server.tokens}.0\n'
+        metrics = self.server.metric % self.server.tokens
         self.answer(200, metrics if self.path == "/metrics" else json.dumps({"data": [{"id": "base"}]}))
 
     def do_POST(self) -> None:
@@ -68,11 +69,12 @@ def engine(request: pytest.FixtureRequest) -> Iterator[FakeEngine]:
         server.shutdown()
 
 
-def said(proof: str, port: str, engine: FakeEngine) -> str:
-    """Return what a proof says last of an engine in place of the one in its container."""
+def said(service: str, port: str, engine: FakeEngine) -> str:
+    """Return what a service's proof says last of an engine in place of the one in its container."""
+    proof, metrics = PROOFS[service]
     program = proof.replace(f"127.0.0.1:{port}", f"127.0.0.1:{engine.server_port}")
     result = subprocess.run(
-        [sys.executable, "-c", program, PATIENCE], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", program, PATIENCE, *metrics], capture_output=True, text=True, check=False, timeout=60
     )
     return result.stderr.splitlines()[-1].partition(":")[0]
 
@@ -83,9 +85,15 @@ def said(proof: str, port: str, engine: FakeEngine) -> str:
     indirect=["engine"],
 )
 def test_an_engine_works_as_long_as_it_makes_tokens(engine: FakeEngine, expected: str) -> None:
-    assert said(PROVE_ENGINE, "8000", engine) == expected
+    assert said("engine", "8000", engine) == expected
+
+
+@pytest.mark.parametrize("engine", ["busy"], indirect=True)
+def test_llamacpp_works_too_as_long_as_it_makes_tokens(engine: FakeEngine) -> None:
+    engine.metric = "llamacpp:tokens_predicted_total %d\n"
+    assert said("engine", "8000", engine) == "works"
 
 
 @pytest.mark.parametrize(("engine", "expected"), [("works", "works"), ("silent", "hangs")], indirect=["engine"])
 def test_a_gateway_works_as_long_as_it_answers(engine: FakeEngine, expected: str) -> None:
-    assert said(PROVE_GATEWAY, "8080", engine) == expected
+    assert said("gateway", "8080", engine) == expected

@@ -450,6 +450,26 @@ def test_directory_gives_what_an_engine_needs_of_a_download(source: Path) -> Non
     assert "config.json" in opened.listing()
 
 
+def test_of_llamacpps_model_the_one_file_is_fetched(tmp_path: Path) -> None:
+    """Beside it may lie what it was made of; what changes there makes no other model of it."""
+    folder = tmp_path / "uploaded"
+    folder.mkdir()
+    (folder / "model.gguf").write_bytes(b"GGUF")
+    (folder / "config.json").write_bytes(b"{}")
+    digest = hashlib.sha256(b"GGUF").hexdigest()
+    (folder / "SHA256SUMS").write_text(f"{digest}  model.gguf\n{'0' * 64}  config.json\n")
+    opened = model_sources.open_source("gguf", folder.as_uri(), {})
+    assert set(opened.listing()) == {"model.gguf", "SHA256SUMS"}
+    target = model_sources.locate(tmp_path, "gguf", opened)
+    fetch("gguf", opened, target, 0)
+    assert (target / "model.gguf").read_bytes() == b"GGUF"
+    assert model_sources.is_whole(target)
+    (folder / "config.json").write_bytes(b"{ }")
+    assert model_sources.locate(tmp_path, "gguf", model_sources.open_source("gguf", folder.as_uri(), {})) == target
+    hub = model_sources.open_source("gguf", "hf://owner/repository@" + "0" * 40, {"hub": "", "hub_token_file": ""})
+    assert hub.identity() == f"{'0' * 40} only model.gguf SHA256SUMS"
+
+
 def test_refusal_of_s3_names_role_and_permissions(s3: FakeS3) -> None:
     answer = s3.run(FAKE_AWS_DENIED="1")
     for words in (

@@ -623,6 +623,28 @@ def test_model_without_a_shard_is_found_before_it_is_fetched(tmp_path: Path) -> 
     assert "model-00002-of-00002.safetensors" in problem
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("model.gguf", b"<html>", "model.gguf at {} is no GGUF file: upload what"),
+        ("small-f16.gguf", b"GGUF", "There is no model.gguf at {} (the gguf model): make it with"),
+    ],
+)
+def test_what_llamacpp_cannot_load_is_named_before_it_is_fetched(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (problem,) = on_instance(models={"gguf": tmp_path.as_uri()}, hub="", hub_token_file="").models()
+    assert problem.startswith(words.format(tmp_path.as_uri()))
+
+
+def test_llamacpps_model_has_to_fit_into_memory(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    instance = on_instance(models={"gguf": tmp_path.as_uri()}, hub="", hub_token_file="", accelerator="cpu")
+    assert list(instance.models()) == []
+    assert instance.weight_bytes == instance.model_bytes == 4
+
+
 @pytest.fixture
 def adapters(tmp_path: Path) -> dict[str, Path]:
     """Return the shipped base and two copies of its adapter, by the models' names."""

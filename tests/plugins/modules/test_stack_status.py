@@ -40,12 +40,19 @@ vllm:kv_cache_usage_perc{engine="0",model_name="base"} 0.25
 """
 
 
-def answers(commands: list[list[str]]) -> Any:
-    """Return a fake of `run`: the unit is active, the engine has METRICS, and there is one GPU."""
+LLAMACPP_METRICS = """\
+# TYPE llamacpp:requests_processing gauge
+llamacpp:requests_processing 3
+llamacpp:requests_deferred 2
+"""
+
+
+def answers(commands: list[list[str]], metrics: str = METRICS) -> Any:
+    """Return a fake of `run`: the unit is active, the engine has these metrics, and there is one GPU."""
 
     def run(argv: list[str], **_: Any) -> SimpleNamespace:
         commands.append(argv)
-        texts = {"systemctl": "active\n", "docker": METRICS, "nvidia-smi": "NVIDIA L4, 41, 18000, 23034, 54, 40.12\n"}
+        texts = {"systemctl": "active\n", "docker": metrics, "nvidia-smi": "NVIDIA L4, 41, 18000, 23034, 54, 40.12\n"}
         return SimpleNamespace(returncode=0, stdout=texts[argv[0]], stderr="")
 
     return run
@@ -69,8 +76,8 @@ def root(tmp_path: Path) -> Path:
 def report(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that gathers the status; containers are given, and the gateway is not asked."""
 
-    def gather(by_service: dict[str, Any] | None = None) -> dict[str, Any]:
-        monkeypatch.setattr(stack_status, "run", answers([]))
+    def gather(by_service: dict[str, Any] | None = None, metrics: str = METRICS) -> dict[str, Any]:
+        monkeypatch.setattr(stack_status, "run", answers([], metrics))
         monkeypatch.setattr(
             stack_status,
             "containers",
@@ -90,6 +97,7 @@ def test_stack_that_serves_has_no_problem(report: Any) -> None:
     assert (status["problems"], status["unknown"]) == ([], [])
     assert status["release"]["stamp"] == GOOD
     assert status["load"] == {"running": 3, "waiting": 2, "cache": 0.25}
+    assert report(metrics=LLAMACPP_METRICS)["load"] == {"running": 3, "waiting": 2}
     assert status["gpu"] == ["NVIDIA L4: 41 % busy, 18000 of 23034 MiB in use, 54 °C, 40.12 W"]
     assert [(entry["stamp"], entry["result"], entry["reason"]) for entry in status["history"]] == [
         (FAILED, "failed", "it crashed"),
@@ -180,6 +188,14 @@ def test_screen_names_the_profile_of_a_release_that_has_one(report: Any) -> None
     assert not [line for line in screen(status_found=found).splitlines() if line.startswith("profile")]
     found["release"] |= {"profile": "quality", "accelerator": "gpu"}
     assert "profile   quality (gpu)" in screen(status_found=found).splitlines()
+
+
+def test_screen_names_the_engine_that_is_not_vllm(report: Any) -> None:
+    found = report()
+    found["release"] |= {"engine_kind": "vllm", "accelerator": "cpu"}
+    assert not [line for line in screen(status_found=found).splitlines() if line.startswith("engine")]
+    found["release"] |= {"engine_kind": "llamacpp"}
+    assert "engine    llamacpp (cpu)" in screen(status_found=found).splitlines()
 
 
 def test_screen_begins_with_the_problems(report: Any) -> None:

@@ -74,7 +74,7 @@ async def test_a_draining_gateway_is_unhealthy_and_refuses_work(gateway: Gateway
     engine.delay = 0.3
     running = asyncio.create_task(gateway.extract())
     await until(lambda: engine.running == 1)
-    gateway.services.drain.draining = True
+    gateway.services.drain.draining = gateway.services.drain.refusing = True
     assert (await gateway.call("GET", "/health")).status == 503
     refused = await gateway.extract()
     assert refused.status == 503

@@ -172,7 +172,7 @@ async def test_every_refusal_has_the_member_that_openais_clients_read(
         auth="required", api_keys_file=tmp_path / "keys", rate_limit="10/hour", max_body_bytes=1_024
     )
     headers = options.pop("headers", {"Authorization": "Bearer right"})
-    gateway.services.drain.draining = options.pop("drain", False)
+    gateway.services.drain.refusing = options.pop("drain", False)
     for _ in range(options.pop("burst", 0)):
         await gateway.call("POST", path, headers=headers)
     reply = await gateway.call(options.pop("method", "POST"), path, headers=headers, **options)

@@ -11,8 +11,8 @@ from tests.gateway.conftest import Gateway, StartGateway
 PAGE = Path("gateway/page")
 FILES = sorted(path.name for path in PAGE.iterdir())
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
-# A browser takes compressed answers; the budget is for what it loads.
-MOST_BYTES = 60_000
+# A browser takes compressed answers; the budget, 60,000 bytes, is for what it loads. What was reached is held.
+MOST_BYTES, MOST_PLAIN_BYTES = 36_000, 88_000
 
 
 async def test_a_browser_gets_the_page_and_a_program_the_links(gateway: Gateway) -> None:
@@ -35,6 +35,7 @@ async def test_a_browser_gets_the_page_and_a_program_the_links(gateway: Gateway)
 async def test_the_page_and_all_that_it_loads_are_small(gateway: Gateway) -> None:
     sizes = [int((await gateway.call("HEAD", f"/page/{name}")).headers["Content-Length"]) for name in FILES]
     assert 0 < sum(sizes) < MOST_BYTES
+    assert sum((PAGE / name).stat().st_size for name in FILES) < MOST_PLAIN_BYTES
     for name in FILES:
         assert (await gateway.call("GET", f"/page/{name}")).body == (PAGE / name).read_bytes()
         plain = await gateway.call("GET", f"/page/{name}", headers={"Accept-Encoding": "identity"})
