@@ -405,7 +405,8 @@ def test_the_report_names_alarms_dashboard_topic_and_what_they_cost() -> None:
 
 
 def test_an_instance_that_no_alarm_watches_is_named() -> None:
-    started: dict[str, Any] = {"_infrastructure_started": {"instances": [{"id": "i-2", "zone": "us-east-1b", "public_address": ""}]}}
+    instance = {"id": "i-2", "zone": "us-east-1b", "public_address": ""}
+    started: dict[str, Any] = {"_infrastructure_started": {"instances": [instance]}}
     settings: dict[str, Any] = {"infrastructure_settings": {"monitoring/cloudwatch": "on"}}
     assert "none watches an instance that this run started" in report(**settings, **started)
     for changes in (settings, started, settings | started | {"infrastructure_alarm_email": "ops@example.org"}):

@@ -29,11 +29,9 @@ from tests.local_region import names
 from tests.local_region.aws_api.calls import read_call
 from tests.local_region.seed import Account
 from tests.local_region.state import RegionState
-from tests.support import environments
-from tests.support.ports import free_port
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 REQUIREMENTS = Path(__file__).parent / "ministack.txt"
 START_SECONDS = 120
@@ -84,6 +82,10 @@ class Front:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a call."""
+        return self._answer(environ)(environ, start_response)
+
+    def _answer(self, environ: WSGIEnvironment) -> WSGIApplication:
+        """Return what answers a call."""
         call = read_call(environ)
         # An object on its way to S3 is not read by that, and has to be there for the second one too.
         body = call.body or environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -93,23 +95,24 @@ class Front:
         said = answer.get_data()
         refused = answer.status_code >= 400 and LACKING.search(said)
         if not refused and HELD.get(operation, b"") in said:
-            return answer(environ, start_response)
+            return answer
         self.lacking.add(operation)
         if operation not in GAPS:
-            return answer(environ, start_response)
-        moto = Response.from_app(self._moto, {**environ, "wsgi.input": io.BytesIO(body)}, buffered=True)
-        return moto(environ, start_response)
+            return answer
+        environ["wsgi.input"] = io.BytesIO(body)  # moto reads it once more
+        application: WSGIApplication = self._moto
+        return application
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[Api, Front]]:
+def served(program: Path, port: int, folder: Path) -> Iterator[tuple[Api, Front]]:
     """Serve an empty account.
 
     Args:
+        program: ministack's, of an environment with `REQUIREMENTS`.
+        port: A free one, for ministack itself.
         folder: For its state and its log.
     """
-    port = free_port()
-    program = environments.programs(REQUIREMENTS, environments.CACHE / "ministack") / "ministack"
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         "BIND_HOST": "127.0.0.1",

@@ -18,6 +18,8 @@ from tests.fakes.account import Api
 from tests.local_region import names
 from tests.playbooks.isolated.account_runner import play
 from tests.playbooks.isolated.test_provision import Holdings, holdings
+from tests.support import environments
+from tests.support.ports import free_port
 from tests.support.runner import PlaybookRun
 
 # Three whole runs; the answers that are taken for granted are noted in the ordinary runs too (test_provision.py).
@@ -63,7 +65,8 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
     """Take an account from empty over provisioned to removed."""
     life, folder = Life(), tmp_path_factory.mktemp("ministack")
     noted = folder / "answers-read"
-    with ministack.served(folder) as (api, front):
+    program = environments.programs(ministack.REQUIREMENTS, environments.CACHE / "ministack") / "ministack"
+    with ministack.served(program, free_port(), folder) as (api, front):
         life.routes = give_a_way_out(api)
         life.after["before"] = holdings(api)
         environment = {"SLM_GATEWAY_API_KEYS": f"demo:{secrets.token_hex(32)}", **answers.noting(noted)}
