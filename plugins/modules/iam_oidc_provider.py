@@ -82,7 +82,8 @@ def ensure(client: Any, params: dict[str, Any], *, check_mode: bool) -> tuple[st
             aws_retry=True,
         )
         return str(made["OpenIDConnectProviderArn"]), True
-    known = client.get_open_id_connect_provider(OpenIDConnectProviderArn=arn, aws_retry=True)["ClientIDList"]
+    # One may have been made for no audience at all.
+    known = client.get_open_id_connect_provider(OpenIDConnectProviderArn=arn, aws_retry=True).get("ClientIDList", [])
     if audience in known:
         return arn, False
     if not check_mode:

@@ -13,7 +13,9 @@ from botocore.model import ListShape, Shape, StructureShape
 
 FOLDER = Path(__file__).parent
 LISTED = (FOLDER / "always_sent.txt").read_text(encoding="utf-8").splitlines()
-WITHIN = (FOLDER / "sent_within.txt").read_text(encoding="utf-8").splitlines()
+WITHIN = {
+    line for line in (FOLDER / "sent_within.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+}
 # What of a kind a member is, where any will do.
 SCALARS: dict[str, Any] = {
     "boolean": False,
@@ -62,7 +64,7 @@ def never_promised(file: Path) -> set[str]:
     """
     taken = {line.rpartition(" ")[0] for line in file.read_text(encoding="utf-8").splitlines()}
     assert taken
-    return taken - always_sent() - set(WITHIN)
+    return taken - always_sent() - WITHIN
 
 
 def bare_answer(shape: Shape | None, place: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import boto3
 import pytest
@@ -58,3 +59,12 @@ def test_one_that_is_there_is_used_and_gets_the_audience_that_it_lacks(client: R
     assert client.added == []
     assert ensure(client, PARAMS, check_mode=False) == (arn, True)
     assert client.added == [{"OpenIDConnectProviderArn": arn, "ClientID": "sts.amazonaws.com"}]
+
+
+def test_a_provider_that_was_made_for_no_audience_gets_ours() -> None:
+    arn = "arn:aws:iam::123456789012:oidc-provider/tokens.example"
+    client = mock.Mock()
+    client.list_open_id_connect_providers.return_value = {"OpenIDConnectProviderList": [{"Arn": arn}]}
+    client.get_open_id_connect_provider.return_value = {"Url": "tokens.example"}
+    assert ensure(client, PARAMS, check_mode=False) == (arn, True)
+    client.add_client_id_to_open_id_connect_provider.assert_called_once()
