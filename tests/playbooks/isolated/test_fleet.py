@@ -21,7 +21,8 @@ from tests.local_region.state import RegionState
 from tests.playbooks.isolated.account_runner import play
 from tests.support.runner import PlaybookRun
 
-pytestmark = pytest.mark.region
+# Four runs of provision.yml and teardown.yml. The ordinary run has test_provision.py, with one instance.
+pytestmark = [pytest.mark.region, pytest.mark.nightly]
 
 DOMAIN = "notes.example.org"
 NETWORK = "198.51.100.0/24"
