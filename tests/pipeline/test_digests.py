@@ -23,6 +23,7 @@ def test_digests_are_written_and_newer_ones_take_their_place(client: FakeDocker,
         assert [str(image.base) for image in images.values()] == [
             f"python:3.13-slim@{digest}",
             f"vllm/vllm-openai:v1.2.3@{digest}",
+            f"python:3.13-slim@{digest}",
         ]
     assert images["engine"].version == "1.2.3"
 
@@ -35,7 +36,7 @@ def test_what_cannot_be_resolved_is_said_and_left(
     assert command.main(["digests"]) == 1
     assert "vllm/vllm-openai:v1.2.3: ERROR: no such host" in capsys.readouterr().err
     images = definitions.read(repository)
-    assert [bool(image.base.digest) for image in images.values()] == [True, False]
+    assert [bool(image.base.digest) for image in images.values()] == [True, False, True]
 
 
 def test_a_client_that_cannot_ask_is_said(

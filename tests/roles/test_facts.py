@@ -28,7 +28,15 @@ ON_THE_CONTROLLER = {
     "ansible.builtin.set_fact",
     "ansible.builtin.set_stats",
 }
-CONTROLLER_ROLES = {"adapter_gate", "controller", "deployment_lock", "ec2_instance", "infrastructure", "load_balancer", "waker"}
+CONTROLLER_ROLES = {
+    "adapter_gate",
+    "controller",
+    "deployment_lock",
+    "ec2_instance",
+    "infrastructure",
+    "load_balancer",
+    "waker",
+}
 
 
 def tasks_of(content: Any) -> Iterator[dict[str, Any]]:
