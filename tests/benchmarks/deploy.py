@@ -151,7 +151,7 @@ def measure(engine: str, latency: float) -> tuple[dict[str, Cost], Cost]:
     Returns:
         The steps' costs, and those of the naive copies.
     """
-    with LocalRegion("benchmark", engine=engine).fresh() as region:
+    with LocalRegion(names.of_this_copy("benchmark"), engine=engine).fresh() as region:
         if latency:
             region.faults.switch_on("session-latency", str(latency))
         costs = {}

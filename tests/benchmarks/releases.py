@@ -17,6 +17,7 @@ import platform
 import sys
 from collections.abc import Iterator
 
+from tests.local_region import names
 from tests.local_region.region import ENGINES, LocalRegion
 from tests.support.notes_load import Outcome
 from tests.support.release_kinds import EDGE, EDGE_ITSELF, ENGINE, GATEWAY, release
@@ -26,7 +27,9 @@ from tests.support.tables import BENCHMARKS, add_write_option, publish
 
 def measure(engine: str) -> Iterator[tuple[str, str, Outcome]]:
     """Run all kinds of release in a fresh region; yield each kind, what clients ask, and the outcome."""
-    with LocalRegion("releases", engine=engine, pushed=("engine", "gateway", "edge")).fresh() as region:
+    with LocalRegion(
+        names.of_this_copy("releases"), engine=engine, pushed=("engine", "gateway", "edge")
+    ).fresh() as region:
         for base, asked, kinds in (
             ({}, "the gateway", (GATEWAY, ENGINE)),
             (EDGE, "the edge", (GATEWAY, ENGINE, EDGE_ITSELF)),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.local_region import names
 from tests.local_region.region import LocalRegion
 from tests.support.drill import Begin, recorded_drills
 from tests.support.gateway_client import is_serving
@@ -15,7 +16,7 @@ from tests.support.runner import run_playbook
 @pytest.fixture(scope="package")
 def drill_region() -> Iterator[LocalRegion]:
     """Make a region of its own name and ports; nothing of it is left afterwards."""
-    with LocalRegion("drills", engine="stand-in").fresh() as region:
+    with LocalRegion(names.of_this_copy("drills"), engine="stand-in").fresh() as region:
         yield region
 
 

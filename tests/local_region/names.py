@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,14 @@ DEFAULT_REGISTRY_PORT = 5443
 DEFAULT_GATEWAY_PORT = 8080
 DEFAULT_LOAD_BALANCER_PORT = 8090
 MOST_INSTANCES = 9  # as many as the fake load balancer has places for
+
+
+def of_this_copy(region: str) -> str:
+    """Return a name for a region that no other copy of the repository uses, so that two may run their tests at once.
+
+    Docker's names are the machine's, and a copy whose tests were killed leaves its containers there.
+    """
+    return f"{region}-{hashlib.sha256(str(REPOSITORY_ROOT).encode()).hexdigest()[:6]}"
 
 
 def network_name(region: str) -> str:

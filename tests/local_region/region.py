@@ -121,6 +121,7 @@ class LocalRegion:
         with docker_locked(self._say_waiting):
             with steps.step("Docker Engine") as line:
                 self._engine = engine = docker_engine.ensure(line, names.STATE_ROOT)
+            ownership.remove_abandoned(engine, names.STATE_ROOT, steps.line)
             ownership.require_own(engine, self.state, steps.line)
             self.state.prepare()
             several = self._instances > 1

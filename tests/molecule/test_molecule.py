@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.local_region import names
 from tests.support.role_variables import ROLES
 
 TIMEOUT_SECONDS = 900
@@ -31,6 +32,7 @@ def test_scenario(role: str, scenario: str, tmp_path: Path) -> None:
             **os.environ,
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
             "NO_COLOR": "1",
+            "REGION_SUFFIX": names.of_this_copy(""),
             # Else all clones share one by the role's name, and a killed run's says that its instance is still there.
             "MOLECULE_EPHEMERAL_DIRECTORY": str(tmp_path / "molecule"),
         },

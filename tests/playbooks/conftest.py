@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.local_region import names
 from tests.local_region.region import LocalRegion
 from tests.support.gateway_client import is_serving
 from tests.support.runner import PlaybookRun, run_playbook
@@ -14,14 +15,14 @@ from tests.support.runner import PlaybookRun, run_playbook
 @pytest.fixture(scope="session")
 def region() -> Iterator[LocalRegion]:
     """Make a region of its own name and ports, beside any that `make demo` made; nothing of it is left afterwards."""
-    with LocalRegion("test").fresh() as region:
+    with LocalRegion(names.of_this_copy("test")).fresh() as region:
         yield region
 
 
 @pytest.fixture(scope="session")
 def bare() -> Iterator[LocalRegion]:
     """Make a region with nothing on its instance and no image pushed: for runs that end before anything is touched."""
-    with LocalRegion("bare", pushed=()).fresh() as region:
+    with LocalRegion(names.of_this_copy("bare"), pushed=()).fresh() as region:
         yield region
 
 

@@ -30,7 +30,7 @@ REQUESTS = 80
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[LocalRegion]:
     """Make a region of three instances with a release that serves on all of them."""
-    with LocalRegion("fleet", engine="stand-in", instances=INSTANCES).fresh() as region:
+    with LocalRegion(names.of_this_copy("fleet"), engine="stand-in", instances=INSTANCES).fresh() as region:
         run_playbook(region, "deploy", "-e", setting("31")).must_succeed()
         yield region
 

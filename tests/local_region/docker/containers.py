@@ -100,6 +100,17 @@ def folders_of(engine: DockerEngine, region: str) -> set[Path]:
     return {Path(line) for line in answer.stdout.splitlines() if line}
 
 
+def regions(engine: DockerEngine) -> dict[str, set[Path]]:
+    """Return the regions that have containers, of whatever copy, and the state folders that these were made for."""
+    template = f'{{{{.Label "{names.REGION_LABEL}"}}}} {{{{.Label "{names.REGION_LABEL}.folder"}}}}'
+    answer = engine.run("ps", "--all", "--filter", f"label={names.REGION_LABEL}", "--format", template)
+    found: dict[str, set[Path]] = {}
+    for line in answer.stdout.splitlines():
+        region, _, folder = line.partition(" ")
+        found.setdefault(region, set()).update({Path(folder)} if folder else ())
+    return found
+
+
 def folder_label(folder: Path) -> str:
     """Return the label that records the state folder which a container was made for."""
     return f"{names.REGION_LABEL}.folder={folder}"

@@ -11,6 +11,21 @@ from tests.local_region.errors import RegionError
 from tests.local_region.state import RegionState
 
 
+def remove_abandoned(engine: DockerEngine, root: Path, progress: Callable[[str], None]) -> None:
+    """Remove the regions of copies that are deleted: nobody else would, for the tests' regions are named by their copy.
+
+    Args:
+        engine: Where the containers are.
+        root: Folder of this copy's regions, which are left alone.
+        progress: Called with a line when something is removed.
+    """
+    for region, folders in containers.regions(engine).items():
+        roots = {folder.parent for folder in folders}
+        if roots and root not in roots and not any(each.is_dir() for each in roots):
+            progress(f"Removing region {region}, which a copy that is gone left behind")
+            containers.remove_all(engine, region)
+
+
 def require_own(engine: DockerEngine, state: RegionState, progress: Callable[[str], None]) -> None:
     """Remove what the region of a deleted copy left.
 

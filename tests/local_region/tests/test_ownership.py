@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.local_region.docker.ownership import remove_own, require_own
+from tests.local_region.docker.ownership import remove_abandoned, remove_own, require_own
 from tests.local_region.errors import RegionError
+from tests.local_region.names import REGION_LABEL, REPOSITORY_ROOT, of_this_copy
 from tests.local_region.state import Ports, RegionState
 
 
 class FakeEngine:
-    """A Docker Engine with one container of a region, made for a folder."""
+    """A Docker Engine with one container of the region `unit`, made for a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -24,8 +25,11 @@ class FakeEngine:
         """Answer what `containers` asks."""
         if arguments[0] == "rm":
             self.removed.extend(arguments[3:])
-        listed = {"ps": "registry-id\n" if "--quiet" in arguments else f"{self._folder}\n"}
-        return subprocess.CompletedProcess(arguments, 0, listed.get(arguments[0], ""), "")
+        listed = ""
+        if arguments[0] == "ps":
+            of_all = f"label={REGION_LABEL}" in arguments
+            listed = "registry-id\n" if "--quiet" in arguments else f"{'unit ' if of_all else ''}{self._folder}\n"
+        return subprocess.CompletedProcess(arguments, 0, listed, "")
 
 
 @pytest.fixture
@@ -71,3 +75,25 @@ def test_down_removes_its_own_region(state: RegionState) -> None:
     engine: Any = FakeEngine(state.folder)
     assert remove_own(engine, state) == "1 removed"
     assert engine.removed == ["registry-id"]
+
+
+def test_regions_of_deleted_copies_are_removed_whatever_their_name(tmp_path: Path) -> None:
+    engine: Any = FakeEngine(tmp_path / "gone/.local-region/unit")
+    lines: list[str] = []
+    remove_abandoned(engine, tmp_path / "here/.local-region", lines.append)
+    assert engine.removed == ["registry-id"]
+    assert lines == ["Removing region unit, which a copy that is gone left behind"]
+
+
+def test_regions_of_copies_that_are_there_are_left_alone(anothers: FakeEngine, tmp_path: Path) -> None:
+    engine: Any = anothers
+    remove_abandoned(engine, tmp_path / "here/.local-region", lambda _line: None)
+    assert anothers.removed == []
+
+
+def test_the_tests_of_two_copies_name_their_regions_differently(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = of_this_copy("test")
+    assert of_this_copy("test") == here != of_this_copy("bare")
+    monkeypatch.setattr("tests.local_region.names.REPOSITORY_ROOT", REPOSITORY_ROOT / "copy")
+    assert of_this_copy("test") != here
+    assert RegionState(of_this_copy("molecule-verification")).name.startswith("molecule-verification-")

@@ -37,7 +37,9 @@ class Probe:
     def __init__(self, model: Path) -> None:
         self.lines: list[str] = []
         # The gateway's image alone is pushed: the engine's is large, and the playbooks' own tests push it.
-        self.region = LocalRegion("probe", model=model, pushed=("gateway",), steps=Steps(self.lines.append))
+        self.region = LocalRegion(
+            names.of_this_copy("probe"), model=model, pushed=("gateway",), steps=Steps(self.lines.append)
+        )
         self.instance = ""
 
     def up(self) -> float:
@@ -139,7 +141,7 @@ def test_up_again_is_quick_and_keeps_the_instance(probe: Probe) -> None:
     assert probe.up() < AGAIN_SECONDS
     assert probe.instance == before
     assert probe.region.status()["region"] == "running"
-    assert any(line.startswith("Region probe is up") for line in probe.lines)
+    assert any(line.startswith(f"Region {probe.region.name} is up") for line in probe.lines)
 
 
 def test_taken_port_is_reported_before_anything_is_made() -> None:
@@ -148,7 +150,11 @@ def test_taken_port_is_reported_before_anything_is_made() -> None:
         held.listen()
         taken = held.getsockname()[1]
         lines: list[str] = []
-        region = LocalRegion("probe-taken", ports=Ports(api=1, registry=2, gateway=taken), steps=Steps(lines.append))
+        region = LocalRegion(
+            names.of_this_copy("probe-taken"),
+            ports=Ports(api=1, registry=2, gateway=taken),
+            steps=Steps(lines.append),
+        )
         try:
             with pytest.raises(
                 RegionError, match=rf"Port {taken} on 127.0.0.1, needed for the gateway, .*--gateway-port"
@@ -261,7 +267,7 @@ def test_up_repairs_what_a_restart_of_the_machine_leaves(probe: Probe) -> None:
     process = int(probe.region.state.api_pid.read_text(encoding="ascii"))
     os.kill(process, signal.SIGKILL)
     engine = docker_engine.connect()
-    engine.run("kill", names.registry_container("probe"), probe.region.container)
+    engine.run("kill", names.registry_container(probe.region.name), probe.region.container)
     assert probe.region.status()["region"] == "stopped"
     probe.up()
     assert probe.instance == before

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.local_region import names
 from tests.local_region.region import LocalRegion
 from tests.support.gateway_client import golden_note
 from tests.support.release_kinds import EDGE, ENGINE, GATEWAY, release
@@ -30,7 +31,9 @@ pytestmark = [pytest.mark.region, pytest.mark.nightly]
 
 @pytest.fixture(scope="module")
 def region() -> Iterator[LocalRegion]:
-    with LocalRegion("edge", engine="stand-in", pushed=("engine", "gateway", "edge")).fresh() as region:
+    with LocalRegion(
+        names.of_this_copy("edge"), engine="stand-in", pushed=("engine", "gateway", "edge")
+    ).fresh() as region:
         run_playbook(region, "deploy", "-e", json.dumps(DEPLOYED)).must_succeed()
         yield region
 

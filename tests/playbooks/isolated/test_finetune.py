@@ -47,7 +47,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegion]:
     data = tmp_path_factory.mktemp("data")
     for name, count, seed in (("train", 240, 1), ("validation", VALIDATION_NOTES, 2)):
         (data / f"{name}.jsonl").write_bytes(notes(count, seed))
-    with LocalRegion("training", engine="stand-in", training_data=data).fresh() as region:
+    with LocalRegion(names.of_this_copy("training"), engine="stand-in", training_data=data).fresh() as region:
         # It is of other notes than these: the two could not be compared.
         region.client("s3").delete_object(Bucket=names.MODELS_BUCKET, Key="small/evaluation.json")
         run_playbook(region, "deploy").must_succeed()

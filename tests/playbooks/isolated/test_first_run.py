@@ -77,7 +77,7 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     file = tmp_path_factory.mktemp("first-run") / VARIABLES
     file.write_text(yaml.safe_dump(merged), encoding="utf-8")
     rehearsal = Rehearsal()
-    with LocalRegion("empty", engine="stand-in", empty_account=True).fresh() as region:
+    with LocalRegion(names.of_this_copy("empty"), engine="stand-in", empty_account=True).fresh() as region:
         key = seed.kept_secret(region.state.gateway_api_key, "slm-demo-")
         line = f"demo:{hashlib.sha256(key.encode()).hexdigest()}"
         for words in commands():
