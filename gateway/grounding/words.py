@@ -96,12 +96,24 @@ _RESULT_FOLLOWS = r"[A-Z][A-Z0-9]{1,5}(?=(?:pos|neg)\b)"  # "ERpos", two words
 _ASCII_WORD = re.compile(rf"({_NUMBER}|{_RESULT_FOLLOWS}|[A-Za-z0-9]++)")
 _LETTER = rf"[^\W_{_SCRIPT_DIGITS}{_UNSPACED}]"
 _INSIDE = f"{_MARKS}{_JOINERS}\u00ad\u2060\ufeff"
+
+
 # The second alternative says nothing that the fourth does not; it makes ASCII words in other texts fast. The fourth is
 # slow to fail, so the third stands before it.
-_WORD = re.compile(
-    rf"({_NUMBER}|{_RESULT_FOLLOWS}|[A-Za-z0-9]++(?=[\x00-\x7f]|\Z)|[{_UNSPACED}][{_MARKS}]*"
-    rf"|{_LETTER}+(?:[{_INSIDE}]+{_LETTER}+)*[{_MARKS}]*|[{_SCRIPT_DIGITS}]+)"
-)
+def _word_pattern(most: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"({_NUMBER}|{_RESULT_FOLLOWS}|[A-Za-z0-9]++(?=[\x00-\x7f]|\Z)|[{_UNSPACED}][{_MARKS}]{most}"
+        rf"|{_LETTER}++(?:[{_INSIDE}]{most}{_LETTER}++){most}[{_MARKS}]{most}|[{_SCRIPT_DIGITS}]+)"
+    )
+
+
+_WORD = _word_pattern("*+")
+# A text can be one word of marks and letters in turn. These take half a microsecond each, and nothing else may run
+# during one call, so a word of more is cut here, and `_Scanner` leaves out what follows.
+_MOST_RUNS = 80
+_WORD_START = _word_pattern(f"{{0,{_MOST_RUNS}}}+")
+_WORD_GOES_ON = re.compile(f"[{_INSIDE}]|{_LETTER}")
+_MARKS_FOLLOW = re.compile(f"[{_INSIDE}]{{0,{100 * _MOST_RUNS}}}+")
 LETTERS = re.compile(f"{_LETTER}+")
 """A run of letters and digits, which a span may not cut."""
 _UNSPACED_CHAR = re.compile(f"[{_UNSPACED}]")
@@ -287,6 +299,11 @@ class _Forms(dict[str, tuple[str, bool]]):
         return entry
 
 
+def _end_of_marks(text: str, start: int) -> int:
+    match = _MARKS_FOLLOW.match(text, start)
+    return match.end() if match else start
+
+
 class _Scanner:
     """One pass over one text. Most words are plain and follow one space; `run` takes these by itself, for speed."""
 
@@ -300,18 +317,21 @@ class _Scanner:
     def _words_and_gaps(self, check: Callable[[], None]) -> Iterator[tuple[str, str]]:
         """Yield each word's surface with what stands before it."""
         text = self._text
-        pattern = _ASCII_WORD if text.isascii() else _WORD
         if len(text) <= _AT_ONCE_CHARS:
-            pieces = pattern.split(text)
+            pieces = (_ASCII_WORD if text.isascii() else _WORD).split(text)
             yield from zip(pieces[::2], pieces[1::2], strict=False)
             return
         # One call would keep all other threads waiting.
-        at = 0
-        for number, match in enumerate(pattern.finditer(text)):
+        at, cut_at = 0, -1
+        for number, match in enumerate((_ASCII_WORD if text.isascii() else _WORD_START).finditer(text)):
             if number % _CHECK_EVERY == 0:
                 check()
-            yield text[at : match.start()], match[0]
-            at = match.end()
+            start, end = match.span()
+            # A word that was cut goes on: no word begins here.
+            if cut_at < 0 or _end_of_marks(text, cut_at) != start:
+                yield text[at:start], match[0]
+                at = end
+            cut_at = end if end - start >= _MOST_RUNS and _WORD_GOES_ON.match(text, end) else -1
 
     def run(self, check: Callable[[], None]) -> Words:
         """Return the words."""

@@ -56,6 +56,8 @@ TEXTS = {
     "broken words": "osi-\nmertinib ",
     "Chinese": "肺癌脑转移",
     "joiners": "IV\u200d",
+    "marks": "e\u0301\u0301",
+    "Devanagari": "\u0915\u094d\u0937\u093f",
     "full stops": ". ",
 }
 BODIES: dict[str, Callable[[], bytes]] = {
