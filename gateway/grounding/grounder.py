@@ -18,7 +18,8 @@ part by part. A variant, a number or a result is no part: it belongs to the mark
 What never counts: a part of a word ("ER" in "after"), a word that a prefix makes another ("small cell" in "non-small
 cell", "resectable" in "unresectable"), the opposite ("well" for "poorly differentiated"), what the note denies ("no
 liver metastases"), another marker's mutation, number or result, a bare stage number that nothing calls a stage ("IV" in
-"200 mg IV"), a number or unit alone as a part ("6 cycles"). Such a word of a value is not made up for by the others.
+"200 mg IV"), a number that is another with what stands beside it ("49%" in "1-49%"), a number or unit alone as a part
+("6 cycles"). Such a word of a value is not made up for by the others.
 
 Offsets count Unicode code points of the text as it was given, and no span starts or ends inside a grapheme cluster.
 """
@@ -55,6 +56,7 @@ from gateway.grounding.passages import (
     stem,
     terms_of,
 )
+from gateway.grounding.quantities import is_part_of_quantity
 from gateway.grounding.unseen import Seen, seen
 from gateway.grounding.words import (
     BROKEN,
@@ -81,7 +83,7 @@ _ASIDE = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
 _COMMA = re.compile(r",(?!\d)")
 _SYMBOL = re.compile(r"\b(?:\w*\d\w*|[A-Z]{2,6})\b")  # of a gene or a drug scheme, or a number
 _ITEMS = re.compile(
-    r"\s*(?:,(?!\d)|[()\[\]&→]|/(?!\d)|(?:(?<!\d)|(?<=[A-Za-z]\d)|(?<=[A-Za-z]\d\d))/|->|(?<=\w)\+(?=\w)|(?<=\s)\+(?=\s)|(?<=\s)[–—-](?=\s)|:(?=\s))\s*"
+    r"\s*(?:,(?!\d)|[()\[\]&→]|/(?!\d)|(?:(?<![\d])(?<!\d[pq])|(?<=[A-Za-z]\d)|(?<=[A-Za-z]\d\d))/|->|(?<=\w)\+(?=\w)|(?<=\s)\+(?=\s)|(?<=\s)[–—-](?=\s)|:(?=\s))\s*"
     r"|\s+(?:and|or|plus|with|then|followed by|in combination with|after|before)\s+",
     re.IGNORECASE,
 )
@@ -614,7 +616,9 @@ class Grounder:
             return False
         if text[end - 1].isdigit() and (re.match(r"[.,]\d", text[end : end + 2]) or self._is_continued(start, end)):
             return False
-        return not (text[start].isdigit() and start and self._continues_number(start))
+        if text[start].isdigit() and start and self._continues_number(start):
+            return False
+        return not is_part_of_quantity(text, start, end)
 
     def _is_continued(self, start: int, end: int) -> bool:
         """Return whether the digits before `end` are the first of a number: "12" in "PSA 12 500 ng/mL"."""

@@ -65,6 +65,7 @@ class Lexicon(BaseModel):
     spaced_prefixes: _WordSet
     other_prefixes: _WordSet
     denials: _Phrases
+    statement_openers: _WordSet
     denied: _Phrases
     denied_done: _Phrases
     denied_headings: _Phrases
@@ -80,6 +81,9 @@ class Lexicon(BaseModel):
     markers: _WordSet
     receptors: _WordSet
     scores: _WordSet
+    leveled: _WordSet
+    levels: Mapping[str, str]
+    amino_acids: Mapping[str, str]
     counters: _WordSet
     particles: _WordSet
     measures: _WordSet

@@ -42,10 +42,14 @@ _UNSPACED_AFTER = re.compile(
     rf"\s?\w?\s?(?:(?:{_any(LEXICON.unspaced_fillers)})\s?)?(?:{_any(LEXICON.unspaced_denied)})"
 )
 _TOKEN = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|\n\s*|[^\w\s]")
-_FIRST_WORDS = {phrase[0] for phrase in LEXICON.denials | LEXICON.denied_headings}
+_FIRST_WORDS = {phrase[0] for phrase in LEXICON.denials | LEXICON.denied_headings} | {"0", "negative"}
 _HINT = re.compile(rf"\b(?:{_any(_FIRST_WORDS)})\b|n['’]t\b")
 # What each of them begins with: most text has none, and it is looked for in a fraction of the time.
-_HINT_STARTS = tuple(sorted({word[:5] for word in _FIRST_WORDS if word[:2] != "no"} | {"no", "n't", "n’t"}))
+_HINT_STARTS = tuple(
+    sorted(
+        {word[:5] for word in _FIRST_WORDS if word[:2] != "no" and len(word) > 1} | {"no", "n't", "n’t", "0 ", "r/o"}
+    )
+)
 _STOPS = frozenset(".;:!?()[]•*=–—-")
 _TRIGGERS: dict[str, list[tuple[str, ...]]] = {}
 for _phrase in LEXICON.denials:
@@ -53,13 +57,14 @@ for _phrase in LEXICON.denials:
 # What stands behind "no longer" where it denies: "no longer resectable", "no longer any metastases".
 _NO_LONGER: tuple[list[str], ...] = ([], ["any"], ["has"], ["have"], ["shows"], ["show"], ["with"])
 _GOES_ON = re.compile(r"[^.;:\n]*?\b(?:or|nor)\b", re.IGNORECASE)
-_IS_NOT = r"(?:not|never|no\s+longer|(?:is|are|was|were|has|have|had|could|did|do|does|ca)n['’]t)"
+_IS_NOT = r"(?:not|never|cannot|no\s+longer|(?:is|are|was|were|has|have|had|could|did|do|does|ca)n['’]t)"
 _DENIED_AFTER = re.compile(
     rf"\s*[:(=]?\s*(?:(?:{_any(LEXICON.denied_fillers)})\b\s*[:(=]?\s*){{0,4}}"
-    rf"(?:{_IS_NOT}\s+(?:(?:been|be|currently|yet|clearly)\s+)*(?:{_any(LEXICON.not_done)})\b"
+    rf"(?:{_IS_NOT}\s+(?:(?:been|be|currently|yet|clearly|an|a|felt|deemed)\s+)*(?:{_any(LEXICON.not_done)})\b"
     rf"|(?:(?:is|are|was|were|been|be)\s+|(?<=[:=]\s))(?:{_any_phrase(LEXICON.denied_done)})\b"
     rf"|(?P<alone>{_any_phrase(LEXICON.denied)})\b(?!\s+(?:for|margins?)\b))"
     rf"|\s*(?:[:=]|[{_HYPHENS}—]\s)\s*(?:no|none|nil|absent)\b\s*(?:[.,;)\n]|\Z)"
+    r"|\s*[:=]\s*(?P<count>0)\s*(?:[.,;)\n](?!\d)|\Z)"
     rf"|(?P<suffix>[{_HYPHENS}]\s?(?:{_any(LEXICON.denied_suffixes)})\b)"
     rf"|\s?\((?P<sign>[{_HYPHENS}⁻])\)"
 )
@@ -149,7 +154,7 @@ def _may_hold_denial(window: str) -> bool:
 
 def _denies(match: re.Match[str], forms: Collection[str]) -> bool:
     """Return whether what stands behind a finding denies it."""
-    if not (match["alone"] or match["sign"] or match["suffix"]):
+    if not (match["alone"] or match["sign"] or match["suffix"] or match["count"]):
         return True
     words = (match["alone"] or match["suffix"] or "").replace("-", " ").split()
     return not LEXICON.markers.issuperset(forms) and set(words).isdisjoint(forms)
@@ -227,7 +232,20 @@ def _is_trigger(tokens: list[str], index: int, forms: Collection[str]) -> bool:
     token = tokens[index]
     if _is_plain_denial(token) and token not in forms:
         return True
+    if token == "0":  # noqa: S105 - a number
+        return _opens(tokens, index) and token not in forms
+    if token == "negative" and index == len(tokens) - 1 and _opens(tokens, index):  # noqa: S105 - a result
+        # "negative EGFR mutation status", but not "negative breast cancer" nor "ALK negative EGFR mutation".
+        return next(iter(forms), "") in LEXICON.markers and not LEXICON.markers.issuperset(forms)
     phrases = _TRIGGERS.get(token)
     if not phrases or token in forms:
         return False
     return any(tuple(tokens[index + 1 : index + 1 + len(rest)]) == rest for rest in phrases)
+
+
+def _opens(tokens: list[str], index: int) -> bool:
+    """Return whether a token begins a statement: "with 0 metastases", but not "on day 0 metastases were seen"."""
+    if index == 0 or tokens[index - 1] in LEXICON.statement_openers:
+        return True
+    is_in_number = index > 1 and tokens[index - 2].isdigit() and tokens[index - 1] in (".", ",", "/", ":", "-")
+    return not tokens[index - 1][0].isalnum() and not is_in_number

@@ -16,6 +16,7 @@ from rapidfuzz.distance import OSA
 
 from gateway.grounding.lexicon import LEXICON
 from gateway.grounding.opposition import MIN_STEM, OPPOSITES, SAME_SIDE, is_inflection
+from gateway.grounding.quantities import is_part_of_quantity
 from gateway.grounding.words import BROKEN, JOINED, SPACED, Words, ends_sentence, scan
 
 FUZZY_THRESHOLD = 0.8
@@ -35,7 +36,8 @@ _SHORT_WORD = 3  # a gene, a unit, an abbreviation: must be there unchanged
 _SEGMENT_CHARS = 100  # fewer segments would each cost more to read, more would cost more to choose from
 _SENTENCE_END = re.compile(r"[.!?]\s++(?=[A-Z])")
 # Written in more ways than one, so their letters or digits need not be there.
-_MANY_SPELLINGS = frozenset(LEXICON.synonyms.values()) | {"1", "equivocal"}
+_MANY_SPELLINGS = frozenset((*LEXICON.synonyms.values(), *LEXICON.levels.values(), "1", "equivocal"))
+_VARIANT = re.compile(r"[a-z](\d+)[a-z]")
 # What all spellings of a compound hold: "ras" of "K-RAS" and "KRAS".
 _COMPOUND_STEMS = {name: end for (_, end), name in sorted(LEXICON.compounds.items(), reverse=True)}
 _HYPHENS = re.compile(r"-\s*")
@@ -142,6 +144,10 @@ def stem(form: str) -> str:
         return _COMPOUND_STEMS[form].rstrip("0123456789")
     if form[0].isdigit():
         return form[0] if form[-1].isdigit() and not form.startswith("0.") else ""
+    if form.startswith("exon"):
+        return ""
+    if variant := _VARIANT.fullmatch(form):
+        return variant[1]
     letters = _LEADING_LETTERS.match(form)
     leading = letters[0] if letters else ""
     return leading[: max(min(4, len(leading) - 1), 2)] or form
@@ -300,16 +306,22 @@ class Segment:
             and self._text[words.ends[number - 1] - self._start].isspace()
         )
 
+    def _is_part_of_quantity(self, hit: Hit, *, below: bool) -> bool:
+        start, end = self.words.starts[hit.first] - self._start, self.words.ends[hit.last] - self._start
+        return is_part_of_quantity(self._text, start, end, below=below)
+
     def between(self, first: int, second: int) -> str:
         """Return what stands in the text between two words."""
         return self._text[self.words.ends[first] - self._start : self.words.starts[second] - self._start]
 
-    def _hits(self, term: Term) -> list[Hit]:
-        """Return where a term stands, itself or varied, in order."""
+    def _hits(self, term: Term, *, below: bool) -> list[Hit]:
+        """Return where a term stands, itself or varied, in order; `below`: a number may have "<" before it."""
         hits = list(self.find_all(term.forms, term.boundaries))
         if term.forms[0].isdecimal():
             # Not the last digits of a longer number.
             hits = [hit for hit in hits if not self.groups_thousands(hit.first)]
+        if term.forms[-1][0].isdigit() or term.forms[0][0].isdigit():
+            hits = [hit for hit in hits if not self._is_part_of_quantity(hit, below=below)]
         if len(term.forms) == 1 and (not term.is_required or term.forms[0] in OPPOSITES):
             for form in self._variants(term.forms[0]):
                 hits += (Hit(number, number, _VARIANT_SCORE) for number in self._places[form])
@@ -333,7 +345,8 @@ class Segment:
         """Return the best passage for a value's terms, the first of equals."""
         self._check()
         terms, complete = wanted.terms, wanted.complete
-        hits = [self._hits(term) for term in terms]
+        below = any(form in ("<", "<=", "less", "lower") for term in terms for form in term.forms)
+        hits = [self._hits(term, below=below) for term in terms]
         if any(term.is_required and not own for term, own in zip(terms, hits, strict=True)):
             return None
         matched = sum(map(bool, hits))
@@ -534,10 +547,10 @@ def terms_of(words: Words, value: str = "") -> list[Term]:
 
 
 def _is_ratio(words: Words, number: int, value: str) -> bool:
-    """Return whether a word is the second of two numbers whose order counts: "4+3", "3/8"."""
+    """Return whether a word is the second of two numbers whose order counts: "4+3", "3/8", "3 of 8"."""
     if not value or not (words.forms[number].isdecimal() and words.forms[number - 1].isdecimal()):
         return False
-    return value[words.ends[number - 1] : words.starts[number]].strip() in ("+", "/")
+    return value[words.ends[number - 1] : words.starts[number]].strip() in ("+", "/", "of", "out of")
 
 
 def _hangs_on(before: str, form: str) -> bool:

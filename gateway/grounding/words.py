@@ -79,7 +79,7 @@ _LISTED = re.compile(r"\s*(?:[,;:/)\].]|\Z|\n|(?:and|or|to|through)\b)")  # behi
 _SPACED = re.compile(rf"{_VE}(?:[^\S\r\n]|\Z)")
 # Signs of one row: "ER+PR+HER2-", "ER + PR + HER2 -".
 _ROW = re.compile(
-    rf"(?:[A-Za-z0-9]{{1,8}}[{_MINUSES}{_PLUSES}]){{1,8}}(?![A-Za-z0-9])"
+    rf"(?:[A-Z0-9][A-Za-z0-9]{{0,7}}[{_MINUSES}{_PLUSES}]){{1,8}}(?![A-Za-z0-9])"
     rf"|(?:[ ][A-Z][A-Za-z0-9]{{1,7}}[ ]?[{_MINUSES}{_PLUSES}]){{1,8}}[ ]*(?:[,;.)\]\r\n]|\Z)"
 )
 _SIGN_WORD_CHARS = 6  # receptors and genes; a longer word in capitals is a heading
@@ -139,7 +139,22 @@ NUMERAL = re.compile(r"(viii|vii|iii|vi|iv|ix|ii|v|i|x|\d)(\s?[a-d]\d?)?", re.IG
 _LABELS = LEXICON.stage_labels | LEXICON.other_labels
 _DIGITS = frozenset("01234")  # forms that may be a stage in words: "stage four"
 _COMPOUND_ENDS = {end for _, end in LEXICON.compounds}
-_SPECIAL = LEXICON.connectives | _LABELS | _COMPOUND_ENDS | _DIGITS | {"s", "p", "c", "one", "ve"}
+_SPECIAL = (
+    LEXICON.connectives
+    | _LABELS
+    | _COMPOUND_ENDS
+    | _DIGITS
+    | LEXICON.levels.keys()
+    | {"s", "p", "c", "one", "ve", "of", "out"}
+)
+_EXON = re.compile(r"ex(?:on)?(\d{1,2})(del|ins|dup)?")
+_AMINO_ACID = "|".join(LEXICON.amino_acids)
+_OUT_OF = re.compile(r"(?:out\s+)?of\s+(?:the\s+)?\d", re.IGNORECASE)
+_LONG_VARIANT = re.compile(rf"({_AMINO_ACID})(\d+)({_AMINO_ACID})")  # of HGVS
+# What calls the numeral before it a stage, in Chinese and Japanese, and in Korean.
+_STAGE_BEHIND, _STAGE_ENDING = "\u671f", "\uae30"
+# A hyphen at the end of a page, or of a line with an empty one behind it.
+_BROKEN_FAR = re.compile(r"[-\u00ad\u2010\u2011][ \t]*(?:\r?\n[ \t]*){2}\Z")
 _STAGE_LETTERS = "ABCDabcd"
 _LABEL_REACH = 6  # words between a label and its numeral: "stage at presentation was IIIA"
 
@@ -214,12 +229,24 @@ def fold(surface: str) -> str:
                 form = _american(form)
     elif form[0] == "x" and form[1:].isdecimal():
         return form[1:]  # "x6" of cycles
+    elif form.isascii() and form[0].isalpha():
+        return _variant(form)
     elif not form.isalnum():
         number = re.sub(r"[,'’](?=\d{3}(?!\d))", "", form).replace(",", ".")
         if number.count(".") != 1:
             return number
         number = number.rstrip("0").rstrip(".")
         return f"0{number}" if number.startswith(".") else number or "0"
+    return LEXICON.synonyms.get(form, form)
+
+
+def _variant(form: str) -> str:
+    """Return a variant in its usual form: "exon19deletion" of "ex19del", "v600e" of "val600glu"; else `form`."""
+    if match := _EXON.fullmatch(form):
+        kind = match[2] or ""
+        return f"exon{match[1]}{LEXICON.synonyms.get(kind, kind)}"
+    if match := _LONG_VARIANT.fullmatch(form):
+        return f"{LEXICON.amino_acids[match[1]]}{match[2]}{LEXICON.amino_acids[match[3]]}"
     return LEXICON.synonyms.get(form, form)
 
 
@@ -279,6 +306,11 @@ def _is_numeral(surface: str) -> bool:
     return surface[0] > "\u2150" and NUMERAL.fullmatch(unicodedata.normalize("NFKC", surface)) is not None
 
 
+def _is_stage(surface: str) -> bool:
+    """Return whether a word is a stage in Korean: a numeral with an ending."""
+    return surface[-1] == _STAGE_ENDING and len(surface) > 1 and _is_numeral(surface[:-1])
+
+
 def _tnm_prefix(surface: str) -> int:
     """Return the length of the prefix of a TNM such as "pT2"; 0 for any other word."""
     if surface[0] not in "cpayrum" or surface.islower():
@@ -295,7 +327,10 @@ class _Forms(dict[str, tuple[str, bool]]):
 
     def __missing__(self, surface: str) -> tuple[str, bool]:
         form = fold(surface)
-        entry = self[surface] = form, not (form in _SPECIAL or _is_numeral(surface) or _tnm_prefix(surface))
+        entry = self[surface] = (
+            form,
+            not (form in _SPECIAL or _is_numeral(surface) or _tnm_prefix(surface) or _is_stage(surface)),
+        )
         return entry
 
 
@@ -454,6 +489,9 @@ class _Scanner:
             self._pending = max(boundary, SPACED)
             return
         self._pending = boundary
+        if form in ("of", "out") and words.forms and words.forms[-1].isdecimal() and _OUT_OF.match(text, start):
+            self._pending = max(boundary, SPACED)
+            return  # "3 of 12" is "3/12"
         if form == "s" and gap in ("'", "’", "´"):
             return  # genitive
         if surface == "ve" and words.ends and words.ends[-1] == start and words.forms[-1] in LEXICON.polarity:
@@ -470,7 +508,12 @@ class _Scanner:
             if compound is not None:
                 words.forms[-1], words.ends[-1] = compound, end
                 return
-        if _is_numeral(surface) or form in _DIGITS or (form == "one" and self._label == len(words) - 1):
+        if form in LEXICON.levels and boundary < BROKEN and len(gap) == 1 and words.forms[-1] in LEXICON.leveled:
+            form = LEXICON.levels[form]
+        if _is_stage(surface) or (text[end : end + 1] == _STAGE_BEHIND and _is_numeral(surface)):
+            words.staged.add(len(words))
+            form = arabic(unicodedata.normalize("NFKC", surface).removesuffix(_STAGE_ENDING))
+        elif _is_numeral(surface) or form in _DIGITS or (form == "one" and self._label == len(words) - 1):
             form = self._numeral("1" if form == "one" else form, boundary, gap, end)
         if prefix := _tnm_prefix(surface):
             words.prefixes[len(words)] = prefix
@@ -497,7 +540,7 @@ class _Scanner:
     def _boundary_of(self, gap: str, at: int, surface: str) -> int:
         if gap in (" ", ", "):
             return SPACED
-        if not gap or _HYPHEN_GAP.match(gap):
+        if not gap or _HYPHEN_GAP.match(gap) or (surface[0].islower() and _BROKEN_FAR.match(gap)):
             return JOINED
         if _BLANK_LINE.search(gap):
             return BROKEN

@@ -174,7 +174,8 @@ def test_evidence_in_a_note(value: str | None, expected: list[tuple[str, str]]) 
         ("PSA 1,200 ng/mL", "PSA 1200 ng/mL", ["PSA 1,200 ng/mL"]),
         ("CA 19-9 rose", "CA19-9", ["CA 19-9"]),
         ("CA 19-9 rose", "CA 199", []),
-        ("PD-L1 <1%", "PD-L1 1%", ["PD-L1 <1%"]),
+        ("PD-L1 <1%", "PD-L1 1%", []),
+        ("PD-L1 <1%", "PD-L1 <1%", ["PD-L1 <1%"]),
         ("10⁵ cells", "10", []),
         # words
         ("after a while", "ER", []),
