@@ -16,6 +16,9 @@ PLATFORM := linux/amd64
 CACHE :=
 # Two processes: a deployment waits more than it works. tests/support/processes.py says which tests stay together.
 AT_ONCE := -n 2 --dist loadscope --no-loadscope-reorder
+# Four for the quick tests, which wait as much as they work; and what holds none of them is not even imported.
+QUICK_AT_ONCE := -n 4 --dist loadscope --no-loadscope-reorder
+WITHOUT_QUICK := tests/browser tests/drills tests/molecule tests/gateway/api/test_openapi.py
 # Lines that ran in the tests' own processes. `sysmon` costs next to no time; the default took 40 % more.
 COVERAGE := -p tests.support.coverage_totals --cov=gateway --cov=training --cov=plugins --cov=pipeline --cov-report=
 # Ansible starts a Python for every task: where byte code may not be written, each would compile all its imports again.
@@ -58,7 +61,7 @@ lint: setup ## Only the linters and the types
 	@pytest tests/test_lint.py
 
 check: setup ## Lint, types and the tests that need no Docker: minutes
-	@pytest $(AT_ONCE) -m "not region and not slow"
+	@pytest $(QUICK_AT_ONCE) $(WITHOUT_QUICK:%=--ignore=%) -m "not region and not slow"
 
 test: setup ## With the coverage: `check`, and the real stack in local regions of its own; what CI runs
 	@COVERAGE_CORE=sysmon python -m pytest $(AT_ONCE) -m "not nightly" $(COVERAGE)

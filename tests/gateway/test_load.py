@@ -8,10 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.fakes.engine.scripted import FakeEngine
 from tests.gateway.cli.test_main import start
 from tests.gateway.conftest import NOTE, free_port
+
+pytestmark = pytest.mark.slow
 
 SECONDS = float(os.environ.get("GATEWAY_LOAD_SECONDS", "2"))
 SLOTS, QUEUE, QUEUE_SECONDS, SERVICE_SECONDS = 4, 12, 1.0, 0.1

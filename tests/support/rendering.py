@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from ansible.parsing.dataloader import DataLoader
@@ -18,14 +19,20 @@ def templar(role: str, variables: dict[str, Any]) -> Templar:
     """Return a Templar that knows a role's defaults and internal variables, with `variables` over them."""
     loader = DataLoader()
     loader.set_basedir(str(ROLES / role))
+    values = {**_own_variables(role), **variables, "ansible_search_path": [str(ROLES / role)]}
+    return Templar(loader=loader, variables=values)
+
+
+@cache
+def _own_variables(role: str) -> dict[str, Any]:
+    """Return a role's defaults and internal variables; nothing that a Templar does changes them."""
+    loader = DataLoader()
     values: dict[str, Any] = {}
     for folder in ("defaults", "vars"):
         path = ROLES / role / folder / "main.yml"
         if path.is_file():
-            values |= loader.load_from_file(str(path), trusted_as_template=True)
-    values |= variables
-    values["ansible_search_path"] = [str(ROLES / role)]
-    return Templar(loader=loader, variables=values)
+            values |= loader.load_from_file(str(path), cache="none", trusted_as_template=True)
+    return values
 
 
 def value(role: str, name: str, variables: dict[str, Any]) -> Any:

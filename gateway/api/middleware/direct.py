@@ -1,7 +1,7 @@
 """A shorter way to the endpoints where time counts most: around FastAPI's handling of a request.
 
 FastAPI registers and documents such an endpoint, but what it does for others - bodies, dependencies, response models,
-the stacks of contexts around them - would cost a tenth of a request's time in the gateway
+the stacks of contexts around them - would cost an eighth to a fifth of the gateway's time
 (docs/decisions/0004-direct-route.md).
 """
 

@@ -26,6 +26,8 @@ from gateway.observability.logs import configure_logging
 from gateway.settings import Settings
 from tests.fakes.engine.scripted import fake_engine
 
+pytestmark = pytest.mark.slow
+
 # More can be asked for when the endpoints change; the same ones come each time, so that a failure can be seen again.
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "10"))
 KEY, LINE = create_key("schemathesis")

@@ -24,6 +24,8 @@ from tests.local_region.docker.certificates import Authority
 from tests.support.ports import free_port
 from tests.support.release_files import edge_files
 
+pytestmark = pytest.mark.slow
+
 # What a log must never hold.
 PLANTED = "planted-words-of-a-note"
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.gateway.server.conftest import KEY, Engine, Served, start
 
+pytestmark = pytest.mark.slow
+
 HEAD = b"POST /api/v1/extract HTTP/1.1\r\nHost: x\r\nX-API-Key: " + KEY.encode() + b"\r\nContent-Length: 28\r\n"
 BODY = b'{"text": "Stage IV cancer."}'
 # Far below the time to drain where that must not be waited for, far above what a slow machine needs.

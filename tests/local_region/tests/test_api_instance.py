@@ -19,6 +19,8 @@ from tests.local_region.aws_api import ssm
 from tests.local_region.aws_api.calls import INSTANCE_ACCESS_KEY
 from tests.local_region.faults import Faults
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def instance(api: Api) -> str:

@@ -16,6 +16,8 @@ from tests.local_region.aws_api.calls import INSTANCE_ACCESS_KEY
 from tests.local_region.recorded_calls import Question, Recorded
 from tests.local_region.seed import Account
 
+pytestmark = pytest.mark.slow
+
 ALLOWED = [
     {
         "Effect": "Allow",
