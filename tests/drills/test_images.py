@@ -87,6 +87,7 @@ def archive(size: int) -> bytes:
     return packed.getvalue()
 
 
+@pytest.mark.nightly
 def test_registry_down_in_mid_pull(slow_registry: LocalRegion, begin: Begin) -> None:
     region = slow_registry
     with (

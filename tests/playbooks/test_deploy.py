@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.local_region.region import LocalRegion
+from tests.support.deployed import ROOT, current_release
 from tests.support.gateway_client import golden_note, request
 from tests.support.runner import PlaybookRun, run_playbook
 
@@ -63,27 +64,37 @@ def test_unchanged_deployment_changes_nothing(serving: LocalRegion) -> None:
     }
 
 
-def test_gateway_only_release_leaves_the_engine_running(serving: LocalRegion) -> None:
-    before = containers(serving)
+def test_check_mode_announces_what_a_gateway_only_release_then_changes(serving: LocalRegion) -> None:
+    before, release = containers(serving), current_release(serving)
     extra = json.dumps({"inference_stack_gateway_environment": {"GATEWAY_MAX_QUEUE": "129"}})
+    announced = run_playbook(serving, "deploy", "--check", "--diff", "-e", extra).must_succeed()
+    assert '+      "GATEWAY_MAX_QUEUE": "129"' in announced.output
+    assert current_release(serving) == release
+    assert {name: each["Id"] for name, each in containers(serving).items()} == {
+        name: each["Id"] for name, each in before.items()
+    }
+
     run = run_playbook(serving, "deploy", "-e", extra).must_succeed()
     after = containers(serving)
     assert run.sessions <= GATEWAY_ONLY_SESSIONS
     assert after["engine"]["State"]["StartedAt"] == before["engine"]["State"]["StartedAt"]
     assert after["gateway"]["Id"] != before["gateway"]["Id"]
+    assert announced.changed_tasks == run.changed_tasks != []
 
 
-def test_check_mode_works_on_a_live_system_and_changes_nothing(serving: LocalRegion) -> None:
-    before = containers(serving)
-    release = serving.exec("readlink /opt/slm-ft-serving/current").stdout
-    run = run_playbook(
-        serving, "deploy", "--check", "--diff", "-e", "inference_stack_engine_max_model_len=1024"
-    ).must_succeed()
-    assert run.changed > 0, run.output
-    assert serving.exec("readlink /opt/slm-ft-serving/current").stdout == release
-    assert {name: each["Id"] for name, each in containers(serving).items()} == {
-        name: each["Id"] for name, each in before.items()
-    }
+def test_check_mode_reports_what_was_changed_by_hand(serving: LocalRegion) -> None:
+    release = current_release(serving)
+    file = f"{ROOT}/current/compose.yml"
+    serving.exec(f'sed -i.kept \'s/"GATEWAY_DRAIN_MODE": "refuse"/"GATEWAY_DRAIN_MODE": "close"/\' {file}')
+    try:
+        report = run_playbook(serving, "deploy", "--check", "--diff").must_succeed()
+        assert report.changed > 0
+        assert f"The release {release} is damaged: compose.yml is not as it was written." in report.output
+        assert '-      "GATEWAY_DRAIN_MODE": "close"' in report.output
+        assert '+      "GATEWAY_DRAIN_MODE": "refuse"' in report.output
+        assert current_release(serving) == release
+    finally:
+        serving.exec(f"mv {file}.kept {file}")
 
 
 def test_engine_is_reachable_by_the_gateway_only(serving: LocalRegion) -> None:

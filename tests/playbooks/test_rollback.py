@@ -7,12 +7,12 @@ import json
 import pytest
 
 from tests.local_region.region import LocalRegion
+from tests.support.deployed import ROOT, current_release
 from tests.support.gateway_client import golden_note, request
 from tests.support.runner import run_playbook
 
 pytestmark = pytest.mark.region
 
-ROOT = "/opt/slm-ft-serving"
 # A golden note that no longer comes right: the release is whole by its checksums, and fails its verification.
 SPOIL = """
 import hashlib, json, pathlib, sys
@@ -27,15 +27,10 @@ record.write_text(json.dumps(manifest))
 """
 
 
-def current(region: LocalRegion) -> str:
-    """Return the stamp of the current release."""
-    return region.exec(f"basename $(readlink {ROOT}/current)").stdout.strip()
-
-
 def assert_serving(region: LocalRegion, release: str) -> None:
     """Check that the release is current and verified, and answers the golden note."""
     note = golden_note()
-    assert current(region) == release
+    assert current_release(region) == release
     assert region.exec(f"basename $(readlink {ROOT}/verified)").stdout.strip() == release
     status, answer = request(region, "/api/v1/extract", {"text": note["text"]})
     assert status == 200, answer
@@ -43,10 +38,10 @@ def assert_serving(region: LocalRegion, release: str) -> None:
 
 
 def test_rollback_serves_the_release_before_and_a_failing_one_changes_nothing(serving: LocalRegion) -> None:
-    first = current(serving)
+    first = current_release(serving)
     extra = json.dumps({"inference_stack_gateway_environment": {"GATEWAY_MAX_QUEUE": "77"}})
     run_playbook(serving, "deploy", "-e", extra).must_succeed()
-    second = current(serving)
+    second = current_release(serving)
     assert second != first
 
     engine = serving.exec("docker inspect --format '{{.State.StartedAt}}' slm-ft-serving-engine-1").stdout

@@ -31,6 +31,8 @@ ENVIRONMENT = {
     "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "1",
 }
 RECAP_LINE = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>(?:\w+=\d+\s*)+)$", re.MULTILINE)
+TASK_LINE = re.compile(r"(?:TASK|RUNNING HANDLER) \[(?P<name>.*)\] \**")
+STAMP = re.compile(r"\d{8}T\d{6}Z")
 FAILURE = re.compile(r"^(?:fatal|failed): .*=>(?P<inline>.*)\n(?P<block>(?:[ \t]+.*\n|\n)*)", re.MULTILINE)
 
 
@@ -62,6 +64,18 @@ class PlaybookRun:
         ]
         assert counts, f"no recap in\n{self.output}"
         return sum(int(count["changed"]) for count in counts)
+
+    @property
+    def changed_tasks(self) -> list[str]:
+        """Names of the tasks that changed something, in order; without a release's stamp, which is the time."""
+        tasks: list[str] = []
+        name = ""
+        for line in self.output.splitlines():
+            if match := TASK_LINE.match(line):
+                name = STAMP.sub("STAMP", match["name"])
+            elif line.startswith("changed: "):
+                tasks.append(name)
+        return tasks
 
     @property
     def message(self) -> str:

@@ -236,6 +236,7 @@ def test_adapter_that_may_be_worse_is_refused_unless_forced(region: LocalRegion)
     assert run.sessions == 0
 
 
+@pytest.mark.nightly
 def test_instance_is_stopped_after_a_failure_when_that_is_asked(region: LocalRegion) -> None:
     run = finetune(
         region, finetune_data_source="file:///no/such/data", finetune_stop_engine=True, finetune_stop_instance=True
