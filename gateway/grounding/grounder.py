@@ -80,6 +80,7 @@ MAX_SPANS = 10
 _SAYS_SOMETHING = re.compile(r"[A-Za-z]{5}|[0-9]")
 _PARTS = re.compile(r"\s*[;|\n•]\s*")
 _ASIDE = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
+_RATIO = re.compile(r"\d+\s?[+/]\s?\d+")
 _COMMA = re.compile(r",(?!\d)")
 _SYMBOL = re.compile(r"\b(?:\w*\d\w*|[A-Z]{2,6})\b")  # of a gene or a drug scheme, or a number
 _ITEMS = re.compile(
@@ -327,9 +328,11 @@ class Grounder:
         )
 
     def _has_numbers(self, aside: str) -> bool:
-        """Return whether the text has each number of a "6 cycles" somewhere."""
+        """Return whether the text has each number of a "6 cycles" somewhere, and a "4+3" as it is."""
         if not self._is_weak(aside):
             return True
+        if _RATIO.fullmatch(aside):
+            return bool(self._whole(aside))
         numbers = [form for form in self._read(aside).forms if form[0].isdigit()]
         return all(
             any(

@@ -19,11 +19,14 @@ MIN_STEM = 4
 """Least letters that two inflections of a word share."""
 
 _BEFORE_CHARS = 100
+_LINE_CHARS = 120  # of a line of a form
+_EMPTY_BOX = re.compile(r"\[\s?\]|[\u2610\u25a1\u2b1c]")
+_BOX = re.compile(rf"{_EMPTY_BOX.pattern}|\[[xX\u2713\u2714]\]|[\u2611\u2612\u2705]")
 _AFTER_CHARS = 80
 _REACH = 6  # words
 _MOST_PLACES = 50  # of a word in a text that are looked at
 _HYPHEN_CHARS = frozenset("-\u200b\u200c\u200d\u2060\u00ad\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d")
-_BEFORE_DENIED = frozenset(" \t\r\n\xa0:(=-—\u2010\u2011\u2013\u2212")
+_BEFORE_DENIED = frozenset(" \t\r\n\xa0:(=?,-—\u2010\u2011\u2013\u2212")
 _HYPHENS = r"\-\u00ad\u2010-\u2013\u2212\ufe63\uff0d"
 
 
@@ -63,9 +66,9 @@ _DENIED_AFTER = re.compile(
     rf"(?:{_IS_NOT}\s+(?:(?:been|be|currently|yet|clearly|an|a|felt|deemed)\s+)*(?:{_any(LEXICON.not_done)})\b"
     rf"|(?:(?:is|are|was|were|been|be)\s+|(?<=[:=]\s))(?:{_any_phrase(LEXICON.denied_done)})\b"
     rf"|(?P<alone>{_any_phrase(LEXICON.denied)})\b(?!\s+(?:for|margins?)\b))"
-    rf"|\s*(?:[:=]|[{_HYPHENS}—]\s)\s*(?:no|none|nil|absent)\b\s*(?:[.,;)\n]|\Z)"
+    rf"|\s*(?:[:=?,]|[{_HYPHENS}—]\s)\s*(?:no|none|nil|absent)\b\s*(?:[.,;)\n]|\Z)"
     r"|\s*[:=]\s*(?P<count>0)\s*(?:[.,;)\n](?!\d)|\Z)"
-    rf"|(?P<suffix>[{_HYPHENS}]\s?(?:{_any(LEXICON.denied_suffixes)})\b)"
+    rf"|(?P<suffix>[{_HYPHENS}]\s?(?:{_any(LEXICON.denied_suffixes)})\b|\s+free\b(?!\s+(?:of|from|air|fluid|flap)\b))"
     rf"|\s?\((?P<sign>[{_HYPHENS}⁻])\)"
 )
 
@@ -127,7 +130,7 @@ def is_denied(text: str, start: int, end: int, forms: Callable[[], Collection[st
         forms: gives the value's. It is called only where there may be a denial. What denies by itself, as "HER2
             negative" does, is not denied by the words around it; a bare marker has no result that could deny it.
     """
-    if _has_prefix(text, start):
+    if _has_prefix(text, start) or _is_unticked(text, start, end):
         return True
     if text[start] > "\u1100" and (
         _UNSPACED_BEFORE.search(text[max(start - 4, 0) : start]) or _UNSPACED_AFTER.match(text, end)
@@ -175,6 +178,19 @@ def _has_prefix(text: str, start: int) -> bool:
     while word and not word.isalpha():
         word = word[1:]
     return word in (LEXICON.hyphened_prefixes if is_hyphened else LEXICON.spaced_prefixes)
+
+
+def _is_unticked(text: str, start: int, end: int) -> bool:
+    """Return whether words belong to an empty box of a form: "[ ] liver", or "liver [ ]" where boxes stand behind."""
+    before, behind = text[max(start - _LINE_CHARS, 0) : start], text[end : end + _LINE_CHARS]
+    if _EMPTY_BOX.search(before) is None and _EMPTY_BOX.search(behind) is None:
+        return False
+    before, behind = before.rpartition("\n")[2], behind.partition("\n")[0]
+    first = _BOX.search(before)
+    boxes = list(_BOX.finditer(before))[-1:]
+    if not boxes or not first or any(map(str.isalnum, before[: first.start()])):
+        boxes = list(_BOX.finditer(behind))[:1]
+    return bool(boxes) and _EMPTY_BOX.fullmatch(boxes[0][0]) is not None
 
 
 def _denied_before(window: str, behind: str, length: int, forms: Collection[str]) -> bool:

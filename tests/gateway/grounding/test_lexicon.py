@@ -49,7 +49,7 @@ def test_opposites_hold_both_ways() -> None:
         {"opposites": [["left"]]},
         {"synonyms": {"two": 2}},
         {"denials": "no | not | "},
-        {"spaced_prefixes": "pre"},
+        {"spaced_prefixes": "post"},
         {"receptors": "xy"},
         {"denial_links": {"beyond": "spread"}},
     ],
