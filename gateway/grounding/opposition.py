@@ -132,7 +132,7 @@ def is_denied(text: str, start: int, end: int, forms: Callable[[], Collection[st
     """
     if _has_prefix(text, start) or _is_unticked(text, start, end):
         return True
-    if text[start] > "\u1100" and (
+    if max(text[start - 1 : start], text[start], text[end : end + 1]) > "\u1100" and (
         _UNSPACED_BEFORE.search(text[max(start - 4, 0) : start]) or _UNSPACED_AFTER.match(text, end)
     ):
         return True

@@ -338,7 +338,9 @@ class Segment:
             if (side or other in OPPOSITES) and other not in side:
                 continue
             long = min(len(form), len(other)) >= _TYPO_MIN_CHARS
-            if (long and OSA.distance(form, other, score_cutoff=1) <= 1) or is_inflection(form, other):
+            # "mutant" and "mutation" stand on one side and share no ending that inflections have.
+            is_listed = other in side and other[:MIN_STEM] == form[:MIN_STEM]
+            if is_listed or (long and OSA.distance(form, other, score_cutoff=1) <= 1) or is_inflection(form, other):
                 yield other
 
     def passage(self, wanted: Wanted) -> Hit | None:

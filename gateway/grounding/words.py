@@ -80,7 +80,7 @@ _SPACED = re.compile(rf"{_VE}(?:[^\S\r\n]|\Z)")
 # Signs of one row: "ER+PR+HER2-", "ER + PR + HER2 -".
 _ROW = re.compile(
     rf"(?:[A-Z0-9][A-Za-z0-9]{{0,7}}[{_MINUSES}{_PLUSES}]){{1,8}}(?![A-Za-z0-9])"
-    rf"|(?:[ ][A-Z][A-Za-z0-9]{{1,7}}[ ]?[{_MINUSES}{_PLUSES}]){{1,8}}[ ]*(?:[,;.)\]\r\n]|\Z)"
+    rf"|(?:[ ][A-Z][A-Za-z0-9]{{1,7}}:?[ ]?[{_MINUSES}{_PLUSES}]){{1,8}}[ ]*(?:[,;.)\]\r\n]|\Z)"
 )
 _SIGN_WORD_CHARS = 6  # receptors and genes; a longer word in capitals is a heading
 _SCORED = re.compile(rf"(?:{'|'.join(sorted(LEXICON.scores))})?([0-4])", re.IGNORECASE)
@@ -92,7 +92,7 @@ _LONGEST_WORD = 1_000  # no value has a longer one, and a text can be made as on
 _CHECK_EVERY = 1_000  # words
 _PLAIN_GAPS = frozenset(("", " ", "\n", ",", "/", "("))
 _NUMBER = r"\d++(?:[.,]\d++)++|(?<![^\s(<>=~≤≥])[.]\d++|\d{1,3}(?:['’]\d{3})++(?!\d)"
-_RESULT_FOLLOWS = r"[A-Z][A-Z0-9]{1,5}(?=(?:pos|neg)\b)"  # "ERpos", two words
+_RESULT_FOLLOWS = r"[A-Z][A-Z0-9]{1,5}(?=(?:pos|neg)\b|ex\d)"  # "ERpos" and "METex14", two words
 _ASCII_WORD = re.compile(rf"({_NUMBER}|{_RESULT_FOLLOWS}|[A-Za-z0-9]++)")
 _LETTER = rf"[^\W_{_SCRIPT_DIGITS}{_UNSPACED}]"
 _INSIDE = f"{_MARKS}{_JOINERS}\u00ad\u2060\ufeff"
@@ -147,12 +147,15 @@ _SPECIAL = (
     | LEXICON.levels.keys()
     | {"s", "p", "c", "one", "ve", "of", "out"}
 )
+_ISE = re.compile(r"is(?=(?:e[ds]?|ing|ation)\Z)")
 _EXON = re.compile(r"ex(?:on)?(\d{1,2})(del|ins|dup)?")
 _AMINO_ACID = "|".join(LEXICON.amino_acids)
 _OUT_OF = re.compile(r"(?:out\s+)?of\s+(?:the\s+)?\d", re.IGNORECASE)
 _LONG_VARIANT = re.compile(rf"({_AMINO_ACID})(\d+)({_AMINO_ACID})")  # of HGVS
 # What calls the numeral before it a stage, in Chinese and Japanese, and in Korean.
 _STAGE_BEHIND, _STAGE_ENDING = "\u671f", "\uae30"
+_STAGE_BEFORE = re.compile(r"(?:\u30b9\u30c6\u30fc\u30b8|\u75c5\u671f|\u5206\u671f|\ubcd1\uae30)[:\uff1a\s]?\Z")
+_STAGE_BEFORE_CHARS = 5
 # A hyphen at the end of a page, or of a line with an empty one behind it.
 _BROKEN_FAR = re.compile(r"[-\u00ad\u2010\u2011][ \t]*(?:\r?\n[ \t]*){2}\Z")
 _STAGE_LETTERS = "ABCDabcd"
@@ -280,6 +283,10 @@ def _unfolded(surface: str, form: str) -> str:
 
 
 def _american(form: str) -> str:
+    if form.startswith("gastro") and len(form) > 7:
+        return "gastro" + _american(form[6:])  # its "oe" is none of British spelling
+    if len(form) > 7:
+        form = _ISE.sub("iz", form)
     if "ae" in form or "oe" in form:
         form = form.replace("ae", "e").replace("oe", "e")
     return form[:-3] + "or" if form.endswith("our") else form
@@ -510,7 +517,7 @@ class _Scanner:
                 return
         if form in LEXICON.levels and boundary < BROKEN and len(gap) == 1 and words.forms[-1] in LEXICON.leveled:
             form = LEXICON.levels[form]
-        if _is_stage(surface) or (text[end : end + 1] == _STAGE_BEHIND and _is_numeral(surface)):
+        if _is_stage(surface) or (_is_numeral(surface) and self._is_stage_around(start, end)):
             words.staged.add(len(words))
             form = arabic(unicodedata.normalize("NFKC", surface).removesuffix(_STAGE_ENDING))
         elif _is_numeral(surface) or form in _DIGITS or (form == "one" and self._label == len(words) - 1):
@@ -523,6 +530,14 @@ class _Scanner:
                 len(words) - 1,
                 form in LEXICON.stage_labels or words.forms[-2:-1] == ["who"],
             )
+
+    def _is_stage_around(self, start: int, end: int) -> bool:
+        """Return whether Chinese, Japanese or Korean beside a numeral calls it a stage."""
+        text = self._text
+        return text[end : end + 1] == _STAGE_BEHIND or (
+            (text[start - 1 : start] > "\u3000" or text[start - 2 : start - 1] > "\u3000")
+            and _STAGE_BEFORE.search(text, max(start - _STAGE_BEFORE_CHARS, 0), start) is not None
+        )
 
     def _is_stage_letter(self, surface: str, gap: str, end: int) -> bool:
         """Return whether an "a" is that of "stage three a": nothing follows that it could be the article of."""
