@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         ge=0,
         le=3600,
         description="Seconds from the engine's loss in which requests are held for it, each no longer than its own "
-        "time; then 503. The deployment sets 30.",
+        "time; then 503. One that answers 5xx, as while it ends, is waited for 4 s at most. The deployment sets 30.",
     )
     first_token_timeout: float = Field(
         default=30.0, gt=0, le=3600, description="Seconds from asking the engine to a stream's first token."

@@ -130,7 +130,7 @@ class Engine:
             return await self._sent(lambda: self._complete(body, deadline, request_id), deadline)
 
     async def _sent[T](self, send: Callable[[], Awaitable[T]], deadline: float) -> T:
-        """Send a request, and again as long as it never reached the engine and the outage's budget lasts."""
+        """Send a request, and again as long as the engine is waited for (`Outage.hold`)."""
         while True:
             try:
                 self.circuit.check()
@@ -386,7 +386,10 @@ class Engine:
         """Raise the error that an HTTP status other than 200 means."""
         status = response.status
         self.circuit.succeeded()
-        self.outage.ended()
+        if status >= 500:
+            self.outage.failed()
+        else:
+            self.outage.ended()
         self._failures.answered()
         if status == 200:
             return

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from http import HTTPStatus
 
 from gateway.engine.circuit import CircuitOpenError
 from gateway.engine.errors import EngineError, EngineUnavailableError
@@ -10,6 +11,9 @@ from gateway.engine.errors import EngineError, EngineUnavailableError
 _LOOK_SECONDS = 0.25
 # Failures before the engine had any of the request.
 _NEVER_REACHED = frozenset({"refused", "dns", "unreachable", "connect_timeout"})
+# An engine that ends answers 500 meanwhile: vLLM for two seconds, and its `/health` says 200 as long. One that fails on
+# is not waited for.
+_ENDING_SECONDS = 4.0
 
 
 class Outage:
@@ -27,6 +31,7 @@ class Outage:
         """
         self._budget = budget
         self._since: float | None = None
+        self._failing_since: float | None = None
         self.held = 0
 
     def began(self) -> None:
@@ -34,24 +39,34 @@ class Outage:
         if self._since is None:
             self._since = time.monotonic()
 
+    def failed(self) -> None:
+        """Note that the engine answered with a failure of its own."""
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
+
     def ended(self) -> None:
         """Note that the engine answered."""
-        self._since = None
+        self._since = self._failing_since = None
 
     async def hold(self, error: EngineError | CircuitOpenError, deadline: float) -> bool:
         """Wait a moment, and return whether the request may be sent again.
 
         Args:
-            error: why it was not sent. Only one that never reached the engine is sent again.
+            error: why it was not answered. Only a request that never reached the engine is sent again, or one that the
+                engine failed for when it may be about to end.
             deadline: when the request's own time is over, by the event loop's clock.
         """
-        if self._since is None or time.monotonic() - self._since + _LOOK_SECONDS > self._budget:
+        since, budget = self._since, self._budget
+        if isinstance(error, EngineError):
+            if not isinstance(error, EngineUnavailableError):
+                return False
+            if (error.engine_status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                since, budget = self._failing_since, min(budget, _ENDING_SECONDS)
+            elif error.reason not in _NEVER_REACHED:
+                return False
+        if since is None or time.monotonic() - since + _LOOK_SECONDS > budget:
             return False
         if asyncio.get_running_loop().time() + _LOOK_SECONDS > deadline:
-            return False
-        if isinstance(error, EngineError) and not (
-            isinstance(error, EngineUnavailableError) and error.reason in _NEVER_REACHED
-        ):
             return False
         self.held += 1
         try:

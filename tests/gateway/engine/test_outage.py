@@ -9,7 +9,7 @@ import pytest
 
 from gateway.engine.circuit import CircuitOpenError
 from gateway.engine.errors import EngineError
-from tests.fakes.engine.raw import RawEngine, completion, events, raw_engine, resetting, whole
+from tests.fakes.engine.raw import RawEngine, completion, events, raw_engine, resetting, whole, writing
 from tests.gateway.conftest import StartGateway, free_port
 from tests.gateway.engine.test_engine import FACES, STOP, STREAMED, Client
 
@@ -136,6 +136,37 @@ async def test_a_request_that_reached_the_engine_is_not_sent_again(
         raw.answers(resetting)
         assert await client.failure("complete") == (503, "broken_off")
         assert len(raw.requests) == 1
+
+
+@pytest.mark.parametrize("face", FACES)
+async def test_a_request_that_an_engine_fails_for_as_it_ends_is_held_for_the_next_one(
+    start_client: Callable[..., Client], port: int, face: str
+) -> None:
+    client = start_client(engine_patience=LONG_BUDGET)
+    async with engine_at(port, face) as raw:
+        raw.script.insert(0, writing(whole(b"{}", "500 Internal Server Error")))
+        request = asyncio.create_task(client.call(face))
+        await is_held(client)
+    # It closes its port meanwhile.
+    await is_held(client)
+    async with engine_at(port, face):
+        assert await request == ANSWER
+    assert client.failures == {}
+
+
+async def test_an_engine_that_fails_on_is_not_waited_for(
+    start_client: Callable[..., Client], port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.engine.outage._ENDING_SECONDS", 0.6)
+    client = start_client(engine_patience=LONG_BUDGET)
+    async with engine_at(port) as raw:
+        raw.answers(whole(b"{}", "500 Internal Server Error"))
+        assert await client.failure("complete") == (503, "failing")
+        assert 2 <= len(raw.requests) <= 3
+        # The next request fails at once, until one is answered.
+        holds = holds_of(client)
+        assert await client.failure("complete") == (503, "failing")
+        assert holds == [False]
 
 
 async def test_probes_are_not_held(start_client: Callable[..., Client]) -> None:
