@@ -31,7 +31,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import Literal
 
 from rapidfuzz import process
@@ -80,6 +80,7 @@ MAX_SPANS = 10
 _SAYS_SOMETHING = re.compile(r"[A-Za-z]{5}|[0-9]")
 _PARTS = re.compile(r"\s*[;|\n•]\s*")
 _ASIDE = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
+_ASIDE_APART = re.compile(r"\s[(\[]")
 _RATIO = re.compile(r"\d+\s?[+/]\s?\d+")
 _COMMA = re.compile(r",(?!\d)")
 _SYMBOL = re.compile(r"\b(?:\w*\d\w*|[A-Z]{2,6})\b")  # of a gene or a drug scheme, or a number
@@ -110,6 +111,7 @@ _THOUSANDS_FOLLOW = re.compile(r"\s(\d{3})(?![\w.,])")
 _ENDS_IN_NAME = re.compile(r"[^\W\d_]\d+\Z")  # "CD20", "G12"
 _THREE_DIGITS = re.compile(r"\d{3}(?!\d)")
 _TNM_FORM = re.compile(r"[tnm](?:[0-4x]|is)")
+_TNM_NEXT = re.compile(r"(?<=[0-4xsa-d])(?=[nm][0-4x])")  # where a part begins that may have the prefix again
 _CAPITALS = re.compile(r"[^\W\d_]+")
 _MIN_DENIED_CHARS = 5  # of a word that is looked for in the whole text
 _MOST_DENIED = 50  # places
@@ -290,6 +292,8 @@ class Grounder:
         head = " ".join(_ASIDE.sub(" ", part).split())
         if head == part or not head:
             return self._list(part)
+        if self._is_weak(head) and not _ASIDE_APART.search(part):
+            return [(part, [])]  # "del(17p)" is not found by "del"
         items = [item.strip() for item in cut(part, _COMMA) if item.strip()]
         if len(items) > 1:
             return [result for item in self._with_markers(items) for result in self._items(item)]
@@ -449,8 +453,13 @@ class Grounder:
         for segment in self._segments:
             if not segment.may_hold(stems):
                 continue
-            for hit in segment.find_all(words.forms, words.boundaries, bare=not prefixed and is_tnm):
-                if prefixed and prefixed != _tnm_prefixes(self._text, segment.words, hit):
+            hits = segment.find_all(words.forms, words.boundaries, bare=not prefixed and is_tnm)
+            if len(words) == 1 and len(prefixed) == 1:
+                repeated = _TNM_NEXT.sub(prefixed[0].lower(), words.forms[0])
+                if repeated != words.forms[0]:
+                    hits = chain(hits, segment.find_all([repeated], [BROKEN]))  # "ypT0 ypN0" for "ypT0N0"
+            for hit in hits:
+                if prefixed and set(prefixed) != set(_tnm_prefixes(self._text, segment.words, hit)):
                     continue
                 evidence = self._evidence(segment, hit, "normalized", value)
                 if evidence is None or (capitals_only and self._is_everyday(evidence)):

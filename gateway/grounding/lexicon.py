@@ -68,12 +68,14 @@ class Lexicon(BaseModel):
     statement_openers: _WordSet
     denied: _Phrases
     denied_done: _Phrases
+    proposed: _WordSet
     denied_headings: _Phrases
     denied_suffixes: _WordSet
     not_done: _WordSet
     denied_fillers: _WordSet
     denial_ends: _WordSet
     denial_links: Mapping[str, _WordSet]
+    examinations: _WordSet
     denial_takes: _WordSet
     unspaced_denials: _WordSet
     unspaced_denied: _WordSet

@@ -26,7 +26,8 @@ _AFTER_CHARS = 80
 _REACH = 6  # words
 _MOST_PLACES = 50  # of a word in a text that are looked at
 _HYPHEN_CHARS = frozenset("-\u200b\u200c\u200d\u2060\u00ad\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d")
-_BEFORE_DENIED = frozenset(" \t\r\n\xa0:(=?,-—\u2010\u2011\u2013\u2212")
+_CLOSING = frozenset(")]")
+_BEFORE_DENIED = frozenset(" \t\r\n\xa0:([=?,-—→\u2010\u2011\u2013\u2212")
 _HYPHENS = r"\-\u00ad\u2010-\u2013\u2212\ufe63\uff0d"
 
 
@@ -50,9 +51,16 @@ _HINT = re.compile(rf"\b(?:{_any(_FIRST_WORDS)})\b|n['’]t\b")
 # What each of them begins with: most text has none, and it is looked for in a fraction of the time.
 _HINT_STARTS = tuple(
     sorted(
-        {word[:5] for word in _FIRST_WORDS if word[:2] != "no" and len(word) > 1} | {"no", "n't", "n’t", "0 ", "r/o"}
+        {word[:5] for word in _FIRST_WORDS if word[:2] != "no" and len(word) > 1}
+        | {"no", "n't", "n’t", "0 ", "0/", "r/o", "w/o"}
     )
 )
+_MINUS_SIGN = rf"[(\[]\s?[{_HYPHENS}⁻]\s?[)\]]"
+# A sign before what it is about; behind another finding it would be about that.
+_SIGN_BEFORE = re.compile(rf"(?:\A|[\n.;,•]\s*)\s*{_MINUS_SIGN}\s*(?:for\s+)?\Z")
+# How an insertion between two commas begins that leaves the sentence as it is: "no sign of, or concern for, relapse".
+_INSERTS = frozenset(("or", "nor", "but", "hence", "thus", "so"))
+_LIST_GOES_ON = re.compile(r"\w+(?:,\s*\w+)*,?\s+and\s", re.IGNORECASE)
 _STOPS = frozenset(".;:!?()[]•*=–—-")
 _TRIGGERS: dict[str, list[tuple[str, ...]]] = {}
 for _phrase in LEXICON.denials:
@@ -62,14 +70,19 @@ _NO_LONGER: tuple[list[str], ...] = ([], ["any"], ["has"], ["have"], ["shows"], 
 _GOES_ON = re.compile(r"[^.;:\n]*?\b(?:or|nor)\b", re.IGNORECASE)
 _IS_NOT = r"(?:not|never|cannot|no\s+longer|(?:is|are|was|were|has|have|had|could|did|do|does|ca)n['’]t)"
 _DENIED_AFTER = re.compile(
-    rf"\s*[:(=]?\s*(?:(?:{_any(LEXICON.denied_fillers)})\b\s*[:(=]?\s*){{0,4}}"
+    rf"\s*(?:[:(=→]|->)?\s*(?:(?:{_any(LEXICON.denied_fillers)})\b\s*[:(=]?\s*){{0,4}}"
     rf"(?:{_IS_NOT}\s+(?:(?:been|be|currently|yet|clearly|an|a|felt|deemed)\s+)*(?:{_any(LEXICON.not_done)})\b"
     rf"|(?:(?:is|are|was|were|been|be)\s+|(?<=[:=]\s))(?:{_any_phrase(LEXICON.denied_done)})\b"
     rf"|(?P<alone>{_any_phrase(LEXICON.denied)})\b(?!\s+(?:for|margins?)\b))"
-    rf"|\s*(?:[:=?,]|[{_HYPHENS}—]\s)\s*(?:no|none|nil|absent)\b\s*(?:[.,;)\n]|\Z)"
+    rf"|\s*,?\s*(?:(?:is|was|were|had|has|have|been)\s+)+(?:{_any(LEXICON.proposed)})(?:\s+for)?\b\s*,?\s*(?:but|however|and)\b,?\s+"
+    rf"(?:(?:was|were|is|has|had|been|she|he|they|the|patient)\s+)*(?:{_IS_NOT}\s+(?:(?:been|be)\s+)*(?:{_any(LEXICON.not_done)})"
+    rf"|{_any_phrase(LEXICON.denied_done)}|{_any_phrase(LEXICON.denied)})\b"
+    rf"|\s*(?:[:=?,(]|->|→|[{_HYPHENS}—]\s)\s*(?:no|none|nil|absent)\b\s*(?:[.,;)\n]|\Z)"
+    rf"|\s*(?:—|[{_HYPHENS}]\s)\s*{_IS_NOT}\s+(?:{_any(LEXICON.not_done)})\b"
+    r"|\s*[:=?]\s*n\s*(?:[.,;)\n]|\Z)"
     r"|\s*[:=]\s*(?P<count>0)\s*(?:[.,;)\n](?!\d)|\Z)"
     rf"|(?P<suffix>[{_HYPHENS}]\s?(?:{_any(LEXICON.denied_suffixes)})\b|\s+free\b(?!\s+(?:of|from|air|fluid|flap)\b))"
-    rf"|\s?\((?P<sign>[{_HYPHENS}⁻])\)"
+    rf"|\s?[:=]?\s?(?P<sign>{_MINUS_SIGN})"
 )
 
 
@@ -137,11 +150,15 @@ def is_denied(text: str, start: int, end: int, forms: Callable[[], Collection[st
     ):
         return True
     window = text[max(start - _BEFORE_CHARS, 0) : start]
+    if window and window[-1] in ")] r" and _SIGN_BEFORE.search(window) and LEXICON.negations.isdisjoint(forms()):
+        return True
     if _may_hold_denial(window.lower()) and (
         LEXICON.negations.isdisjoint(forms())
         and _denied_before(window, text[start : end + _AFTER_CHARS], end - start, forms())
     ):
         return True
+    if text[end : end + 1] in _CLOSING:
+        end += 1  # "del(17p) not detected"
     if text[end : end + 1] not in _BEFORE_DENIED:
         return False
     match = _DENIED_AFTER.match(text[end : end + _AFTER_CHARS].lower())
@@ -218,13 +235,23 @@ def _denied_before(window: str, behind: str, length: int, forms: Collection[str]
         elif token == ":":  # noqa: S105 - a colon
             return _ends_with_any(tokens[:index], LEXICON.denied_headings)
         elif token == ",":  # noqa: S105 - a comma
-            if not _GOES_ON.match(" ".join(tokens[index + 1 :]) + behind[length:]):
+            if not (
+                _GOES_ON.match(" ".join(tokens[index + 1 :]) + behind[length:])
+                or _ends_insertion(tokens, index)
+                or _denies_list(tokens, index, behind, forms)
+            ):
                 return False
-        elif token == "longer" and tokens[index + 1 : index + 2] in _NO_LONGER:  # noqa: S105
+        elif tokens[index - 1 : index + 1] == ["neg", "."] or (
+            token == "longer" and tokens[index + 1 : index + 2] in _NO_LONGER  # noqa: S105
+        ):
             continue
         elif token in _STOPS or token in LEXICON.denial_takes:
             return False
         elif token in LEXICON.denial_ends and not (index and _is_plain_denial(tokens[index - 1])):
+            if _ends_with_any(tokens[: index + 1], LEXICON.denials):
+                return True
+            if _denies_list(tokens, index, behind, forms) or _is_negative_examination(tokens, index):
+                return LEXICON.negations.isdisjoint(forms)
             links = LEXICON.denial_links.get(token)
             if not links or index == 0 or tokens[index - 1] not in links:
                 return False
@@ -233,6 +260,37 @@ def _denied_before(window: str, behind: str, length: int, forms: Collection[str]
             if reached > _REACH:
                 return False
     return False
+
+
+def _ends_insertion(tokens: list[str], index: int) -> bool:
+    """Return whether a comma is the second of two: "evidence for, or suspicion of, metastases"."""
+    for first in range(index - 1, max(index - _REACH, 0), -1):
+        if tokens[first] == ",":
+            return tokens[first + 1] in _INSERTS or tokens[first + 1].endswith("ly")
+        if not tokens[first][0].isalnum():
+            return False
+    return False
+
+
+def _denies_list(tokens: list[str], index: int, behind: str, forms: Collection[str]) -> bool:
+    """Return whether a denial reaches over a list of markers: "negative for EGFR, ALK, and ROS1 fusions"."""
+    is_list = "and" in tokens[index : index + 2] or _LIST_GOES_ON.match(behind)
+    if not is_list or not LEXICON.polarity.isdisjoint(forms):
+        return False
+    at = index - 1
+    while at > 0 and (tokens[at] in LEXICON.markers or tokens[at] in (",", "/", "and", "or")):
+        at -= 1
+    return at < index - 1 and (_is_trigger(tokens, at, forms) or (at > 0 and _is_trigger(tokens, at - 1, forms)))
+
+
+def _is_negative_examination(tokens: list[str], index: int) -> bool:
+    """Return whether a token is the "for" of "negative bone scan for" or "neg. for"."""
+    if tokens[index] != "for":
+        return False
+    at = index - 1
+    while at > 0 and (tokens[at] in LEXICON.examinations or tokens[at] in (".", "-")):
+        at -= 1
+    return at >= 0 and (tokens[at] in ("negative", "neg") or tokens[at].endswith("-negative"))
 
 
 def _ends_with_any(tokens: list[str], phrases: Iterable[tuple[str, ...]]) -> bool:

@@ -40,6 +40,7 @@ _MANY_SPELLINGS = frozenset((*LEXICON.synonyms.values(), *LEXICON.levels.values(
 _VARIANT = re.compile(r"[a-z](\d+)[a-z]")
 # What all spellings of a compound hold: "ras" of "K-RAS" and "KRAS".
 _COMPOUND_STEMS = {name: end for (_, end), name in sorted(LEXICON.compounds.items(), reverse=True)}
+_INITIALS = re.compile(r"\b([A-Z])\.(?=[A-Z]\b)")  # "E.R."
 _HYPHENS = re.compile(r"-\s*")
 _MARKER_STARTS = frozenset(
     name[:length] for name in LEXICON.markers for length in range(2, len(name)) if name[length:][-1].isdigit()
@@ -124,10 +125,13 @@ def segments(text: str, check: Callable[[], None] = lambda: None) -> Iterator["S
 def letters_of(text: str) -> str:
     """Return a text in lower case and American spelling, for a quick check; its offsets are not the text's.
 
-    Hyphens are left out, also those at the ends of lines, as they may stand anywhere in a word.
+    Hyphens are left out, also those at the ends of lines, as they may stand anywhere in a word, and the full stops of
+    "E.R.".
     """
     if "-" in text:
         text = _HYPHENS.sub("", text)
+    if "." in text:
+        text = _INITIALS.sub(r"\1", text)
     return american(text.lower())
 
 

@@ -5,7 +5,7 @@ import re
 _REACH = 24  # characters around a number that are looked at
 _NUMBER = r"\d+(?:[.,]\d+)?"
 # A number by itself, none of a name: not "1" of "PD-L1-50%" or "67" of "Ki-67-20%".
-_ALONE = rf"(?<![\w.,])(?<![^\W\d_]-)(?<!\d-){_NUMBER}"
+_ALONE = rf"(?<![\w.,])(?<![^\W\d_]-)(?<!\d[-/]){_NUMBER}"
 _NO_GENE = r"(?<![A-Z]{2}\s)"  # not "1" of "BRCA 1/2"
 _HYPHEN = r"[-\u2010\u2011\u2012\u2013\u2212]"
 _BEFORE_SECOND = re.compile(

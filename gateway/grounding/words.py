@@ -92,7 +92,10 @@ _LONGEST_WORD = 1_000  # no value has a longer one, and a text can be made as on
 _CHECK_EVERY = 1_000  # words
 _PLAIN_GAPS = frozenset(("", " ", "\n", ",", "/", "("))
 _NUMBER = r"\d++(?:[.,]\d++)++|(?<![^\s(<>=~≤≥])[.]\d++|\d{1,3}(?:['’]\d{3})++(?!\d)"
-_RESULT_FOLLOWS = r"[A-Z][A-Z0-9]{1,5}(?=(?:pos|neg)\b|ex\d)"  # "ERpos" and "METex14", two words
+# "ERpos", "METex14", "del17p" and "StageIV", two words each.
+_RESULT_FOLLOWS = (
+    r"[A-Z][A-Z0-9]{1,5}(?=(?:pos|neg)\b|ex\d)|(?:[Dd]el|DEL)(?=\d{1,2}[pqPQ])|[Ss]tage(?=[IV]{1,3}[A-D]?\b)"
+)
 _ASCII_WORD = re.compile(rf"({_NUMBER}|{_RESULT_FOLLOWS}|[A-Za-z0-9]++)")
 _LETTER = rf"[^\W_{_SCRIPT_DIGITS}{_UNSPACED}]"
 _INSIDE = f"{_MARKS}{_JOINERS}\u00ad\u2060\ufeff"
@@ -139,17 +142,25 @@ NUMERAL = re.compile(r"(viii|vii|iii|vi|iv|ix|ii|v|i|x|\d)(\s?[a-d]\d?)?", re.IG
 _LABELS = LEXICON.stage_labels | LEXICON.other_labels
 _DIGITS = frozenset("01234")  # forms that may be a stage in words: "stage four"
 _COMPOUND_ENDS = {end for _, end in LEXICON.compounds}
+_EXON_19 = {("19", "deletion"), ("deletion", "19")}  # how most notes name it, without "exon"
+_ORDINALS = {"first": "1", "second": "2", "third": "3", "fourth": "4"}
+# Behind an ordinal and "stage": "fourth stage", but not "second-stage surgery" or "the first stage of the operation".
+_STAGE_ENDS = re.compile(
+    r"\s*(?:[.,;:)\n]|\Z|(?:at|on)\b|(?:[\w-]+\s+){0,3}?(?:disease|cancer|tumou?r|malignancy|lymphoma|\w+noma|\w+coma)\b)",
+    re.IGNORECASE,
+)
 _SPECIAL = (
     LEXICON.connectives
     | _LABELS
     | _COMPOUND_ENDS
     | _DIGITS
     | LEXICON.levels.keys()
-    | {"s", "p", "c", "one", "ve", "of", "out"}
+    | {"s", "p", "c", "one", "ve", "of", "out", "x", "19", "deletion"}
 )
 _ISE = re.compile(r"is(?=(?:e[ds]?|ing|ation)\Z)")
 _EXON = re.compile(r"ex(?:on)?(\d{1,2})(del|ins|dup)?")
 _AMINO_ACID = "|".join(LEXICON.amino_acids)
+_COUNT = re.compile(r"\s?\d{1,2}\b(?!\s\d{3}\b)")
 _OUT_OF = re.compile(r"(?:out\s+)?of\s+(?:the\s+)?\d", re.IGNORECASE)
 _LONG_VARIANT = re.compile(rf"({_AMINO_ACID})(\d+)({_AMINO_ACID})")  # of HGVS
 # What calls the numeral before it a stage, in Chinese and Japanese, and in Korean.
@@ -506,6 +517,9 @@ class _Scanner:
             return
         if surface in ("p", "c") and text[end : end + 1] == "." and text[end + 1 : end + 2].isalnum():
             return  # HGVS: "p.V600E" is "V600E"
+        if form == "x" and words.forms and _COUNT.match(text, end):
+            self._pending = max(boundary, SPACED)
+            return  # "x 6" is "x6"
         self._pending = JOINED
         if boundary == JOINED and gap[1:] and words.ends and words.ends[-1] == at:
             # The first part of a word that is broken here is no plural.
@@ -515,6 +529,11 @@ class _Scanner:
             if compound is not None:
                 words.forms[-1], words.ends[-1] = compound, end
                 return
+        if words.forms[-2:-1] == ["egfr"] and (words.forms[-1], form) in _EXON_19 and boundary < BROKEN:
+            words.forms[-1], words.ends[-1] = "exon19deletion", end
+            return
+        if gap == "/" and surface.isdecimal() and (name := _another_of(words.forms[-1:], surface)):
+            form = name  # "BRCA1/2"
         if form in LEXICON.levels and boundary < BROKEN and len(gap) == 1 and words.forms[-1] in LEXICON.leveled:
             form = LEXICON.levels[form]
         if _is_stage(surface) or (_is_numeral(surface) and self._is_stage_around(start, end)):
@@ -524,6 +543,10 @@ class _Scanner:
             form = self._numeral("1" if form == "one" else form, boundary, gap, end)
         if prefix := _tnm_prefix(surface):
             words.prefixes[len(words)] = prefix
+        ordinal = _ORDINALS.get(words.forms[-1]) if form == "stage" and boundary < BROKEN and words.forms else None
+        if ordinal and _STAGE_ENDS.match(text, end):
+            words.forms[-1] = ordinal
+            words.staged.add(len(words) - 1)
         words.append(form, start, end, boundary)
         if form in _LABELS:
             self._label, self._label_is_stage = (
@@ -555,6 +578,8 @@ class _Scanner:
     def _boundary_of(self, gap: str, at: int, surface: str) -> int:
         if gap in (" ", ", "):
             return SPACED
+        if gap == "." and _is_initial(surface) and _is_initial(self._text[max(at - 2, 0) : at].lstrip(". (")):
+            return JOINED  # "E.R."
         if not gap or _HYPHEN_GAP.match(gap) or (surface[0].islower() and _BROKEN_FAR.match(gap)):
             return JOINED
         if _BLANK_LINE.search(gap):
@@ -577,6 +602,18 @@ class _Scanner:
         if self._label_is_stage:
             words.staged.add(number)
         return arabic(form)
+
+
+def _is_initial(surface: str) -> bool:
+    return len(surface) == 1 and surface.isupper()
+
+
+def _another_of(before: list[str], digits: str) -> str | None:
+    """Return the marker that a number behind "/" stands for, whose name differs from the one before in its number."""
+    if not before or before[0] not in LEXICON.markers:
+        return None
+    name = before[0].rstrip("0123456789") + digits
+    return name if name in LEXICON.markers and name != before[0] else None
 
 
 def arabic(numeral: str) -> str:
