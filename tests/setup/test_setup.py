@@ -54,8 +54,8 @@ def index(request: pytest.FixtureRequest, project: Project) -> Iterator[PackageI
         index.release()
 
 
-# In `make check`: the form that Poetry's own installer fails with, and the barest.
-QUICK = {Form.WITHOUT_RELEASE_JSON, Form.HTML_WITH_RELATIVE_LINKS}
+# In `make check`: the form that Poetry's own installer fails with.
+QUICK = {Form.WITHOUT_RELEASE_JSON}
 FORMS = [pytest.param(form, id=form.name, marks=[] if form in QUICK else pytest.mark.slow) for form in Form]
 
 

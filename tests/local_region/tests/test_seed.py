@@ -13,6 +13,8 @@ from tests.local_region import names
 from tests.local_region.docker.images import PushedImage
 from tests.local_region.errors import RegionError
 
+pytestmark = pytest.mark.slow
+
 
 def _parameters(api: Api) -> dict[str, str]:
     pages = api.client("ssm").get_paginator("get_parameters_by_path").paginate(Path="/slm-ft-serving", Recursive=True)
