@@ -21,7 +21,7 @@ PATTERNS = ("*.md", "docs/**/*.md", "gateway/*.md", "training/*.md", "roles/*/*.
 DOCUMENTS = sorted({path for pattern in PATTERNS for path in ROOT.glob(pattern)})
 # What it says of earlier versions names what these had.
 CURRENT = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]
-FOLDERS = "charts|docker|docs|gateway|inventory|meta|models|playbooks|plugins|roles|tests|training"
+FOLDERS = "charts|docker|docs|examples|gateway|inventory|meta|models|playbooks|plugins|roles|tests|training"
 
 _FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")

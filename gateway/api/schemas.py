@@ -80,7 +80,7 @@ class Choices(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
     max_tokens: MaxTokens | None = Field(default=None, description="Tokens of the answer; one that is cut is an error.")
     model: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$", description="A model or adapter of the engine."
+        default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$", description="A model or adapter of the engine."
     )
     grounding: Literal["off", "report", "strict"] = Field(
         default="report", description="`strict` sets a value without evidence in the text to null."

@@ -57,7 +57,7 @@ class Task(_Model):
     version: int = Field(ge=1)
     title: str = Field(min_length=1)
     description: str = ""
-    adapter: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")
+    adapter: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")
     prompt: Prompt
     fields: tuple[TaskField, ...] = Field(min_length=1)
     max_tokens: int = Field(ge=1, le=8192)

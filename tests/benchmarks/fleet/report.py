@@ -8,7 +8,29 @@ import platform
 from dataclasses import dataclass, field
 
 from tests.benchmarks.fleet.callers import Outcome
+from tests.benchmarks.fleet.footprint import Footprint
 from tests.benchmarks.fleet.scenes import Fault, Steady
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What two engines are served by.
+
+    Attributes:
+        name: for the tables.
+        alone: one caller.
+        many: several.
+        without: the processes beside the engines' own.
+        whole: all processes.
+        fault: one of two engines killed; the seconds until two serve again.
+    """
+
+    name: str
+    alone: Steady
+    many: Steady
+    without: Footprint
+    whole: Footprint
+    fault: Fault
 
 
 @dataclass
@@ -18,7 +40,8 @@ class Report:
     steady: list[tuple[str, int, Steady]] = field(default_factory=list)
     faults: list[tuple[str, str, str, Fault]] = field(default_factory=list)
     batches: list[tuple[str, Outcome]] = field(default_factory=list)
-    peers: list[tuple[str, Steady, Steady, Fault | None]] = field(default_factory=list)
+    engine: Outcome | None = None
+    peers: list[Compared] = field(default_factory=list)
 
     def text(self) -> str:
         """Return all tables that have rows, under a line about the machine."""
@@ -66,19 +89,34 @@ class Report:
         return "\n".join(lines) + "\n" if self.batches else ""
 
     def _peers(self) -> str:
+        """Return what each adds to an engine that is asked directly, and what a killed engine costs."""
+        if not self.peers or self.engine is None:
+            return ""
+        base = self.engine
         lines = [
-            "| chat completions, two engines | p50 ms alone | p50 ms | p99 ms | requests/s | MiB | CPU ms a request "
-            "| lost when one of two is killed |",
-            "|---|---:|---:|---:|---:|---:|---:|---:|",
+            "| chat completions, two real engines | p50 ms | added | p99 ms | added | requests/s, 4 callers | p99 ms "
+            "| CPU ms a request | processes beside the engines' | MiB | with engines |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+            f"| an engine, asked directly | {base.p50_ms:.1f} | | {base.p99_ms:.1f} | | | | | | | |",
         ]
-        for name, alone, many, fault in self.peers:
-            seen = many.outcome
-            ended = "" if fault is None else f"{lost(fault.outcome)} of {fault.outcome.sent:,}"
+        for each in self.peers:
+            alone, many = each.alone.outcome, each.many.outcome
             lines.append(
-                f"| {name} | {alone.outcome.p50_ms:.1f} | {seen.p50_ms:.1f} | {seen.p99_ms:.1f} | {seen.rate:.1f} "
-                f"| {many.mebibytes:.0f} | {many.cpu_ms:.1f} | {ended} |"
+                f"| {each.name} | {alone.p50_ms:.1f} | {alone.p50_ms - base.p50_ms:+.1f} | {alone.p99_ms:.1f} "
+                f"| {alone.p99_ms - base.p99_ms:+.1f} | {many.rate:.1f} | {many.p99_ms:.1f} | {each.many.cpu_ms:.1f} "
+                f"| {each.without.processes} | {each.without.mebibytes:,.0f} | {each.whole.mebibytes:,.0f} |"
             )
-        return "\n".join(lines) + "\n" if self.peers else ""
+        lines += [
+            "",
+            "| kill -9 of one of two engines, 4 callers who try once | sent | lost | longest ms | s until two serve |",
+            "|---|---:|---:|---:|---:|",
+        ]
+        for each in self.peers:
+            seen = each.fault.outcome
+            lines.append(
+                f"| {each.name} | {seen.sent:,} | {lost(seen)} | {seen.longest_ms:,.0f} | {each.fault.seconds:.1f} |"
+            )
+        return "\n".join(lines) + "\n"
 
 
 def lost(seen: Outcome) -> str:

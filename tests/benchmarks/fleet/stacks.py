@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class Gateway:
     engine_url: str
     slots: int
     log: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -40,6 +42,7 @@ class Gateway:
             "GATEWAY_AUTH": "off",
             "GATEWAY_MAX_CONCURRENCY": str(self.slots),
             "GATEWAY_QUEUE_TIMEOUT": "30",
+            **self.settings,
         }
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(

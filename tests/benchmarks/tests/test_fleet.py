@@ -10,7 +10,8 @@ import pytest
 
 from tests.benchmarks.fleet.balancer import LIKE_ALB, REPEATING, configuration, parsed
 from tests.benchmarks.fleet.callers import Callers, Outcome
-from tests.benchmarks.fleet.report import Report, lost
+from tests.benchmarks.fleet.footprint import Footprint
+from tests.benchmarks.fleet.report import Compared, Report, lost
 from tests.benchmarks.fleet.scenes import Fault, Steady
 from tests.fakes.engine import raw
 from tests.fakes.engine.instant import Slots
@@ -114,3 +115,16 @@ def test_report_shows_what_was_lost_and_how_stacks_compare() -> None:
     assert any(row.startswith("| own | 2 | 15.2 | 1.90 |") for row in rows)
     assert any(row.startswith("| kill -9 | repeats | once | 9 | 7 | 0 | 2 (503: 2) |") for row in rows)
     assert lost(Outcome()) == "0"
+
+
+def test_report_shows_what_each_adds_to_an_engine_and_what_its_death_costs() -> None:
+    report = Report(engine=Outcome(p50_ms=100.0, p99_ms=120.0))
+    alone, many = (
+        Steady(Outcome(p50_ms=p50, p99_ms=p99, rate=rate), 0.0, 9.0)
+        for p50, p99, rate in ((103, 130, 9), (190, 250, 20))
+    )
+    fault = Fault(Outcome(sent=50, first=48, lost={"500": 2}, longest_ms=900.0), 31.25)
+    report.peers.append(Compared("Ray", alone, many, Footprint(11, 1300.0), Footprint(17, 3000.0), fault))
+    rows = report.text().splitlines()
+    assert "| Ray | 103.0 | +3.0 | 130.0 | +10.0 | 20.0 | 250.0 | 9.0 | 11 | 1,300 | 3,000 |" in rows
+    assert "| Ray | 50 | 2 (500: 2) | 900 | 31.2 |" in rows

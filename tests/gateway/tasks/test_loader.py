@@ -71,6 +71,12 @@ def test_a_bad_file_is_named_with_line_and_reason(
     assert reason in message
 
 
+def test_an_adapter_may_have_the_name_that_ray_serve_llm_gives_it(tmp_path: Path) -> None:
+    path = tmp_path / "notes.yaml"
+    path.write_text(GOOD.replace("adapter: notes", "adapter: llama:notes"))
+    assert load_task(path).adapter == "llama:notes"
+
+
 def test_the_task_file_that_these_tests_change_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "notes.yaml"
     path.write_text(GOOD)
