@@ -31,16 +31,25 @@ def tree(roots: Sequence[int], without: str | None = None) -> list[int]:
         roots: the processes.
         without: a regular expression; a process whose command line matches is left out with its descendants.
     """
-    wanted, found = set(roots), []
-    for path in sorted(Path("/proc").glob("[0-9]*/stat"), key=lambda path: int(path.parent.name)):
+    parents, left_out = dict[int, int](), set[int]()
+    for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             number = int(path.parent.name)
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
             command = (path.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if (number in wanted or parent in wanted) and not (without and re.search(without, command)):
-                wanted.add(number)
-                found.append(number)
-    return found
+            parents[number] = int(path.read_text().rpartition(")")[2].split()[1])
+            if without and re.search(without, command):
+                left_out.add(number)
+
+    def with_ancestors(number: int) -> set[int]:
+        line = set[int]()
+        while number in parents and number not in line:
+            line.add(number)
+            number = parents[number]
+        return line
+
+    wanted = set(roots)
+    lines = {number: with_ancestors(number) for number in parents}
+    return sorted(number for number, line in lines.items() if line & wanted and not line & left_out)
 
 
 def footprint(processes: Sequence[int]) -> Footprint:

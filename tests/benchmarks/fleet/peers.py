@@ -174,7 +174,7 @@ def ray_target(stack: contextlib.ExitStack, folder: Path, name: str, *, direct: 
         name,
         started.url,
         ray_serve.MODEL,
-        lambda: [started.process],
+        started.processes,
         ray_serve.ENGINE,
         started.kill_engine,
         two_serve,

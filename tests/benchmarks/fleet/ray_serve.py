@@ -36,7 +36,8 @@ DIRECT = {
     "RAY_SERVE_INGRESS_REQUEST_ROUTER_FORWARD_BODY": "1",
 }
 # What holds an engine: a replica, and its two processes where it has lost its parent.
-ENGINE = r"^ray::ServeReplica:[^:]*:LLMServer|^VLLM::"
+_REPLICA = r"^ray::ServeReplica:[^:]*:LLMServer"
+ENGINE = rf"{_REPLICA}|^VLLM::"
 _BUCKET = "models"
 _START_SECONDS = 600.0
 
@@ -101,9 +102,13 @@ class Cluster:
         """Return how many serve, as Ray says."""
         return int(self.state.read_text()) if self.state.exists() else 0
 
+    def processes(self) -> list[int]:
+        """Return all processes but the one that started them, which a cluster that runs already does not have."""
+        return [number for number in tree([self.process]) if number != self.process]
+
     def replicas(self) -> list[int]:
         """Return the processes of the replicas that hold an engine."""
-        return [number for number in tree([self.process]) if re.search(ENGINE.split("|")[0], command(number))]
+        return [number for number in self.processes() if re.search(_REPLICA, command(number))]
 
     def kill_engine(self) -> None:
         """Kill one of the replicas.

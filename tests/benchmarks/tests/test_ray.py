@@ -63,6 +63,7 @@ def test_processes_are_found_with_their_descendants_and_left_out_with_them() -> 
     with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
         assert {own, child.pid} <= set(tree([own]))
         assert child.pid not in tree([own], without="spawned-for-this-test")
+        assert child.pid not in tree([own, child.pid], without="pytest")
         assert footprint([own, child.pid]).processes == 2
         assert footprint([own]).mebibytes > 1
         child.kill()
