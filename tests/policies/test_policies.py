@@ -130,6 +130,8 @@ REFUSED = (
     call("operator-provision", "ssm:StartSession", INSTANCE, OURS),
     call("operator-provision", "logs:DeleteLogGroup", f"arn:aws:logs:{HERE}:log-group:/another"),
     call("operator-provision", "budgets:ModifyBudget", "arn:aws:budgets::123456789012:budget/another"),
+    call("operator-deploy", "logs:FilterLogEvents", f"arn:aws:logs:{HERE}:log-group:/slm-ft-serving/containers"),
+    call("operator-deploy", "lambda:InvokeFunction", f"arn:aws:lambda:{HERE}:function:slm-ft-serving-waker"),
     call("operator-monitoring", "sns:DeleteTopic", f"arn:aws:sns:{HERE}:another"),
     call("operator-monitoring", "cloudwatch:DeleteAlarms", f"arn:aws:cloudwatch:{HERE}:alarm:another"),
     call("operator-monitoring", "cloudwatch:PutDashboard", "arn:aws:cloudwatch::123456789012:dashboard/another"),

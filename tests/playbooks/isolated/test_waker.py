@@ -1,8 +1,9 @@
-"""provision.yml and teardown.yml with a waker: what they make, tell and remove, with the documented rights."""
+"""provision, status and teardown.yml with a waker: what they make, tell and remove, with the documented rights."""
 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +16,14 @@ from tests.local_region.state import RegionState
 from tests.playbooks.isolated.account_runner import play
 from tests.support.runner import PlaybookRun
 
-# Three runs of provision.yml and one of teardown.yml.
+# Three runs of provision.yml, one of status.yml and one of teardown.yml.
 pytestmark = [pytest.mark.region, pytest.mark.nightly]
 
 NAME, SECRET = "slm-ft-serving-waker", "slm-ft-serving/waker"
 CONFIRMED = ("-e", f"infrastructure_confirmation={names.APPLICATION}")
 KEYS = {"SLM_GATEWAY_API_KEYS": f"demo:{'0' * 64}"}
+# The program is looked for; no session is opened with what is stopped.
+PLUGIN = {"AWS_SESSION_MANAGER_PLUGIN": "/bin/true"}
 OPERATOR = {"AWS_ACCESS_KEY_ID": environment.OPERATORS_ACCESS_KEYS["operator-waking"]}
 
 
@@ -68,9 +71,20 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
             step("made", "provision", "-vvv", "-e", "waker_mode=on")
             look(api, life)
             step("again", "provision")
+            api.machine.running = False  # as a power-off from within leaves it
+            say_woke(api)
+            life.runs["shown"] = play(api, "status", SLM_OUTCOME="json", **PLUGIN)
             step("removed", "teardown", *CONFIRMED)
     forget()
     return life
+
+
+def say_woke(api: Api) -> None:
+    """Write into the function's log what the function writes there once it has started an instance."""
+    logs, group = api.client("logs"), f"/aws/lambda/{NAME}"
+    logs.create_log_stream(logGroupName=group, logStreamName="one")
+    event = {"timestamp": int(time.time() * 1000), "message": json.dumps({"woke": "i-0123456789abcdef0"})}
+    logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=[event])
 
 
 def look(api: Api, life: Life) -> None:
@@ -138,6 +152,17 @@ def test_a_second_run_without_the_variable_keeps_it_and_changes_nothing(life: Li
     again = life.runs["again"].must_succeed()
     assert again.changed == 0, again.output
     assert life.url in again.output
+
+
+def test_status_shows_address_wake_and_what_stopped_the_instance_to_who_may_only_deploy(life: Life) -> None:
+    shown = life.runs["shown"].must_succeed()
+    status = json.loads(shown.output.splitlines()[-1])["status"]
+    assert (status["waker"]["url"], status["waker"]["unknown"]) == (life.url, [])
+    assert [each["instance"] for each in status["waker"]["wakes"]] == ["i-0123456789abcdef0"]
+    assert status["instance"]["stopped_by"] == "itself"
+    text = " ".join(shown.output.split())
+    assert f"waker {life.url} woke i-0123456789abcdef0 at " in text
+    assert "(Client.InstanceInitiatedShutdown); a call of the waker starts it" in text
 
 
 def test_teardown_removes_all_of_it(life: Life) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import json
 import shutil
@@ -16,6 +17,7 @@ from ansible_collections.slm.serving.plugins.module_utils.releases import Releas
 from ansible_collections.slm.serving.plugins.modules import stack_status
 
 from tests.support.rendering import value
+from tests.support.role_variables import ROLES
 
 GOOD, FAILED = "20260101T000001Z", "20260101T000002Z"
 FILES = {"compose.yml": "services: {}\n", "verification.json": '{"gateway_port": 1}'}
@@ -249,6 +251,87 @@ def test_screen_of_a_stopped_instance() -> None:
     lines = screen(status_instance=stopped, status_found={"skipped": True}).splitlines()
     assert lines[0] == "status    NOT SERVING: the instance is stopped. Start it with playbooks/start.yml."
     assert "cost      its volume only" in lines
+
+
+WAKER = {
+    "url": "https://abc.lambda-url.us-east-1.on.aws/",
+    "wakes": [{"when": "2026-01-02T03:04:05", "instance": "i-1"}, {"when": "2026-01-01T03:04:05", "instance": "i-1"}],
+    "days": 7,
+    "unknown": [],
+    "changed": False,
+}
+SKIPPED = {"skipped": True, "changed": False}
+
+
+def stopped(code: str, **more: Any) -> dict[str, Any]:
+    """Return the screen's variables of an instance that was stopped for a reason of EC2's."""
+    reason = {"code": code, "message": f"{code}: x"} if code else {}
+    instance = {"id": "i-1", "type": "g6.2xlarge", "state": "stopped", "since": "2026-01-01T00:00:00+00:00"}
+    return {"status_instance": instance | {"reason": reason}, "status_found": {"skipped": True}, **more}
+
+
+@pytest.mark.parametrize(
+    ("code", "by", "words", "wakes"),
+    [
+        ("Client.InstanceInitiatedShutdown", "itself", "by itself, as idle stop does it", True),
+        ("Client.UserInitiatedShutdown", "somebody", "on purpose, by stop.yml or a person", False),
+        ("Server.InsufficientInstanceCapacity", "AWS", "by AWS", True),
+        ("Server.SpotInstanceTermination", "AWS", "by AWS", False),
+        ("", "unknown", "EC2 does not say by whom", False),
+    ],
+)
+def test_screen_of_a_stopped_instance_says_what_stopped_it_and_whether_a_call_starts_it(
+    code: str, by: str, words: str, wakes: bool
+) -> None:
+    told = f"stopped   {words}" + (f" ({code})" if code else "")
+    assert told in screen(**stopped(code, status_waker=SKIPPED)).splitlines()
+    ending = "a call of the waker starts it" if wakes else "the waker leaves it, unless waker_stopped_by_hand is true"
+    assert f"{told}; {ending}" in screen(**stopped(code, status_waker=WAKER)).splitlines()
+    assert value("status", "_status_recorded", stopped(code, status_month={}))["instance"]["stopped_by"] == by
+
+
+def test_an_instance_that_runs_was_stopped_by_nobody(report: Any) -> None:
+    text = screen(status_found=report(), status_waker=WAKER)
+    assert not [line for line in text.splitlines() if line.startswith("stopped")]
+
+
+def test_the_reasons_after_which_the_waker_starts_an_instance_are_its_own() -> None:
+    source = (ROLES / "waker/files/waker.py").read_text(encoding="utf-8")
+    (woken,) = [
+        node.value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "WOKEN"
+    ]
+    assert set(value("status", "_status_woken", {})) == ast.literal_eval(woken)
+
+
+def test_screen_shows_the_wakers_address_and_its_newest_wake(report: Any) -> None:
+    lines = screen(status_found=report(), status_waker=WAKER).splitlines()
+    begin = lines.index(f"waker     {WAKER['url']}")
+    assert lines[begin + 1].strip().startswith("woke i-1 at 2026-01-02T03:04:05 UTC (")
+    assert lines[begin + 1].endswith("ago), the newest of 2 in 7 days")
+
+
+def test_screen_of_a_waker_that_woke_nobody_or_of_which_aws_tells_nothing(report: Any) -> None:
+    lines = screen(status_found=report(), status_waker=WAKER | {"wakes": []}).splitlines()
+    assert lines[lines.index(f"waker     {WAKER['url']}") + 1].strip() == "woke no instance in 7 days"
+    refused = {"url": "", "wakes": [], "days": 7, "unknown": ["its address: AccessDenied: no"]}
+    lines = screen(status_found=report(), status_waker=refused).splitlines()
+    begin = lines.index("waker     its address is not known")
+    assert lines[begin + 1].strip() == "unknown: its address: AccessDenied: no"
+    assert "woke no instance" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize("waker", [{}, SKIPPED])
+def test_screen_without_a_waker_says_so(waker: dict[str, Any], report: Any) -> None:
+    assert "waker     none" in screen(status_found=report(), status_waker=waker).splitlines()
+
+
+def test_a_machine_reads_what_the_waker_did() -> None:
+    given = stopped("Client.InstanceInitiatedShutdown", status_month={})
+    recorded = value("status", "_status_recorded", given | {"status_waker": WAKER})
+    assert recorded["waker"] == {name: WAKER[name] for name in ("url", "wakes", "days", "unknown")}
+    assert value("status", "_status_recorded", given | {"status_waker": SKIPPED})["waker"] == {}
 
 
 MONTH = {
