@@ -111,14 +111,20 @@ def cloudwatch_alarms(instance: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the alarms on the instances as AWS takes them.
 
     Args:
-        instance: what they have alike: `application`, `instance_ids`, `accelerator`, `edge_mode`, `topic` (its ARN) and
-            `no_traffic_hours`.
+        instance: what they have alike: `application`, `instance_ids`, `accelerator`, `edge_mode`, `topic` (its ARN),
+            `no_traffic_hours` and `balancer` (the dimensions of its metrics; nothing where there is none).
     """
-    every = alarms.alarms_of(instance["accelerator"], instance["edge_mode"], int(instance["no_traffic_hours"]))
-    return [
-        alarms.as_aws(each, instance["application"], list(instance["instance_ids"]), instance["topic"])
-        for each in every
-    ]
+    every = alarms.alarms_of(
+        instance["accelerator"],
+        instance["edge_mode"],
+        int(instance["no_traffic_hours"]),
+        balanced=bool(instance["balancer"]),
+    )
+    return [alarms.as_aws(each, _watched(instance), instance["topic"]) for each in every]
+
+
+def _watched(instance: Mapping[str, Any]) -> alarms.Watched:
+    return alarms.Watched(instance["application"], list(instance["instance_ids"]), dict(instance["balancer"]))
 
 
 def cloudwatch_dashboard(instance: Mapping[str, Any], alarm_arn: str) -> dict[str, Any]:
@@ -130,7 +136,7 @@ def cloudwatch_dashboard(instance: Mapping[str, Any], alarm_arn: str) -> dict[st
     """
     names = {each.name for each in _metrics(instance)}
     arns = [alarm_arn + each["AlarmName"] for each in cloudwatch_alarms(instance)]
-    return alarms.dashboard(names, arns, instance["application"], list(instance["instance_ids"]), instance["region"])
+    return alarms.dashboard(names, arns, _watched(instance), instance["region"])
 
 
 def cloudwatch_problems(email: str, setting: str, no_traffic_hours: int, instances: int) -> list[str]:

@@ -4,7 +4,8 @@ An alarm is there only where its metrics are. docs/operating.md says of each wha
 are those of monitoring/rules.yml where that has the same alert.
 
 Of several instances the application's metrics are one series, so a statistic is over all of them: what one of them may
-not have is read as the worst of them, and what clients notice as the whole. EC2's metrics are each instance's own.
+not have is read as the worst of them, and what clients notice as the whole. EC2's metrics are each instance's own, and
+those of Elastic Load Balancing the balancer's, where there is one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any, NamedTuple
 
 from ansible_collections.slm.serving.plugins.module_utils.cloudwatch_metrics import metrics_of
 
-EC2 = "AWS/EC2"
+EC2, BALANCER = "AWS/EC2", "AWS/ApplicationELB"
+# The dimensions of the balancer's metrics: of its targets, and of itself alone.
+TARGETS, ITSELF = ("LoadBalancer", "TargetGroup"), ("LoadBalancer",)
 MINUTE, FIVE_MINUTES, HOUR = 60, 300, 3600
 # AWS lets an alarm read ten metrics; one reads a metric of each instance and one of all.
 MOST_INSTANCES = 9
@@ -27,11 +30,27 @@ class Series(NamedTuple):
         name: of the metric.
         statistic: of the values of a period.
         namespace: another's than the application's.
+        dimensions: names of those that a balancer's has.
     """
 
     name: str
     statistic: str
     namespace: str = ""
+    dimensions: tuple[str, ...] = ()
+
+
+class Watched(NamedTuple):
+    """What is watched.
+
+    Attributes:
+        application: the namespace of its metrics, and what the alarms' names begin with.
+        instance_ids: of the instances, MOST_INSTANCES at most.
+        balancer: the values of its metrics' dimensions by their names; nothing where there is no balancer.
+    """
+
+    application: str
+    instance_ids: list[str]
+    balancer: dict[str, str]
 
 
 class Alarm(NamedTuple):
@@ -169,6 +188,34 @@ ALARMS = (
         14,
         HOUR,
     ),
+    # Longer than a start takes, in which a target has not passed its checks yet. One that is stopped, leaving or out is
+    # not counted.
+    Alarm(
+        "TargetsUnhealthy",
+        "The load balancer finds an instance that runs not healthy",
+        {"m1": Series("UnHealthyHostCount", "Maximum", BALANCER, TARGETS)},
+        FROM,
+        1,
+        MINUTE,
+        10,
+        10,
+    ),
+    # A count, no share: its RequestCount leaves out those for which there was no target. While no instance runs, as
+    # after an idle stop, a refusal is what is meant.
+    Alarm(
+        "BalancerFailing",
+        "The load balancer itself answers requests with errors",
+        {
+            "m1": Series("CPUUtilization", "Average", EC2),
+            "m2": Series("HTTPCode_ELB_5XX_Count", "Sum", BALANCER, ITSELF),
+        },
+        ABOVE,
+        10,
+        periods=2,
+        breaching=2,
+        expression="IF({instances} > 0, FILL(m2, 0), 0)",
+        instance="IF(FILL({m1}, -1) >= 0, 1, 0)",
+    ),
 )
 
 
@@ -178,22 +225,37 @@ def no_traffic(hours: int) -> Alarm:
     return Alarm("NoTraffic", text, _one("extractions", "Sum"), BELOW, 1, hours * HOUR)
 
 
-def alarms_of(accelerator: str, edge_mode: str, no_traffic_hours: int) -> list[Alarm]:
-    """Return the alarms on the instances: those whose metrics they have.
+def alarms_of(accelerator: str, edge_mode: str, no_traffic_hours: int, *, balanced: bool) -> list[Alarm]:
+    """Return the alarms on the instances: those whose metrics there are.
 
     Args:
         accelerator: that their engines compute on.
         edge_mode: what stands between clients and a gateway.
         no_traffic_hours: after how many without an extraction there is an alarm; 0 for none.
+        balanced: whether a load balancer is before them.
     """
     known = {each.name for each in metrics_of(accelerator, edge_mode)}
     every = (*ALARMS, *([no_traffic(no_traffic_hours)] if no_traffic_hours else []))
-    return [each for each in every if all(one.namespace or one.name in known for one in each.series.values())]
+    return [each for each in every if all(_is_there(one, known, balanced) for one in each.series.values())]
 
 
-def _metric(series: Series, application: str, instance_id: str) -> dict[str, Any]:
-    dimensions = [{"Name": "InstanceId", "Value": instance_id}] if series.namespace == EC2 else []
-    return {"Namespace": series.namespace or application, "MetricName": series.name, "Dimensions": dimensions}
+def _is_there(series: Series, known: set[str], balanced: bool) -> bool:
+    return balanced if series.namespace == BALANCER else bool(series.namespace) or series.name in known
+
+
+def _dimensions(series: Series, watched: Watched, instance_id: str) -> dict[str, str]:
+    if series.namespace == EC2:
+        return {"InstanceId": instance_id}
+    return {name: watched.balancer[name] for name in series.dimensions}
+
+
+def _metric(series: Series, watched: Watched, instance_id: str) -> dict[str, Any]:
+    dimensions = _dimensions(series, watched, instance_id).items()
+    return {
+        "Namespace": series.namespace or watched.application,
+        "MetricName": series.name,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions],
+    }
 
 
 def _expression(alarm: Alarm, count: int) -> str:
@@ -208,17 +270,16 @@ def _id(name: str, index: int) -> str:
     return f"{name}_{index + 1}" if index else name
 
 
-def as_aws(alarm: Alarm, application: str, instance_ids: list[str], topic: str) -> dict[str, Any]:
+def as_aws(alarm: Alarm, watched: Watched, topic: str) -> dict[str, Any]:
     """Return an alarm as PutMetricAlarm takes it.
 
     Args:
         alarm: the alarm.
-        application: the namespace of its metrics, and what its name begins with.
-        instance_ids: of the instances, MOST_INSTANCES at most.
+        watched: what it is on.
         topic: ARN of the topic that it is told to.
     """
     request: dict[str, Any] = {
-        "AlarmName": f"{application}-{alarm.name}",
+        "AlarmName": f"{watched.application}-{alarm.name}",
         "AlarmDescription": f"{alarm.text}. What to do: docs/operating.md, {alarm.name}",
         "ActionsEnabled": True,
         "AlarmActions": [topic],
@@ -231,11 +292,11 @@ def as_aws(alarm: Alarm, application: str, instance_ids: list[str], topic: str) 
         "TreatMissingData": "notBreaching",
     }
     metrics = {
-        _id(name, index): (_metric(series, application, instance_id), series.statistic)
+        _id(name, index): (_metric(series, watched, instance_id), series.statistic)
         for name, series in alarm.series.items()
-        for index, instance_id in enumerate(instance_ids if series.namespace == EC2 else [""])
+        for index, instance_id in enumerate(watched.instance_ids if series.namespace == EC2 else [""])
     }
-    expression = _expression(alarm, len(instance_ids)) if alarm.expression or alarm.instance else ""
+    expression = _expression(alarm, len(watched.instance_ids)) if alarm.expression or alarm.instance else ""
     if not expression:
         ((metric, statistic),) = metrics.values()
         return request | metric | {"Statistic": statistic, "Period": alarm.period}
@@ -276,6 +337,11 @@ CHARTS: dict[str, tuple[Series, ...]] = {
         Series("gpu_missing", "Maximum"),
     ),
     "Certificate": (Series("certificate_days_left", "Minimum"),),
+    "Load balancer": (
+        Series("HealthyHostCount", "Minimum", BALANCER, TARGETS),
+        Series("UnHealthyHostCount", "Maximum", BALANCER, TARGETS),
+        Series("HTTPCode_ELB_5XX_Count", "Sum", BALANCER, ITSELF),
+    ),
 }
 COLUMNS, WIDTH, HEIGHT, HEAD = 2, 12, 6, 2
 
@@ -285,19 +351,16 @@ def mark(application: str) -> str:
     return f"Made by provision.yml of {application}"
 
 
-def dashboard(
-    metrics: set[str], alarms: list[str], application: str, instance_ids: list[str], region: str
-) -> dict[str, Any]:
+def dashboard(metrics: set[str], alarms: list[str], watched: Watched, region: str) -> dict[str, Any]:
     """Return the dashboard's body as PutDashboard takes it, before it is made to text.
 
     Args:
         metrics: names of those that the instances have.
         alarms: ARNs of the alarms on them.
-        application: the namespace of the metrics.
-        instance_ids: of the instances.
+        watched: what it shows.
         region: of all of it.
     """
-    text = f"{mark(application)}: changes made here are lost. What each alarm means: docs/operating.md"
+    text = f"{mark(watched.application)}: changes made here are lost. What each alarm means: docs/operating.md"
     widgets: list[dict[str, Any]] = [
         {"type": "text", "x": 0, "y": 0, "width": 2 * WIDTH, "height": HEAD, "properties": {"markdown": text}},
         {
@@ -310,17 +373,20 @@ def dashboard(
         },
     ]
     charts = {
-        title: [one for one in series if one.namespace or one.name in metrics] for title, series in CHARTS.items()
+        title: [one for one in series if _is_there(one, metrics, bool(watched.balancer))]
+        for title, series in CHARTS.items()
     }
     for index, (title, series) in enumerate((title, some) for title, some in charts.items() if some):
         row, column = divmod(index, COLUMNS)
-        lines = [line for one in series for line in _lines(one, application, instance_ids)]
+        lines = [line for one in series for line in _lines(one, watched)]
         properties = {"title": title, "region": region, "view": "timeSeries", "period": MINUTE, "metrics": lines}
         place = {"x": column * WIDTH, "y": HEAD + HEIGHT * (row + 1), "width": WIDTH, "height": HEIGHT}
         widgets.append({"type": "metric", **place, "properties": properties})
     return {"widgets": widgets}
 
 
-def _lines(series: Series, application: str, instance_ids: list[str]) -> list[list[Any]]:
-    instances = [["InstanceId", each] for each in instance_ids] if series.namespace == EC2 else [[]]
-    return [[series.namespace or application, series.name, *each, {"stat": series.statistic}] for each in instances]
+def _lines(series: Series, watched: Watched) -> list[list[Any]]:
+    places = watched.instance_ids if series.namespace == EC2 else [""]
+    every = [_dimensions(series, watched, each).items() for each in places]
+    words = [[word for pair in dimensions for word in pair] for dimensions in every]
+    return [[series.namespace or watched.application, series.name, *each, {"stat": series.statistic}] for each in words]

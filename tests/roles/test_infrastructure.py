@@ -435,3 +435,45 @@ def test_an_empty_account_in_check_mode_has_alarms_to_name() -> None:
         "_infrastructure_instances": [],
     }
     assert value("infrastructure", "_infrastructure_watched | slm.serving.cloudwatch_alarms | length", variables) > 0
+
+
+@pytest.mark.parametrize(("balanced", "alarms"), [("true", 2), ("false", 0)])
+def test_a_load_balancer_is_watched_by_what_its_metrics_are_called(balanced: str, alarms: int) -> None:
+    balancing = "arn:aws:elasticloadbalancing:us-east-1:123456789012"
+    variables = {
+        "infrastructure_settings": {},
+        "infrastructure_region": "us-east-1",
+        "infrastructure_account": "1",
+        "infrastructure_load_balancer": balanced,
+        "ansible_check_mode": False,
+        "_infrastructure_instances": [INSTANCE],
+        "_infrastructure_balancer_made": {"load_balancer_arn": f"{balancing}:loadbalancer/app/slm-ft-serving/0123"},
+        "_infrastructure_target_group_made": {"arn": f"{balancing}:targetgroup/slm-ft-serving/4567"},
+    }
+    watched = value("infrastructure", "_infrastructure_watched", variables)
+    dimensions = {"LoadBalancer": "app/slm-ft-serving/0123", "TargetGroup": "targetgroup/slm-ft-serving/4567"}
+    assert watched["balancer"] == (dimensions if alarms else {})
+    names = [
+        each["AlarmName"]
+        for each in value("infrastructure", "_infrastructure_watched | slm.serving.cloudwatch_alarms", variables)
+    ]
+    assert len([name for name in names if name.endswith(("TargetsUnhealthy", "BalancerFailing"))]) == alarms
+
+
+def test_a_load_balancer_that_would_be_made_has_alarms_to_name() -> None:
+    variables = {
+        "infrastructure_settings": {},
+        "infrastructure_region": "us-east-1",
+        "infrastructure_account": "1",
+        "infrastructure_load_balancer": "true",
+        "ansible_check_mode": True,
+        "_infrastructure_instances": [],
+        "_infrastructure_balancer_made": {"skipped": True},
+        "_infrastructure_target_group_made": {"arn": ""},
+    }
+    names = value(
+        "infrastructure",
+        "_infrastructure_watched | slm.serving.cloudwatch_alarms | map(attribute='AlarmName')",
+        variables,
+    )
+    assert "slm-ft-serving-TargetsUnhealthy" in list(names)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from statistics import fmean
 from typing import Any
 
 import botocore.session
@@ -29,6 +27,7 @@ from ansible_collections.slm.serving.plugins.module_utils.cloudwatch_metrics imp
 from botocore.validate import ParamValidator
 
 from tests.local_region.names import REPOSITORY_ROOT
+from tests.support.alarms import Readings, evaluated
 from tests.support.rendering import value
 
 INSTANCE: dict[str, Any] = {
@@ -41,11 +40,21 @@ INSTANCE: dict[str, Any] = {
     "units": ["slm-ft-serving.service"],
     "topic": "arn:aws:sns:us-east-1:123456789012:slm-ft-serving-alarms",
     "no_traffic_hours": 6,
+    "balancer": {
+        "LoadBalancer": "app/slm-ft-serving/0123456789abcdef",
+        "TargetGroup": "targetgroup/slm-ft-serving/0123456789abcdef",
+    },
 }
-SMALL = {"accelerator": "cpu", "edge_mode": "off", "no_traffic_hours": 0}
+SMALL: dict[str, Any] = {"accelerator": "cpu", "edge_mode": "off", "no_traffic_hours": 0, "balancer": {}}
 SEVERAL = INSTANCE | {"instance_ids": ["i-0123456789abcdef0", "i-0123456789abcdef1", "i-0123456789abcdef2"]}
 INSTANCES = [INSTANCE, INSTANCE | SMALL, INSTANCE | {"edge_mode": "plain"}, INSTANCE | {"accelerator": "cpu"}, SEVERAL]
 BY_EC2 = {"StatusCheckFailed", "CPUUtilization"}
+# With the dimensions that AWS gives them.
+BY_BALANCER = {
+    "HealthyHostCount": {"LoadBalancer", "TargetGroup"},
+    "UnHealthyHostCount": {"LoadBalancer", "TargetGroup"},
+    "HTTPCode_ELB_5XX_Count": {"LoadBalancer"},
+}
 ALARM_ARN = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:"
 # What an instance sends that nothing is wrong with, and for each alarm what it sends while its fault lasts.
 WELL: dict[str, float | None] = {
@@ -65,11 +74,13 @@ WELL: dict[str, float | None] = {
     "gpu_errors": 0,
     "gpu_missing": 0,
     "certificate_days_left": 60,
+    "UnHealthyHostCount": 0,
+    "HTTPCode_ELB_5XX_Count": 1,
 }
 FAULTS: dict[str, dict[str, float | None]] = {
     "InstanceDown": {"StatusCheckFailed": 1},
     "GatewayDown": {"gateway_up": 0},
-    "MetricsMissing": {name: None for name in WELL if name not in BY_EC2},
+    "MetricsMissing": {name: None for name in WELL if name not in BY_EC2 | BY_BALANCER.keys()},
     "EngineUnavailable": {"engine_unavailable": 1},
     "RequestsFailing": {"request_failures": 3},
     "RequestsSlow": {"request_seconds_p95": 11},
@@ -81,6 +92,8 @@ FAULTS: dict[str, dict[str, float | None]] = {
     "GpuErrors": {"gpu_errors": 1},
     "GpuMissing": {"gpu_missing": 1},
     "CertificateEnds": {"certificate_days_left": 13.5},
+    "TargetsUnhealthy": {"UnHealthyHostCount": 1},
+    "BalancerFailing": {"HTTPCode_ELB_5XX_Count": 11},
     "NoTraffic": {"extractions": 0, "ungrounded_values": 0},
 }
 # What is wrong with the whole, and not with one of several instances.
@@ -116,10 +129,10 @@ def test_alarms_and_dashboard_read_what_is_shipped_and_nothing_else(instance: di
         {
             "Namespace": line[0],
             "MetricName": line[1],
-            "Dimensions": [dict(zip(("Name", "Value"), line[2:-1], strict=False))],
+            "Dimensions": [
+                {"Name": name, "Value": value} for name, value in zip(line[2:-1:2], line[3:-1:2], strict=True)
+            ],
         }
-        if len(line) > 3
-        else {"Namespace": line[0], "MetricName": line[1], "Dimensions": []}
         for line in lines
     ]
     for metric in read:
@@ -128,6 +141,10 @@ def test_alarms_and_dashboard_read_what_is_shipped_and_nothing_else(instance: di
             (dimension,) = metric["Dimensions"]
             assert dimension["Name"] == "InstanceId"
             assert dimension["Value"] in instance["instance_ids"]
+        elif metric["Namespace"] == "AWS/ApplicationELB":
+            dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
+            assert dimensions.keys() == BY_BALANCER[metric["MetricName"]]
+            assert dimensions.items() <= instance["balancer"].items()
         else:
             assert metric["Namespace"] == "slm-ft-serving"
             assert metric["MetricName"] in shipped(instance)
@@ -144,7 +161,11 @@ def test_what_an_instance_has_not_is_neither_shipped_nor_watched() -> None:
         "slm-ft-serving-GpuErrors",
         "slm-ft-serving-GpuMissing",
         "slm-ft-serving-CertificateEnds",
+        "slm-ft-serving-TargetsUnhealthy",
+        "slm-ft-serving-BalancerFailing",
     }
+    titles = [each["properties"].get("title") for each in cloudwatch_dashboard(small, ALARM_ARN)["widgets"]]
+    assert "Load balancer" not in titles
 
 
 def test_alarms_are_of_the_form_that_aws_takes() -> None:
@@ -158,66 +179,13 @@ def test_alarms_are_of_the_form_that_aws_takes() -> None:
         assert period * alarm["EvaluationPeriods"] <= 86400
 
 
-Readings = dict[str, float]
-STATISTICS: dict[str, Callable[[list[float]], float]] = {
-    "Average": fmean,
-    "Maximum": max,
-    "Minimum": min,
-    # Of each minute, in the five that an alarm with this statistic looks at.
-    "SampleCount": lambda readings: 5 * len(readings),
-    "Sum": sum,
-}
-
-
-def evaluated(alarm: dict[str, Any], instances: dict[str, Readings]) -> bool:
-    """Return whether an alarm goes off where each of its periods has these readings, as CloudWatch does it.
-
-    Metric math has C's operators besides those in words, of which the expressions use none.
-
-    Args:
-        alarm: as AWS takes it.
-        instances: the readings of each by its id; none while it is stopped.
-    """
-    queries = {
-        each["Id"]: (each["MetricStat"]["Metric"], each["MetricStat"]["Stat"])
-        for each in alarm.get("Metrics", [])
-        if "MetricStat" in each
-    }
-    values = {key: read(metric, statistic, instances) for key, (metric, statistic) in queries.items()}
-    if not queries:
-        found = read(alarm, alarm["Statistic"], instances)
-    elif all(each is None for each in values.values()):
-        found = None
-    else:
-        names = {
-            "IF": lambda condition, then, otherwise: then if condition else otherwise,
-            "FILL": lambda one, filler: filler if one is None else one,
-            **values,
-        }
-        expression = alarm["Metrics"][0]["Expression"]
-        missing = [key for key, one in values.items() if one is None and f"FILL({key}," not in expression]
-        # A series that is not there and not filled leaves no result.
-        found = None if missing else eval(expression, {"__builtins__": {}}, names)  # noqa: S307 - the list's own
-    compare = {
-        "GreaterThanThreshold": lambda one: one > alarm["Threshold"],
-        "GreaterThanOrEqualToThreshold": lambda one: one >= alarm["Threshold"],
-        "LessThanThreshold": lambda one: one < alarm["Threshold"],
-    }
-    return found is not None and compare[alarm["ComparisonOperator"]](found)
-
-
-def read(metric: dict[str, Any], statistic: str, instances: dict[str, Readings]) -> float | None:
-    """Return what CloudWatch has of a metric: of one instance with its dimension, of all together without."""
-    names = [each["Value"] for each in metric["Dimensions"]] or list(instances)
-    readings = [instances[each][metric["MetricName"]] for each in names if metric["MetricName"] in instances[each]]
-    return STATISTICS[statistic](readings) if readings else None
-
-
 def group(given: dict[str, Any], *readings: dict[str, float | None]) -> dict[str, Readings]:
-    """Return what the instances send: these, and all others what a good one does."""
+    """Return what is sent: these by the instances, by all others what a good one does; by the balancer the first."""
     every: list[dict[str, float | None]] = [*readings, *([WELL] * (len(given["instance_ids"]) - len(readings)))]
     there = [{name: one for name, one in each.items() if one is not None} for each in every]
-    return dict(zip(given["instance_ids"], there, strict=True))
+    own = [{name: one for name, one in each.items() if name not in BY_BALANCER} for each in there]
+    balancer = {name: one for name, one in there[0].items() if name in BY_BALANCER}
+    return {**dict(zip(given["instance_ids"], own, strict=True)), given["balancer"]["LoadBalancer"]: balancer}
 
 
 NAMES = [each.name for each in (*ALARMS, no_traffic(6))]
@@ -247,6 +215,18 @@ def test_the_fault_of_one_among_several_is_enough(name: str) -> None:
 def test_an_instance_that_was_stopped_raises_no_alarm(name: str, stopped: int) -> None:
     assert not evaluated(alarm_named(name, SEVERAL), group(SEVERAL, *[{}] * stopped))
     assert not evaluated(alarm_named(name, INSTANCE), group(INSTANCE, {}))
+
+
+@pytest.mark.parametrize("given", [INSTANCE, SEVERAL], ids=["one", "three"])
+def test_calls_that_come_while_all_are_stopped_raise_no_alarm_and_while_one_runs_they_do(given: dict[str, Any]) -> None:
+    refused: dict[str, float | None] = {"HTTPCode_ELB_5XX_Count": 500}
+    running: dict[str, float | None] = {"CPUUtilization": 3}
+    stopped: list[dict[str, float | None]] = [{}] * (len(given["instance_ids"]) - 1)
+    alarm = alarm_named("BalancerFailing", given)
+    assert not evaluated(alarm, group(given, refused, *stopped))
+    assert evaluated(alarm, group(given, running | refused, *stopped))
+    # While there are no errors its metric is not there.
+    assert not evaluated(alarm, group(given, running))
 
 
 @pytest.mark.parametrize("late", range(6))

@@ -50,10 +50,10 @@ def test_alarms_are_made_once_and_corrected(cloudwatch: Any) -> None:
     assert names(cloudwatch) == set(made["put"]) == {each["AlarmName"] for each in cloudwatch_alarms(INSTANCE)}
     again = alarms()
     assert (again["changed"], again["put"]) == (False, [])
-    # Another instance is in the alarms of EC2 alone.
+    # Another instance is in those alone that read a metric of EC2.
     for ids in (["i-11111111111111111"], ["i-11111111111111111", "i-22222222222222222"], ["i-11111111111111111"]):
         moved = alarms(instance_ids=ids)
-        assert moved["put"] == ["slm-ft-serving-InstanceDown", "slm-ft-serving-MetricsMissing"]
+        assert moved["put"] == [f"{NAME}-{each}" for each in ("InstanceDown", "MetricsMissing", "BalancerFailing")]
     cloudwatch.put_metric_alarm(**(cloudwatch_alarms(INSTANCE)[1] | {"Threshold": 5.0}))
     assert "slm-ft-serving-GatewayDown" in alarms()["put"]
 
