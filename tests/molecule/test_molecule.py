@@ -8,14 +8,19 @@ from pathlib import Path
 import pytest
 
 from tests.local_region import names
-from tests.support.role_variables import ROLES
+from tests.support.role_variables import ROLES, role_names
 
 TIMEOUT_SECONDS = 900
 # Named, for molecule finds it by the repository's .git alone, and an archive has none.
 BASE = ROLES.parent / ".config/molecule/config.yml"
 SCENARIOS = sorted((path.parents[2].name, path.parent.name) for path in ROLES.glob("*/molecule/*/molecule.yml"))
-# What these do, no playbook does in the local region: its instance has no GPU, and came with Docker.
-ONLY_HERE = {"container_runtime", "nvidia_runtime"}
+# What these do, no playbook of `make test` does in the local region: its instance has no GPU and came with Docker,
+# nothing there is signed by Amazon, and nothing is left alone for minutes.
+ONLY_HERE = {"cloudwatch", "container_runtime", "idle_stop", "nvidia_runtime"}
+
+
+def test_every_role_has_a_scenario() -> None:
+    assert {role for role, _ in SCENARIOS} == set(role_names())
 
 
 @pytest.mark.region

@@ -3,7 +3,8 @@
 Takes the family, `apt` or `dnf`, and the folder.
 
 Each run makes two keys that nothing else ever knew: FOLDER/vendor.asc signs the repositories, FOLDER/stranger.asc only
-FOLDER/forged, a repository as an attacker would offer it. FOLDER/keys.json holds their fingerprints.
+FOLDER/forged, a repository as an attacker would offer it. FOLDER/keys.json holds their fingerprints. For apt there is
+FOLDER/agent besides, as Amazon's bucket with its CloudWatch agent, and FOLDER/agent-forged.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.molecule.package_repository.packages import APT, DNF, Package, Repository
+from tests.molecule.package_repository.packages import AGENT, APT, DNF, Package, Repository
 
 FAKES = Path(__file__).parent / "fakes"
 KEYS = ("vendor", "stranger")
@@ -93,6 +94,23 @@ def make_apt_repository(repository: Repository, folder: Path, home: Path) -> Non
     (top / "Release").unlink()
 
 
+def make_agent(folder: Path, home: Path, key: Path) -> None:
+    """Build the fake of Amazon's agent and sign it, at the paths of Amazon's bucket.
+
+    Args:
+        folder: Stands for the bucket.
+        home: GnuPG's, with the key that signs.
+        key: The file of keys that is offered beside.
+    """
+    latest, assets = folder / "ubuntu/amd64/latest", folder / "assets"
+    for each in (latest, assets):
+        each.mkdir(parents=True)
+    make_deb(AGENT, latest)
+    package = next(latest.glob("*.deb")).rename(latest / f"{AGENT.name}.deb")
+    run("gpg", "--batch", "--output", f"{package}.sig", "--detach-sign", package, GNUPGHOME=str(home))
+    shutil.copy2(key, assets / f"{AGENT.name}.gpg")
+
+
 def defines(macros: dict[str, object]) -> list[str]:
     """Return the arguments that define RPM's macros."""
     return [part for name, value in macros.items() for part in ("--define", f"{name} {value}")]
@@ -158,6 +176,9 @@ def main() -> int:
                 make_apt_repository(repository, folder, home)
             else:
                 make_dnf_repository(repository, folder, home, Path(work, "build"))
+        if family == "apt":
+            for name, bucket in zip(KEYS, ("agent", "agent-forged"), strict=True):
+                make_agent(out / bucket, homes[name], out / f"{name}.asc")
     return 0
 
 

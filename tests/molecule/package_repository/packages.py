@@ -124,6 +124,20 @@ def docker_for_apt(engine: str, containerd: str, compose: str) -> tuple[Package,
     )
 
 
+AGENT_FOLDER = "/opt/aws/amazon-cloudwatch-agent/bin"
+# No repository has Amazon's: it lies beside its signature, in a bucket.
+AGENT = Package(
+    "amazon-cloudwatch-agent",
+    "1.300071.0b1",
+    script="systemctl daemon-reload\n",
+    fakes={
+        f"{AGENT_FOLDER}/amazon-cloudwatch-agent-ctl": "fake-cloudwatch-agent-ctl",
+        f"{AGENT_FOLDER}/CWAGENT_VERSION": "fake-cloudwatch-agent-version",
+        "/etc/systemd/system/amazon-cloudwatch-agent.service": "fake-cloudwatch-agent.service",
+    },
+)
+
+
 def kernel_package(whole: str) -> Package:
     """Return the stub that is asked for by this name, version and release; this machine's kernel may be no Amazon's."""
     name, version, release = whole.rsplit("-", 2)
