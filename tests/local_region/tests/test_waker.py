@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.fakes.account import Api
-from tests.fakes.function_url import FunctionUrl
 from tests.fakes.http_service import HttpFake
-from tests.local_region import names
 from tests.local_region.faults import Faults
-from tests.support.role_variables import ROLES
+from tests.support.waker import KEY, SECRET, call, served
 
-KEY, SECRET = "a-key-of-this-test", "slm-ft-serving/waker"
 CALLS = 12
 
 
@@ -46,50 +37,12 @@ def gateway() -> Iterator[Gateway]:
 
 
 @pytest.fixture
-def url(api: Api, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Serve the function, with an environment as Lambda gives it one, in an account with an instance and the key."""
+def url(api: Api, gateway: Gateway) -> Iterator[str]:
+    """Serve the function in an account with an instance and the key."""
     api.account.seed(api.state)
     api.client("secretsmanager").create_secret(Name=SECRET, SecretString=KEY)
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{api.port}",
-        "AWS_DEFAULT_REGION": names.AWS_REGION,
-        "AWS_ACCESS_KEY_ID": "AKIALOCALREGIONADMIN",
-        "AWS_SECRET_ACCESS_KEY": "of-no-use",
-        "WAKER_APPLICATION": names.APPLICATION,
-        "WAKER_SECRET": SECRET,
-        "WAKER_URL": f"http://127.0.0.1:{gateway.port}/",
-        "WAKER_PORT": "8080",
-        "WAKER_HOLD": "0",
-        "WAKER_USUAL_START": "180",
-        "WAKER_STOPPED_BY_HAND": "false",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    with FunctionUrl(_function().handler) as function:
-        yield function.url
-    del sys.modules["waker"]
-
-
-def _function() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("waker", ROLES / "waker/files/waker.py")
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["waker"] = module  # its dataclasses look it up
-    specification.loader.exec_module(module)
-    return module
-
-
-def call(url: str, key: str = KEY) -> tuple[int, dict[str, Any], str | None]:
-    """Call the function; return status, body and Retry-After."""
-    request = urllib.request.Request(url, method="POST", headers={"Authorization": f"Bearer {key}"})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=60) as answer:
-            return answer.status, json.load(answer), answer.headers["retry-after"]
-    except urllib.error.HTTPError as answer:
-        with answer:
-            return answer.code, json.load(answer), answer.headers["retry-after"]
+    with served(f"http://127.0.0.1:{api.port}", f"http://127.0.0.1:{gateway.port}/") as address:
+        yield address
 
 
 def wait_for(what: Callable[[], bool]) -> None:
