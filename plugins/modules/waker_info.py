@@ -52,7 +52,7 @@ wakes:
       description: The time, in UTC.
       returned: always
       type: str
-      sample: 2026-11-28T14:00:00
+      sample: "2026-11-28T14:00:00"
     instance:
       description: Id of the instance.
       returned: always

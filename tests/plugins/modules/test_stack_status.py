@@ -285,7 +285,7 @@ def test_screen_of_a_stopped_instance_says_what_stopped_it_and_whether_a_call_st
 ) -> None:
     told = f"stopped   {words}" + (f" ({code})" if code else "")
     assert told in screen(**stopped(code, status_waker=SKIPPED)).splitlines()
-    ending = "a call of the waker starts it" if wakes else "the waker leaves it, unless waker_stopped_by_hand is true"
+    ending = "a call of the waker starts it" if wakes else "the waker leaves it, except with waker_stopped_by_hand=true"
     assert f"{told}; {ending}" in screen(**stopped(code, status_waker=WAKER)).splitlines()
     assert value("status", "_status_recorded", stopped(code, status_month={}))["instance"]["stopped_by"] == by
 
