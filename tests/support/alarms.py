@@ -18,6 +18,18 @@ STATISTICS: dict[str, Callable[[list[float]], float]] = {
 }
 
 
+class Term(float):
+    """A value in an expression, by which can be divided where it is 0: the other branch of an IF is computed too."""
+
+    def __rtruediv__(self, other: float) -> float:
+        """Return the quotient; of a division by 0 nothing that is more than any threshold."""
+        return float(other) / float(self) if self else float("nan")
+
+    def __truediv__(self, other: float) -> float:
+        """Return the quotient, likewise."""
+        return float(self) / float(other) if other else float("nan")
+
+
 def evaluated(alarm: Mapping[str, Any], senders: Mapping[str, Readings]) -> bool:
     """Return whether an alarm goes off where each of its periods has these readings.
 
@@ -42,7 +54,7 @@ def evaluated(alarm: Mapping[str, Any], senders: Mapping[str, Readings]) -> bool
         names = {
             "IF": lambda condition, then, otherwise: then if condition else otherwise,
             "FILL": lambda one, filler: filler if one is None else one,
-            **values,
+            **{key: None if one is None else Term(one) for key, one in values.items()},
         }
         expression = alarm["Metrics"][0]["Expression"]
         missing = [key for key, one in values.items() if one is None and f"FILL({key}," not in expression]

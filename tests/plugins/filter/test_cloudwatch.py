@@ -217,6 +217,12 @@ def test_an_instance_that_was_stopped_raises_no_alarm(name: str, stopped: int) -
     assert not evaluated(alarm_named(name, INSTANCE), group(INSTANCE, {}))
 
 
+def test_without_a_request_no_share_of_them_is_an_alarm() -> None:
+    quiet = WELL | dict.fromkeys(("requests", "request_failures", "extractions", "ungrounded_values"), 0.0)
+    off = {name for name in NAMES if evaluated(alarm_named(name, INSTANCE), group(INSTANCE, quiet))}
+    assert off == {"NoTraffic"}
+
+
 @pytest.mark.parametrize("given", [INSTANCE, SEVERAL], ids=["one", "three"])
 def test_calls_that_come_while_all_are_stopped_raise_no_alarm_and_while_one_runs_they_do(given: dict[str, Any]) -> None:
     refused: dict[str, float | None] = {"HTTPCode_ELB_5XX_Count": 500}

@@ -25,8 +25,9 @@ ADDRESS = {"FunctionUrl": "https://abc.lambda-url.us-east-1.on.aws/"}
 @pytest.fixture
 def clients() -> Iterator[dict[str, Any]]:
     """Return the clients of an account without a waker."""
+    make: Any = boto3.client  # its types want each service by its name
     with mock_aws():
-        yield {name: boto3.client(name, region_name="us-east-1") for name in ("lambda", "logs", "iam")}
+        yield {name: make(name, region_name="us-east-1") for name in ("lambda", "logs", "iam")}
 
 
 def make(clients: dict[str, Any]) -> str:
@@ -111,7 +112,7 @@ def test_pages_are_read_to_a_bound_which_is_told() -> None:
 
 def test_what_aws_refuses_is_named_and_the_rest_is_told() -> None:
     def refuse(**_: Any) -> Any:
-        error = {"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}
+        error: Any = {"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}
         raise botocore.exceptions.ClientError(error, "GetFunctionUrlConfig")
 
     refusing = SimpleNamespace(get_function_url_config=refuse)
