@@ -321,6 +321,7 @@ CHARTS: dict[str, tuple[Series, ...]] = {
         Series("engine_failures", "Sum"),
     ),
     "Seconds (p95)": (Series("request_seconds_p95", "Average"), Series("queue_seconds_p95", "Average")),
+    "At work": (Series("requests_at_work", "Average"), Series("requests_at_work", "Maximum")),
     "Answers": (Series("extractions", "Sum"), Series("ungrounded_values", "Sum")),
     "Serving": (Series("gateway_up", "Minimum"), Series("engine_unavailable", "Maximum")),
     "Engine": (Series("engine_cache_used_percent", "Average"), Series("engine_preemptions", "Sum")),

@@ -44,6 +44,7 @@ METRICS = (
     Metric("requests", SCRIPT, "Count", "requests under `/api` and `/v1` that were answered"),
     Metric("request_failures", SCRIPT, "Count", "of them, server errors other than 503"),
     Metric("requests_refused", SCRIPT, "Count", "requests refused for want of room"),
+    Metric("requests_at_work", SCRIPT, "Count", "requests that run or wait at the moment"),
     Metric("request_seconds_p95", SCRIPT, "Seconds", "95th percentile of an extraction, of the last minute"),
     Metric("queue_seconds_p95", SCRIPT, "Seconds", "the same of the wait for a slot at the engine"),
     Metric("engine_failures", SCRIPT, "Count", "calls of the engine that failed"),

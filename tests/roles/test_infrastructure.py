@@ -395,12 +395,12 @@ def test_the_report_names_alarms_dashboard_topic_and_what_they_cost() -> None:
         "alarm slm-ft-serving-GatewayDown made",
         "dashboard slm-ft-serving made",
         "log group /slm-ft-serving/containers made",
-        # 19 metrics; 16 that alarms read, and the dashboard: docs/monitoring.md.
-        "metrics 5.70 USD, alarms and dashboard 4.60 USD, logs 0.50 USD for each GB",
+        # 20 metrics; 16 that alarms read, and the dashboard: docs/monitoring.md.
+        "metrics 6.00 USD, alarms and dashboard 4.60 USD, logs 0.50 USD for each GB",
     ):
         assert words in text
     shipped = report(_infrastructure_price=PRICE, infrastructure_settings=ON)
-    assert "metrics 5.70 USD, logs" in shipped
+    assert "metrics 6.00 USD, logs" in shipped
     assert "alarm" not in shipped
 
 

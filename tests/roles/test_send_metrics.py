@@ -97,6 +97,7 @@ def test_a_minute_of_work_is_counted(script: ModuleType) -> None:
     assert readings == {
         "gateway_up": 1,
         "engine_unavailable": 0,
+        "requests_at_work": 0,
         "requests": 20,
         "request_failures": 1,
         "requests_refused": 1,
@@ -109,7 +110,25 @@ def test_a_minute_of_work_is_counted(script: ModuleType) -> None:
 def test_the_first_run_after_a_boot_sends_no_difference(script: ModuleType) -> None:
     metrics = gateway()
     at_work(metrics)
-    assert script.gateway_readings(None, totals(script, metrics)) == {"gateway_up": 1, "engine_unavailable": 0}
+    assert script.gateway_readings(None, totals(script, metrics)) == {
+        "gateway_up": 1,
+        "engine_unavailable": 0,
+        "requests_at_work": 0,
+    }
+
+
+def test_what_runs_and_what_waits_is_at_work_and_no_count_that_only_grows(script: ModuleType) -> None:
+    metrics, work = gateway(), {"gateway_running": 32, "gateway_queue_waiting": 7}
+    for name in work:
+        metrics.watch(name, "", lambda name=name: work[name])
+    at_work(metrics)
+    before = totals(script, metrics)
+    assert script.gateway_readings(None, before)["requests_at_work"] == 39
+    work |= {"gateway_running": 1, "gateway_queue_waiting": 0}
+    at_work(metrics)
+    readings = script.gateway_readings(before, totals(script, metrics))
+    # Fewer at work is no sign of a gateway that was started again.
+    assert (readings["requests_at_work"], readings["requests"]) == (1, 20)
 
 
 def test_a_gateway_that_was_started_again_counts_from_nothing(script: ModuleType) -> None:

@@ -31,6 +31,8 @@ SAMPLE = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<valu
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 PERCENTILE = 0.95
 NO_ROOM = {"queue_full", "queue_timeout", "share_taken", "connections"}
+# What holds at the moment; all else is counted since the gateway started.
+NOW = ("engine_unavailable", "requests_at_work")
 DRIVER_ERROR = "NVRM: Xid"
 ENGINE_METRICS = """\
 import sys, urllib.request
@@ -63,7 +65,7 @@ def gateway_totals(text: str) -> Totals:
     totals: Totals = dict.fromkeys(
         (
             *("requests", "request_failures", "requests_refused", "engine_failures"),
-            *("extractions", "ungrounded_values", "engine_unavailable"),
+            *("extractions", "ungrounded_values", *NOW),
         ),
         0.0,
     )
@@ -95,6 +97,8 @@ def _keys(name: str, labels: Mapping[str, str]) -> Iterable[str]:
         yield "ungrounded_values"
     elif name == "gateway_circuit_open":
         yield "engine_unavailable"
+    elif name in ("gateway_running", "gateway_queue_waiting"):
+        yield "requests_at_work"
     elif name == "llm_request_duration_seconds_bucket" and route == "/api/v1/extract":
         yield f"request_seconds_p95:{labels.get('le')}"
     elif name == "gateway_queue_wait_seconds_bucket":
@@ -135,11 +139,15 @@ def gateway_readings(before: Mapping[str, float] | None, now: Totals) -> dict[st
         before: the totals of the last run; None after a boot, when a difference would be of all time.
         now: the totals.
     """
-    readings: dict[str, float | None] = {"gateway_up": 1.0, "engine_unavailable": float(now["engine_unavailable"] > 0)}
+    readings: dict[str, float | None] = {
+        "gateway_up": 1.0,
+        "engine_unavailable": float(now["engine_unavailable"] > 0),
+        "requests_at_work": now["requests_at_work"],
+    }
     if before is None:
         return readings
-    counted = increase({key: value for key, value in before.items() if key != "engine_unavailable"}, now)
-    readings |= {key: value for key, value in counted.items() if ":" not in key and key != "engine_unavailable"}
+    counted = increase({key: value for key, value in before.items() if key not in NOW}, now)
+    readings |= {key: value for key, value in counted.items() if ":" not in key and key not in NOW}
     for name in ("request_seconds_p95", "queue_seconds_p95"):
         found = {key.partition(":")[2]: value for key, value in counted.items() if key.startswith(f"{name}:")}
         readings[name] = percentile({float(limit): value for limit, value in found.items()}, PERCENTILE)
