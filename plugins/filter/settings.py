@@ -69,6 +69,7 @@ DESTINATION = Kind(re.compile(rf"s3://{_BUCKET}/{_TEXT}"), "an address s3://buck
 
 # Every parameter that anything reads or records, but for those of `FAMILIES`.
 KINDS = {
+    "autoscaling/most": NUMBER,
     "aws/region": REGION,
     "ec2/instance-id": INSTANCE,
     "edge/domain": DOMAIN,

@@ -214,6 +214,8 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
     import botocore
 
 GONE = ("terminated", "shutting-down")
+# The tag that AWS gives what a group made.
+OF_A_GROUP = "aws:autoscaling:groupName"
 Thing = dict[str, Any]
 Question = tuple[str, Callable[[], list[Thing]]]
 
@@ -387,7 +389,10 @@ class Account:
         return [each["Name"] for each in parameters]
 
     def instances(self) -> list[Thing]:
-        """Return the instances of the application, and the one named besides, the oldest first."""
+        """Return the instances of the application, and the one named besides, the oldest first.
+
+        Those that an Auto Scaling group made are the group's own.
+        """
         instance_id = self.params["instance_id"]
         filters = [{"Name": "tag:Application", "Values": [self.params["application"]]}]
         reservations = self._every("ec2", "describe_instances", Filters=filters)["Reservations"]
@@ -396,7 +401,11 @@ class Account:
             filters = [{"Name": "instance-id", "Values": [instance_id]}]
             reservations += self._every("ec2", "describe_instances", Filters=filters)["Reservations"]
         instances = {each["InstanceId"]: each for reservation in reservations for each in reservation["Instances"]}
-        alive = [each for each in instances.values() if each["State"]["Name"] not in GONE]
+        alive = [
+            each
+            for each in instances.values()
+            if each["State"]["Name"] not in GONE and OF_A_GROUP not in {tag["Key"] for tag in each.get("Tags", [])}
+        ]
         # In EC2's own order, which it does not promise, the first would be another one at times.
         alive.sort(key=lambda each: (str(each.get("LaunchTime", "")), each["InstanceId"]))
         return [self._instance(each) for each in alive]

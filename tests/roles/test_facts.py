@@ -35,6 +35,7 @@ CONTROLLER_ROLES = {
     "ec2_instance",
     "infrastructure",
     "load_balancer",
+    "scaling_group",
     "waker",
 }
 

@@ -54,8 +54,8 @@ def test_teardown_knows_every_parameter_that_other_roles_write() -> None:
         for path in ROLES.glob("*/tasks/*.yml")
         if "ssm_parameter:" in path.read_text(encoding="utf-8")
     }
-    # The waker's record is removed by its own role, after all else of it.
-    assert tasks - {"infrastructure", "waker"} == {"adapter_gate", "finetune"}
+    # The records of the waker and of the group are removed by their own roles, after all else of them.
+    assert tasks - {"infrastructure", "scaling_group", "waker"} == {"adapter_gate", "finetune"}
     inventory = (REPOSITORY_ROOT / "inventory/group_vars/all.yml").read_text(encoding="utf-8")
     (serving,) = re.findall(r'adapter_gate_parameter: "{{ stack_parameter_path }}/(.+)"', inventory)
     candidate = value("finetune", "finetune_parameter", {}).removeprefix("/slm-ft-serving/")
