@@ -10,8 +10,10 @@ from typing import Any
 from unittest import mock
 
 from moto.acm.models import acm_backends
+from moto.autoscaling.models import autoscaling_backends
 from moto.awslambda.models import lambda_backends
 from moto.budgets.models import budgets_backends
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.ec2.models import ec2_backends
 from moto.ecr.models import ecr_backends
 from moto.elbv2.models import elbv2_backends
@@ -30,7 +32,17 @@ from tests.local_region.seed import Account
 from tests.local_region.state import RegionState
 
 BACKENDS = (
-    *(acm_backends, budgets_backends, ec2_backends, ecr_backends, elbv2_backends, iam_backends, lambda_backends),
+    *(
+        acm_backends,
+        autoscaling_backends,
+        budgets_backends,
+        cloudwatch_backends,
+        ec2_backends,
+        ecr_backends,
+        elbv2_backends,
+        iam_backends,
+        lambda_backends,
+    ),
     logs_backends,
     *(s3_backends, secretsmanager_backends, ssm_backends),
 )

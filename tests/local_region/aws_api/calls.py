@@ -26,7 +26,7 @@ PRINCIPALS = {
     **{key: principal for principal, key in environment.OPERATORS_ACCESS_KEYS.items()},
 }
 # Services whose errors have the form of the query protocol.
-QUERY_SERVICES = {"elasticloadbalancing", "iam", "sts"}
+QUERY_SERVICES = {"autoscaling", "elasticloadbalancing", "iam", "sts"}
 ADMINISTRATOR = "administrator"
 UNRESTRICTED = UNRECORDED = {ADMINISTRATOR, "nobody"}
 

@@ -259,6 +259,29 @@ class Ec2:
                 self._in_background(instance, self._restart)
         return answer
 
+    def begin(self, instance: Any) -> None:
+        """Give an instance that moto has just made its machine."""
+        instance.security_groups = list(instance.nics[0].group_set)
+        _set_state(instance, PENDING)
+        self._in_background(instance, self._create)
+
+    def resume(self, instance: Any) -> None:
+        """Start an instance that is stopped."""
+        instance.launch_time = utcnow()
+        _set_state(instance, PENDING)
+        self._in_background(instance, self._boot)
+
+    def halt(self, instance: Any) -> None:
+        """Stop an instance."""
+        _set_state(instance, STOPPING)
+        self._in_background(instance, self._shut_down)
+
+    def end(self, instance: Any) -> None:
+        """Terminate an instance."""
+        ec2_backends[names.ACCOUNT_ID][names.AWS_REGION].terminate_instances([instance.id])
+        _set_state(instance, SHUTTING_DOWN)
+        self._in_background(instance, self._remove)
+
     def _ours(self, call: Call) -> list[Any]:
         instance_ids = call.numbered("InstanceId")
         return [instance for instance in self.instances() if instance.id in instance_ids]

@@ -108,12 +108,22 @@ class LoadBalancers:
         if answer.status_code == 200:
             for target in targets:
                 if call.action == "RegisterTargets":
-                    self._register(target)
+                    self.register(target)
                 else:
                     self._deregister(target, delay)
         return answer
 
-    def _register(self, target: str) -> None:
+    def deregister(self, target: str, arn: str) -> None:
+        """Have an instance that is in no group of moto's any more get no new request.
+
+        Args:
+            target: Its id.
+            arn: Of the target group that it was in, whose delay it has.
+        """
+        self._deregister(target, _delay(arn))
+
+    def register(self, target: str) -> None:
+        """Have an instance that is in a group of moto's get requests once its health checks pass."""
         if target not in self._registered:
             self._draining.pop(target, None)
             self._registered[target] = Registered(time.monotonic())

@@ -22,13 +22,17 @@ CREDENTIALS_HOURS = 6
 class Metadata:
     """The service's answers below `/latest/`."""
 
-    def __init__(self, ec2: Ec2, container_at: Callable[[str], str | None]) -> None:
+    def __init__(
+        self, ec2: Ec2, container_at: Callable[[str], str | None], target_of: Callable[[str], str | None]
+    ) -> None:
         """Begin without tokens.
 
         Args:
             ec2: Knows the instances.
             container_at: Returns the name of the container that has an address.
+            target_of: Returns which state an instance of an Auto Scaling group is to have; None of any other.
         """
+        self._target_of = target_of
         self._ec2 = ec2
         self._container_at = container_at
         self._tokens: set[str] = set()
@@ -84,6 +88,7 @@ class Metadata:
             "meta-data/ami-id": instance.image_id,
             "meta-data/local-ipv4": instance.private_ip,
             "meta-data/local-hostname": instance.private_dns_name,
+            "meta-data/autoscaling/target-lifecycle-state": self._target_of(instance.id),
             "meta-data/placement/region": names.AWS_REGION,
             "meta-data/placement/availability-zone": zone,
             "meta-data/iam/security-credentials": names.INSTANCE_ROLE,

@@ -26,6 +26,7 @@ from werkzeug.wrappers import Request, Response
 
 from tests.local_region import names
 from tests.local_region.aws_api.authorization import questions_of
+from tests.local_region.aws_api.autoscaling import AutoScaling
 from tests.local_region.aws_api.calls import (
     Call,
     json_answer,
@@ -76,8 +77,11 @@ class ApiServer:
         self._ec2 = Ec2(Machines(machine), self._faults)
         self._ssm = Ssm(self._ec2, folder / "sessions", self._faults)
         engine = DockerEngine(docker, version="", started_by_us=False)
-        self._metadata = Metadata(self._ec2, lambda address: containers.at_address(engine, region, address))
         self._load_balancers = LoadBalancers(self._ec2, Proxy(docker, region))
+        self._autoscaling = AutoScaling(self._ec2, self._load_balancers)
+        self._metadata = Metadata(
+            self._ec2, lambda address: containers.at_address(engine, region, address), self._autoscaling.target_of
+        )
         self._recording = Recording(RegionState(region, root=folder.parent).api_calls)
         leave_bucket_policies_out()
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -148,6 +152,8 @@ class ApiServer:
             return self._ec2.answer(call, lambda: Response.from_app(self._moto, environ, buffered=True))
         if call.service == "elasticloadbalancing":
             return self._load_balancers.answer(call, lambda: Response.from_app(self._moto, environ, buffered=True))
+        if call.service == "autoscaling":
+            return self._autoscaling.answer(call, lambda: Response.from_app(self._moto, environ, buffered=True))
         return page_of(call, environ, self._moto)
 
     def _pass_on(self, call: Call, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
