@@ -80,9 +80,12 @@ class FakeMachine:
         """Do as Machine.end_session."""
         self.ended.append(session)
 
-    def create(self) -> None:
+    def create(self, machine_image: str = "") -> None:
         """Do as InstanceMachine.create."""
         self.start()
+
+    def snapshot(self, machine_image: str) -> None:
+        """Do as InstanceMachine.snapshot."""
 
     def remove(self) -> None:
         """Do as InstanceMachine.remove."""

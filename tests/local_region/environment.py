@@ -15,11 +15,12 @@ BIN = Path(__file__).parent / "bin"
 # Of who may everything: tests, and a person who tries things in a region.
 ADMINISTRATOR_ACCESS_KEY = "AKIALOCALREGIONADMIN"
 # Of operators who have one of the documents of roles/infrastructure/templates, and no other right; who has the one for
-# the waker has that for provisioning besides.
+# the waker has that for provisioning besides, and who has the one for a group all that he needs for it.
 OPERATORS_ACCESS_KEYS = {
     "operator-deploy": "AKIALOCALREGIONDEPLO",
     "operator-provision": "AKIALOCALREGIONPROVI",
     "operator-waking": "AKIALOCALREGIONWAKER",
+    "operator-scaling": "AKIALOCALREGIONSCALE",
 }
 SECRET_KEY = "of-no-use-outside-of-the-local-region"
 PROVISIONING = {"provision", "teardown"}

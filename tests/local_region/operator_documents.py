@@ -16,6 +16,10 @@ ROLE = names.REPOSITORY_ROOT / "roles" / "infrastructure"
 SEVERAL = {
     "operator-provision": ("operator-provision", "operator-provision-fleet"),
     "operator-waking": ("operator-provision", "operator-waking"),
+    "operator-scaling": (
+        *("operator-deploy", "operator-provision", "operator-provision-fleet", "operator-monitoring"),
+        "operator-scaling",
+    ),
 }
 
 

@@ -93,7 +93,7 @@ GENERAL_FORMS = [
     (re.compile(r"^(arn:aws:s3:::[^/]*-models-[^/]*)/.+/(evaluation\.json)$"), r"\1/KEY/\2"),
     (re.compile(r"^(arn:aws:s3:::[^/]*-models-[^/]*)/(adapters/)(?!.*evaluation\.json$).+"), r"\1/\2KEY"),
     (re.compile(r"^(arn:aws:s3:::[^/]*-models-[^/]*)/(?!adapters/|KEY/evaluation\.json$).+"), r"\1/KEY"),
-    (re.compile(r"\b(ami|eipalloc|eni|i|sg|subnet|vol|vpc)-[0-9a-f]{8,17}$"), r"\1-0123456789abcdef0"),
+    (re.compile(r"\b(ami|eipalloc|eni|i|lt|sg|snap|subnet|vol|vpc)-[0-9a-f]{8,17}$"), r"\1-0123456789abcdef0"),
     (re.compile(r"(:secret:.*)-[A-Za-z0-9]{6}$"), r"\1-a1B2c3"),
     (re.compile(r"(:session/\$\{aws:userid\})-.*"), r"\1-0123456789abcdef0"),
     (re.compile(r"(:log-stream:).+"), r"\1STREAM"),

@@ -18,7 +18,10 @@ from tests.support.rendering import value
 
 PAGE = names.REPOSITORY_ROOT / "docs" / "permissions.md"
 SID = re.compile(r"`(\w+)`")
-PRINCIPALS = ("instance", "operator-deploy", "operator-provision", "operator-monitoring", "operator-waking")
+PRINCIPALS = (
+    *("instance", "operator-deploy", "operator-provision", "operator-monitoring", "operator-waking"),
+    "operator-scaling",
+)
 DOCUMENTS = (*PRINCIPALS, "operator-provision-fleet")
 # Characters that IAM takes for one managed policy, spaces left out.
 LARGEST_DOCUMENT = 6144
@@ -51,6 +54,7 @@ EXPLAINED = {
     "instance": set(),
     "operator-monitoring": set(),
     "operator-waking": set(),
+    "operator-scaling": set(),
 }
 
 

@@ -63,6 +63,8 @@ EC2_OF_ID = {
     "eni": "network-interface",
     "eipalloc": "elastic-ip",
     "ami": "image",
+    "snap": "snapshot",
+    "lt": "launch-template",
 }
 EC2_ID = re.compile(rf"({'|'.join(EC2_OF_ID)})-[0-9a-f]{{8,17}}")
 # What a call makes, beside what its request names.
@@ -71,7 +73,11 @@ EC2_NEW = {
     "CreateSecurityGroup": ("security-group",),
     "CreateVolume": ("volume",),
     "AllocateAddress": ("elastic-ip",),
+    "CreateImage": ("image", "snapshot"),
+    "CreateLaunchTemplate": ("launch-template",),
 }
+# Those of AWS's EC2 that belong to no account, as seen by a policy.
+EC2_OF_NOBODY = {"image", "snapshot"}
 
 
 def questions_of(call: Call) -> list[Question]:
@@ -139,8 +145,7 @@ def _ec2_named(fields: Mapping[str, str]) -> list[str]:
 
 
 def _ec2_arn(kind: str, name: str) -> str:
-    # Images belong to no account as seen by who starts them.
-    return f"arn:aws:ec2:{names.AWS_REGION}:{'' if kind == 'image' else names.ACCOUNT_ID}:{kind}/{name}"
+    return f"arn:aws:ec2:{names.AWS_REGION}:{'' if kind in EC2_OF_NOBODY else names.ACCOUNT_ID}:{kind}/{name}"
 
 
 def _ec2_requested_tags(fields: Mapping[str, str], action: str) -> dict[str, dict[str, str]]:
@@ -317,8 +322,29 @@ def _servicequotas(call: Call) -> Iterator[Question]:
 
 
 def _cloudwatch(call: Call) -> Iterator[Question]:
-    """Yield the question about a call of CloudWatch, which is signed for under another name than its actions have."""
-    yield Question(f"cloudwatch:{call.action}", "*")
+    """Yield the questions about a call of CloudWatch, which is signed for under another name than its actions have."""
+    body, action = call.json(), f"cloudwatch:{call.action}"
+    alarms = body.get("AlarmNames", []) if call.action == "DeleteAlarms" else [body.get("AlarmName")]
+    resources = [f"arn:aws:cloudwatch:{HERE}:alarm:{each}" for each in alarms if each] or [
+        str(body.get("ResourceARN", "*"))
+    ]
+    for resource in resources:
+        yield Question(action, resource)
+        if call.action == "PutMetricAlarm" and body.get("Tags"):
+            yield Question("cloudwatch:TagResource", resource)
+
+
+def _autoscaling(call: Call) -> Iterator[Question]:
+    """Yield the questions about a call of Auto Scaling: its Describe actions take no resources."""
+    action = f"autoscaling:{call.action}"
+    if call.action.startswith("Describe"):
+        yield Question(action, "*")
+        return
+    name = call.field("AutoScalingGroupName", "Tags.member.1.ResourceId")
+    group = f"arn:aws:autoscaling:{HERE}:autoScalingGroup:*:autoScalingGroupName/{name}"
+    yield Question(action, group)
+    if call.action == "CreateAutoScalingGroup" and call.field("Tags.member.1.Key"):
+        yield Question("autoscaling:CreateOrUpdateTags", group)
 
 
 def _budgets(call: Call) -> Iterator[Question]:
@@ -372,6 +398,7 @@ _SERVICES: dict[str, Callable[[Call], Iterable[Question]]] = {
     "secretsmanager": _secretsmanager,
     "ecr": _ecr,
     "logs": _logs,
+    "autoscaling": _autoscaling,
     "monitoring": _cloudwatch,
     "budgets": _budgets,
     "elasticloadbalancing": _elasticloadbalancing,

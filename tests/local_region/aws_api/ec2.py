@@ -42,8 +42,11 @@ class Hardware(Protocol):
     def is_running(self) -> bool:
         """Return whether it runs."""
 
-    def create(self) -> None:
-        """Make it where it is missing, and start it."""
+    def create(self, machine_image: str = "") -> None:
+        """Make it where it is missing, of an image of another's where one is named, and start it."""
+
+    def snapshot(self, machine_image: str) -> None:
+        """Keep what it has on its disks, for `create`."""
 
     def remove(self) -> None:
         """Remove it and all that it holds."""
@@ -73,6 +76,8 @@ class Ec2:
         self._faults = faults
         self._lock = threading.Lock()
         self._busy: set[str] = set()
+        # Those that are made of an instance of ours.
+        self._images: set[str] = set()
 
     def instances(self) -> list[Any]:
         """Return moto's instances that have a machine, terminated ones left out."""
@@ -118,6 +123,7 @@ class Ec2:
             "AssociateIamInstanceProfile": self._give_profile,
             "ReplaceIamInstanceProfileAssociation": self._give_profile,
             "AttachVolume": self._attach_volume,
+            "CreateImage": self._create_image,
             "TerminateInstances": self._terminate,
             "StartInstances": self._start,
             "StopInstances": self._stop,
@@ -198,6 +204,28 @@ class Ec2:
                 f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'",
             )
         return forward()
+
+    def _create_image(self, call: Call, forward: Forward) -> Response:
+        """Have an image of an instance of ours be pending until what the machine has is kept."""
+        backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
+        before = set(backend.amis)
+        answer = forward()
+        instance = next((each for each in self.instances() if each.id == call.field("InstanceId")), None)
+        made = [each for name, each in backend.amis.items() if name not in before]
+        if answer.status_code == 200 and instance is not None:
+            for image in made:
+                image.state = "pending"
+                self._images.add(image.id)
+                threading.Thread(target=self._snapshot, args=(instance, image), daemon=True).start()
+        return answer
+
+    def _snapshot(self, instance: Any, image: Any) -> None:
+        try:
+            self._machine(instance).snapshot(image.id)
+            image.state = "available"
+        except MachineError as error:
+            logger.error("{}: {}", image.id, error)
+            image.state = "failed"
 
     def _terminate(self, call: Call, forward: Forward) -> Response:
         ours = self._ours(call)
@@ -307,7 +335,8 @@ class Ec2:
         threading.Thread(target=run, daemon=True).start()
 
     def _create(self, instance: Any) -> None:
-        self._machine(instance).create()
+        image = str(instance.image_id)
+        self._machine(instance).create(image if image in self._images else "")
         _set_state(instance, RUNNING)
 
     def _remove(self, instance: Any) -> None:

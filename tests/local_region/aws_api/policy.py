@@ -21,7 +21,7 @@ from tests.local_region import names, operator_documents
 from tests.local_region.aws_api.calls import UNRESTRICTED
 from tests.local_region.recorded_calls import Question, in_general
 
-OPERATORS = ("operator-deploy", "operator-provision", "operator-monitoring", "operator-waking")
+OPERATORS = ("operator-deploy", "operator-provision", "operator-monitoring", "operator-waking", "operator-scaling")
 EDGE_SETTINGS = ("edge/mode", "images/edge-tag", "secrets/edge-certificate")
 
 

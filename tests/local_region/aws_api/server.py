@@ -37,6 +37,7 @@ from tests.local_region.aws_api.calls import (
 from tests.local_region.aws_api.ec2 import Ec2
 from tests.local_region.aws_api.ecr import Ecr
 from tests.local_region.aws_api.load_balancers import LoadBalancers
+from tests.local_region.aws_api.machine_images import tag_snapshots_too
 from tests.local_region.aws_api.machines import Machines
 from tests.local_region.aws_api.metadata import Metadata
 from tests.local_region.aws_api.pages import page_of
@@ -84,6 +85,7 @@ class ApiServer:
         )
         self._recording = Recording(RegionState(region, root=folder.parent).api_calls)
         leave_bucket_policies_out()
+        tag_snapshots_too()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._digest = source_digest()
         _add_deep_learning_ami()

@@ -122,7 +122,7 @@ def remove(engine: DockerEngine, container: str) -> None:
 
 
 def remove_all(engine: DockerEngine, region: str) -> int:
-    """Remove every container, volume and network of a region; return how many."""
+    """Remove every container, volume, network and machine image of a region; return how many."""
     label_filter = f"label={label(region)}"
     containers = engine.run("ps", "--all", "--quiet", "--filter", label_filter).stdout.split()
     if containers:
@@ -133,4 +133,8 @@ def remove_all(engine: DockerEngine, region: str) -> int:
     networks = engine.run("network", "ls", "--quiet", "--filter", label_filter).stdout.split()
     if networks:
         engine.run("network", "rm", *networks)
-    return len(containers) + len(volumes) + len(networks)
+    # Made of a container, whose label they have; what containers are made of is of no region.
+    images = set(engine.run("image", "ls", "--quiet", "--filter", label_filter).stdout.split())
+    if images:
+        engine.run("image", "rm", "--force", *sorted(images))
+    return len(containers) + len(volumes) + len(networks) + len(images)

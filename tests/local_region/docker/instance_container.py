@@ -6,7 +6,7 @@ import threading
 import time
 
 from tests.local_region import names
-from tests.local_region.docker import containers, images
+from tests.local_region.docker import containers, images, machine_images
 from tests.local_region.docker.engine import DockerCommandError, DockerEngine
 from tests.local_region.docker.machine import Machine, MachineError
 from tests.local_region.errors import RegionError
@@ -30,9 +30,6 @@ CAPABILITIES = (
     *("SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_TIME", "SYS_TTY_CONFIG", "SYSLOG", "WAKE_ALARM"),
 )
 
-# Where the instance keeps what must outlive a container: as volumes, because overlayfs cannot lie on overlayfs.
-VOLUMES = {"docker": "/var/lib/docker", "opt": "/opt/slm-ft-serving", "var": "/var/lib/slm-ft-serving"}
-
 
 class InstanceMachine(Machine):
     """The machine of one instance: EC2 makes it with RunInstances and removes it with TerminateInstances."""
@@ -51,17 +48,39 @@ class InstanceMachine(Machine):
         self._state = state
         self._changing = threading.Lock()
 
-    def create(self) -> None:
+    def create(self, machine_image: str = "") -> None:
         """Start the container and boot its systemd; what is there already stays.
+
+        Args:
+            machine_image: Id of the image that `snapshot` was given for it; empty means that of every region.
 
         Raises:
             MachineError: Docker refuses, or systemd does not boot in time.
         """
         with self._changing:
             try:
-                ensure(self._engine, self._state, images.reference(images.SPECS["instance"]), self._number)
+                image = images.reference(images.SPECS["instance"])
+                if machine_image:
+                    machine_images.fill_volumes(self._engine, self._state.name, machine_image, self._number, image)
+                    image = machine_images.reference(self._state.name, machine_image)
+                ensure(self._engine, self._state, image, self._number)
             except RegionError as error:
                 raise MachineError(str(error)) from error
+
+    def snapshot(self, machine_image: str) -> None:
+        """Keep what the machine has on its disks at this moment, as EC2 makes an image without a reboot.
+
+        Args:
+            machine_image: Id of the image, for `create`.
+
+        Raises:
+            MachineError: Docker refuses.
+        """
+        try:
+            image = images.reference(images.SPECS["instance"])
+            machine_images.make(self._engine, self._state.name, self.container, self._number, machine_image, image)
+        except RegionError as error:
+            raise MachineError(str(error)) from error
 
     def remove(self) -> None:
         """Remove the container and its volumes, as EBS volumes go with their instance.
@@ -84,7 +103,7 @@ def remove(engine: DockerEngine, region: str, number: int = 1) -> None:
         DockerCommandError: A volume is in use.
     """
     containers.remove(engine, names.instance_container(region, number))
-    volumes = [names.volume_name(region, purpose + names.suffix(number)) for purpose in VOLUMES]
+    volumes = [names.volume_name(region, purpose + names.suffix(number)) for purpose in machine_images.VOLUMES]
     engine.run("volume", "rm", "--force", *volumes)
 
 
@@ -189,7 +208,7 @@ def _arguments(engine: DockerEngine, state: RegionState, settings: str, number: 
     machine = containers.machine_address(engine, state.name) or "host-gateway"
     volumes = [
         argument
-        for purpose, path in VOLUMES.items()
+        for purpose, path in machine_images.VOLUMES.items()
         for argument in (
             "--volume",
             f"{containers.ensure_volume(engine, state.name, purpose + names.suffix(number))}:{path}",

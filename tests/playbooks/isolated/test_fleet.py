@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from gateway.settings import Settings
@@ -19,12 +15,12 @@ from tests.local_region import names
 from tests.local_region.faults import Faults
 from tests.local_region.state import RegionState
 from tests.playbooks.isolated.account_runner import play
+from tests.playbooks.isolated.certificates import DOMAIN, certificate
 from tests.support.runner import PlaybookRun
 
 # Four runs of provision.yml and teardown.yml. The ordinary run has test_provision.py, with one instance.
 pytestmark = [pytest.mark.region, pytest.mark.nightly]
 
-DOMAIN = "notes.example.org"
 NETWORK = "198.51.100.0/24"
 FULL_ZONE = f"{names.AWS_REGION}b"
 OURS = {"Application": names.APPLICATION, "ManagedBy": "provision.yml"}
@@ -42,28 +38,6 @@ class Life:
     left: dict[str, Any] = field(default_factory=dict)
     certificate: str = ""
     taken_out: str = ""
-
-
-def certificate(api: Api) -> str:
-    """Bring a certificate for the domain into ACM, and return its ARN."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, DOMAIN)])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(DOMAIN)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    answer = api.client("acm").import_certificate(Certificate=signed.public_bytes(pem), PrivateKey=private)
-    return str(answer["CertificateArn"])
 
 
 def look(api: Api) -> dict[str, Any]:

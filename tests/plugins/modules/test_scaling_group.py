@@ -49,9 +49,8 @@ class Account:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.scaling, self.ec2, self.elb = (
-            Client(boto3.client(each, region_name="us-east-1")) for each in ("autoscaling", "ec2", "elbv2")
-        )
+        session: Any = boto3.Session(region_name="us-east-1")
+        self.scaling, self.ec2, self.elb = (Client(session.client(each)) for each in ("autoscaling", "ec2", "elbv2"))
         subnets = self.ec2.describe_subnets()["Subnets"]
         self.subnets = [each["SubnetId"] for each in subnets[:2]]
         vpc = subnets[0]["VpcId"]
@@ -87,7 +86,7 @@ class Account:
 
     def processes(self, *, check: bool = False, **params: Any) -> tuple[bool, bool]:
         """Suspend, resume and size; return what the module does."""
-        every = {"name": self.name, "suspended": [], "resumed": [], "desired": None}
+        every: dict[str, Any] = {"name": self.name, "suspended": [], "resumed": [], "desired": None}
         return scaling_group_processes.ensure(self.scaling, every | params, check=check)
 
     @property
