@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # What a plugin gives to `client(...)`, or lists by name.
 SERVICES = (
     *("ec2", "ecr", "iam", "logs", "pricing", "s3", "s3api", "secretsmanager", "service-quotas", "ssm", "sts"),
-    *("acm", "budgets", "cloudwatch", "elbv2", "lambda", "sns"),
+    *("acm", "autoscaling", "budgets", "cloudwatch", "elbv2", "lambda", "sns"),
 )
 TEXTS = ("*.py", "*.yml", "*.j2", "*.md", "*.sh")
 FOLDERS = ("docker", "docs", "playbooks", "plugins", "roles", "tests/local_region", "tests/playbooks")

@@ -18,7 +18,7 @@ from tests.local_region.names import REPOSITORY_ROOT
 
 PLUGINS = REPOSITORY_ROOT / "plugins"
 SERVICES = (
-    *("acm", "budgets", "cloudwatch", "ec2", "ecr", "elbv2", "iam", "logs", "pricing"),
+    *("acm", "autoscaling", "budgets", "cloudwatch", "ec2", "ecr", "elbv2", "iam", "logs", "pricing"),
     *("s3", "secretsmanager", "service-quotas", "sns", "ssm", "sts"),
 )
 NEXT_PAGE = {"NextToken", "nextToken", "Marker", "NextMarker", "NextContinuationToken"}

@@ -54,7 +54,8 @@ EXPLAINED = {
     "instance": set(),
     "operator-monitoring": set(),
     "operator-waking": set(),
-    "operator-scaling": set(),
+    # Instance and image need a tag each, the one that it has and the other that it is given.
+    "operator-scaling": {"RESOURCE_MISMATCH ec2:CreateImage"},
 }
 
 
@@ -175,7 +176,8 @@ def document(name: str, *, region: str = "us-east-1", base: str = "", cloudwatch
 def held(principal: str) -> dict[str, Any]:
     """Return all that a principal's documents allow, as one, without those that are another principal's."""
     names_of_all = operator_documents.documents_of(principal)
-    documents = [document(each) for each in names_of_all if each == principal or each not in PRINCIPALS]
+    of_its_own = {principal} | (set(names_of_all) - set(PRINCIPALS) if names_of_all[0] == principal else set())
+    documents = [document(each) for each in names_of_all if each in of_its_own]
     return {**documents[0], "Statement": [statement for each in documents for statement in each["Statement"]]}
 
 

@@ -112,13 +112,20 @@ def _ec2(call: Call) -> Iterator[Question]:
     action = f"ec2:{call.action}"
     if call.action.startswith(("Describe", "Get")):
         # Of these only few take resources, and none of the project's.
-        attribute = (
-            [_ec2_arn("instance", fields["InstanceId"])] if call.action == "DescribeInstanceAttribute" else ["*"]
-        )
-        yield from (Question(action, each, _tags_of(each)) for each in attribute)
+        about = {
+            "DescribeInstanceAttribute": ("instance", "InstanceId"),
+            "DescribeImageAttribute": ("image", "ImageId"),
+        }
+        kind, field = about.get(call.action, ("", ""))
+        resource = _ec2_arn(kind, fields[field]) if kind else "*"
+        yield Question(action, resource, _tags_of(resource))
         return
     tags = _ec2_requested_tags(fields, call.action)
-    resources = [*_ec2_named(fields), *(_ec2_arn(kind, "*") for kind in EC2_NEW.get(call.action, ()))]
+    named = _ec2_named(fields)
+    if "LaunchTemplate" in call.action:
+        # What it says of images and networks is asked about at a launch.
+        named = [each for each in named if ":launch-template/" in each]
+    resources = [*named, *(_ec2_arn(kind, "*") for kind in EC2_NEW.get(call.action, ()))]
     for resource in resources or ["*"]:
         kind = resource.rpartition(":")[2].partition("/")[0]
         # CreateTags is about the request's tags itself; others only where they tag what they make.
@@ -324,7 +331,10 @@ def _servicequotas(call: Call) -> Iterator[Question]:
 def _cloudwatch(call: Call) -> Iterator[Question]:
     """Yield the questions about a call of CloudWatch, which is signed for under another name than its actions have."""
     body, action = call.json(), f"cloudwatch:{call.action}"
-    alarms = body.get("AlarmNames", []) if call.action == "DeleteAlarms" else [body.get("AlarmName")]
+    # To describe alarms is asked about all of them, whatever the call names.
+    alarms = {"DeleteAlarms": body.get("AlarmNames", []), "DescribeAlarms": ["*"]}.get(
+        call.action, [body.get("AlarmName")]
+    )
     resources = [f"arn:aws:cloudwatch:{HERE}:alarm:{each}" for each in alarms if each] or [
         str(body.get("ResourceARN", "*"))
     ]

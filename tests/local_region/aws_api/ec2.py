@@ -124,6 +124,8 @@ class Ec2:
             "ReplaceIamInstanceProfileAssociation": self._give_profile,
             "AttachVolume": self._attach_volume,
             "CreateImage": self._create_image,
+            "CreateLaunchTemplate": self._create_template,
+            "DeleteLaunchTemplateVersions": self._delete_template_versions,
             "TerminateInstances": self._terminate,
             "StartInstances": self._start,
             "StopInstances": self._stop,
@@ -157,6 +159,7 @@ class Ec2:
             for instance in self.instances():
                 if not any(instance is each for each in before):
                     _set_throughput(instance, call.field("BlockDeviceMapping.1.Ebs.Throughput"))
+                    _set_snapshots(instance)
                     # Those of its first interface, which moto leaves out.
                     instance.security_groups = list(instance.nics[0].group_set)
             for instance in self.instances():
@@ -218,6 +221,36 @@ class Ec2:
                 self._images.add(image.id)
                 threading.Thread(target=self._snapshot, args=(instance, image), daemon=True).start()
         return answer
+
+    @staticmethod
+    def _create_template(call: Call, forward: Forward) -> Response:
+        """Keep the template's own tags out of what it says of instances, where moto puts them too."""
+        answer = forward()
+        backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
+        if answer.status_code == 200:
+            (version,) = backend.get_launch_template_by_name(call.field("LaunchTemplateName")).versions
+            version.data["TagSpecifications"] = [
+                each for each in version.data.get("TagSpecifications", []) if each["ResourceType"] != "launch-template"
+            ]
+        return answer
+
+    @staticmethod
+    def _delete_template_versions(call: Call, _forward: Forward) -> Response:
+        """Delete versions of a launch template, which moto cannot."""
+        template = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION].get_launch_template(call.field("LaunchTemplateId"))
+        gone = set(call.numbered("LaunchTemplateVersion"))
+        template.versions = [each for each in template.versions if str(each.number) not in gone]
+        items = "".join(
+            f"<item><launchTemplateId>{template.id}</launchTemplateId><versionNumber>{each}</versionNumber></item>"
+            for each in sorted(gone)
+        )
+        text = (
+            '<?xml version="1.0" encoding="UTF-8"?>'
+            '<DeleteLaunchTemplateVersionsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+            f"<successfullyDeletedLaunchTemplateVersionSet>{items}</successfullyDeletedLaunchTemplateVersionSet>"
+            "<unsuccessfullyDeletedLaunchTemplateVersionSet/></DeleteLaunchTemplateVersionsResponse>"
+        )
+        return Response(text, content_type="text/xml")
 
     def _snapshot(self, instance: Any, image: Any) -> None:
         try:
@@ -383,6 +416,14 @@ def _set_throughput(instance: Any, throughput: str) -> None:
     mapping = instance.block_device_mapping.get(instance.root_device_name)
     if mapping and throughput:
         ec2_backends[names.ACCOUNT_ID][names.AWS_REGION].volumes[mapping.volume_id].throughput = int(throughput)
+
+
+def _set_snapshots(instance: Any) -> None:
+    """Have every volume name what it was made of, if nothing; moto leaves the member out."""
+    backend = ec2_backends[names.ACCOUNT_ID][names.AWS_REGION]
+    for mapping in instance.block_device_mapping.values():
+        volume = backend.volumes[mapping.volume_id]
+        volume.snapshot_id = volume.snapshot_id or ""
 
 
 def _keep_elastic_ip(instance: Any) -> None:

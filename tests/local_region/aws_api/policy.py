@@ -22,6 +22,8 @@ from tests.local_region.aws_api.calls import UNRESTRICTED
 from tests.local_region.recorded_calls import Question, in_general
 
 OPERATORS = ("operator-deploy", "operator-provision", "operator-monitoring", "operator-waking", "operator-scaling")
+# A document that is another operator's besides.
+OWNERS = {"operator-provision-fleet": "operator-provision"}
 EDGE_SETTINGS = ("edge/mode", "images/edge-tag", "secrets/edge-certificate")
 
 
@@ -57,8 +59,9 @@ def refused(principal: str, questions: list[Question]) -> str | None:
 def document_of(principal: str, question: Question) -> str:
     """Return for which document a caller's question is recorded: one of another operator where that allows it."""
     for document in operator_documents.documents_of(principal):
-        if document in OPERATORS and _permitted([_document(document, _edge_settings())], in_general(question)):
-            return document
+        owner = OWNERS.get(document, document)
+        if owner in OPERATORS and _permitted([_document(document, _edge_settings())], in_general(question)):
+            return owner
     return principal
 
 
