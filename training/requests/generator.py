@@ -2,7 +2,8 @@
 
 A value is what stands in the request, as it was said: with its casing and typing errors, a time without the preposition
 before it ("Friday" of "on Friday") and never resolved. Some phrasings and values are held out: they are in no training
-request. A part of the names in training requests is made up, so that the model has to read them.
+request. A part of the names in training requests is made up, so that the model has to read them, and so are some of the
+words that are no cue to what is wanted, so that it does not hang on them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from training.data.dataset import Answer, Note
 from training.data.prompt import load_prompt
 from training.patterns import Split
 from training.requests.grammar import FREE_INTENT, Grammar, Piece
-from training.requests.noise import roughen
+from training.requests.noise import reword, roughen
 
 TASK = "assistant_intent"
 
@@ -32,7 +33,10 @@ def make_requests(count: int, off_topic_fraction: float, seed: int, split: Split
     grammar = Grammar(split, random.Random(seed))
     for _ in range(count):
         intent = FREE_INTENT if grammar.rng.random() < off_topic_fraction else grammar.rng.choice(grammar.intents)
-        yield _note(intent, roughen(grammar.request(intent), grammar.fillers, grammar.rng))
+        pieces = grammar.request(intent)
+        if grammar.invents:
+            pieces = reword(pieces, grammar.cues, is_free=intent == FREE_INTENT, rng=grammar.rng)
+        yield _note(intent, roughen(pieces, grammar.fillers, grammar.rng))
 
 
 def _note(intent: str, pieces: list[Piece]) -> Note:

@@ -7,7 +7,7 @@ moment which characters of a request are the value of which field.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from training.patterns import Split, expand, read_lists
 
 FREE_INTENT = "other"
 _FOLDER = Path(__file__).resolve().parent
-_INVENTED = 0.35  # share of the names in training requests that are made up, so that they have to be read
+_INVENTED = 0.4  # share of the names in training requests that are made up, so that they have to be read
 # The lists whose lines are values, each with the fields that they may be the value of.
 _TIMES = ("schedule", "datetime")
 SPANS: dict[str, tuple[str, ...]] = {
@@ -43,13 +43,26 @@ class Piece:
     field: str | None = None
 
 
+@dataclass(frozen=True)
+class Cues:
+    """Words that tell what a request wants.
+
+    Attributes:
+        topics: those that requests of the intents are about.
+        links: those that say who, what, when, and what is asked for.
+    """
+
+    topics: frozenset[str]
+    links: frozenset[str]
+
+
 class Grammar:
     """The patterns and values of one split, and the random numbers that choose among them."""
 
     def __init__(self, split: Split, rng: random.Random) -> None:
         """Read the split's lists; the same random numbers give the same requests."""
         self.rng = rng
-        self._invents = split == "training"
+        self.invents = split == "training"
         self._lists = lists_of(split)
 
     @property
@@ -62,6 +75,11 @@ class Grammar:
         """The words that say nothing."""
         fillers: list[str] = self._lists["fillers"]
         return fillers
+
+    @property
+    def cues(self) -> Cues:
+        """The words that tell what a request wants."""
+        return Cues(frozenset(self._lists["cues"]["topics"]), frozenset(self._lists["cues"]["links"]))
 
     def request(self, intent: str) -> list[Piece]:
         """Render a request of one intent, with what is said around it; two fields never share a character."""
@@ -92,7 +110,9 @@ class Grammar:
 
     def _value(self, name: str) -> str:
         """Render a line of a list; some of the names in training requests are made up."""
-        if self._invents and name in _INVENTIONS and self.rng.random() < _INVENTED:
+        if name == "invented":
+            return invent_word(self.rng)
+        if self.invents and name in _INVENTIONS and self.rng.random() < _INVENTED:
             return _INVENTIONS[name](self.rng)
         pattern = expand(self.rng.choice(self._lists[name]), self.rng)
         return "".join(
@@ -119,25 +139,29 @@ def _invent_place(rng: random.Random) -> str:
     return rng.choice((f"the {invent_word(rng)}", _invent_name(rng), f"the {_invent_name(rng)}"))
 
 
-def _invent_noun(rng: random.Random) -> str:
-    return invent_word(rng)
+def _invent_gerund(rng: random.Random) -> str:
+    return f"{invent_word(rng, (1, 2))}{rng.choice('dlmnrtpk')}ing"
 
 
-_INVENTIONS = {
+_INVENTIONS: dict[str, Callable[[random.Random], str]] = {
     "person": _invent_name,
     "town": _invent_name,
     "thing": _invent_thing,
     "place": _invent_place,
     "work": _invent_thing,
-    "occasion": _invent_noun,
-    "subject_word": _invent_noun,
+    "verb": invent_word,
+    "gerund": _invent_gerund,
+    **dict.fromkeys(("occasion", "subject_word", "noun", "adjective", "place_word", "trade"), invent_word),
 }
 
 
 @cache
 def lists_of(split: Split) -> dict[str, Any]:
-    """Return the lists of a split by their names."""
-    lists, held_out = read_lists(_FOLDER / "requests.yaml"), read_lists(_FOLDER / "held_out.yaml")
+    """Return the lists of a split by their names; those of training have their further lines."""
+    lists, held_out = dict(read_lists(_FOLDER / "requests.yaml")), read_lists(_FOLDER / "held_out.yaml")
+    further: dict[str, list[str]] = lists.pop("further")
+    if split == "training":
+        lists |= {name: lists.get(name, []) + lines for name, lines in further.items()}
     if split in ("phrasings", "both"):
         lists = lists | held_out["phrasings"]
     if split in ("values", "both"):

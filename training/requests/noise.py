@@ -9,7 +9,8 @@ import random
 import re
 from collections.abc import Sequence
 
-from training.requests.grammar import Piece
+from training.notes.invention import invent_word
+from training.requests.grammar import Cues, Piece
 
 _LOWER, _UPPER, _AS_IS = (
     0.4,
@@ -19,6 +20,9 @@ _LOWER, _UPPER, _AS_IS = (
 _MISTYPED = 0.2  # share of requests with typing errors
 _TYPING_ERRORS = 0.12  # share of the long words that have one in such a request
 _FILLED = 0.1  # share of requests with a filler
+_REWORDED = 0.25  # share of training requests in which words are exchanged for made-up ones
+_EXCHANGED = 0.4  # share of the words of such a request that are, of those that are no cues
+_WORD = re.compile(r"(?<![\w'@.-])[a-z]{3,}(?![\w'@-])")
 _QUESTION = re.compile(
     r"(?:can|could|would|will|what|how|do|does|am|is|are|who|which|when|why|any|have|should|did)\b", re.IGNORECASE
 )
@@ -42,6 +46,29 @@ def roughen(pieces: Sequence[Piece], fillers: Sequence[str], rng: random.Random)
     if rng.random() < _MISTYPED:
         rough = [Piece(_mistype(piece.text, rng), piece.field) for piece in rough]
     return [*rough, Piece(_end("".join(piece.text for piece in rough), rng))]
+
+
+def reword(pieces: Sequence[Piece], cues: Cues, *, is_free: bool, rng: random.Random) -> list[Piece]:
+    """Exchange words of some requests for made-up ones, so that a verb that is not known leaves the rest as it is.
+
+    Values and cues stay. A request that is none of the intents stays as a whole where it has a topic of them: there the
+    verb alone tells that it is none.
+
+    Args:
+        pieces: the request.
+        cues: the words that stay.
+        is_free: whether the request is none of the intents.
+        rng: random numbers.
+    """
+    words = {word.casefold() for piece in pieces for word in re.findall(r"[\w'-]+", piece.text)}
+    if rng.random() >= _REWORDED or (is_free and words & cues.topics):
+        return list(pieces)
+    kept = cues.topics | cues.links
+
+    def exchange(match: re.Match[str]) -> str:
+        return match.group() if match.group() in kept or rng.random() >= _EXCHANGED else invent_word(rng)
+
+    return [piece if piece.field is not None else Piece(_WORD.sub(exchange, piece.text)) for piece in pieces]
 
 
 def _contract(text: str) -> str:
