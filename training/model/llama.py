@@ -32,9 +32,9 @@ def _causal_products(
     PyTorch's own attention takes twice the time on CPUs for short sequences; and batches are padded on the right, where
     a causal model needs no mask.
     """
-    groups, length = module.num_key_value_groups, query.shape[-2]
+    groups, length, seen = module.num_key_value_groups, query.shape[-2], key.shape[-2]
     key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    future = query.new_full((length, length), float("-inf")).triu(1)
+    future = query.new_full((length, seen), float("-inf")).triu(1 + seen - length)
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2)) + future
     weights = torch.softmax(scores, dim=-1, dtype=query.dtype)
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
@@ -132,7 +132,9 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def answer_loss(model: nn.Module, tokens: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def answer_loss(
+    model: nn.Module, tokens: torch.Tensor, weights: torch.Tensor, shares_prompt: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute the loss over the target tokens.
 
     Logits are computed for target tokens only: for all of them they would be a third of the work.
@@ -141,12 +143,20 @@ def answer_loss(model: nn.Module, tokens: torch.Tensor, weights: torch.Tensor) -
         model: the base, or an adapter on it.
         tokens: ids, batch x length, padded on the right.
         weights: of the same shape, the weight of each token as a target: booleans, or numbers from 0 to 1.
+        shares_prompt: compute the tokens with which all rows begin only once, for which the base must have been loaded
+            with `causal_products`. The loss is the same but for rounding.
 
     Returns:
         The weighted mean cross entropy in nats, and the share of targets of weight 1 that the model ranks first.
     """
     llama = model.get_base_model() if hasattr(model, "get_base_model") else model
-    hidden = llama.model(input_ids=tokens, use_cache=False).last_hidden_state
+    shared = _shared_tokens(tokens, weights) if shares_prompt else 0
+    cache = None
+    if shared:
+        cache = llama.model(input_ids=tokens[:1, :shared], use_cache=True).past_key_values
+        cache.batch_repeat_interleave(len(tokens))
+        tokens, weights = tokens[:, shared:], weights[:, shared:]
+    hidden = llama.model(input_ids=tokens, past_key_values=cache, use_cache=cache is not None).last_hidden_state
     is_target = weights[:, 1:] > 0
     weights = weights[:, 1:][is_target].float()
     logits = llama.lm_head(hidden[:, :-1][is_target]).float()
@@ -155,3 +165,13 @@ def answer_loss(model: nn.Module, tokens: torch.Tensor, weights: torch.Tensor) -
     right = (logits.detach().argmax(-1) == targets)[full].float().mean()
     losses = nn.functional.cross_entropy(logits, targets, reduction="none")
     return (losses * weights).sum() / weights.sum(), right
+
+
+def _shared_tokens(tokens: torch.Tensor, weights: torch.Tensor) -> int:
+    """Return the number of tokens with which all rows begin, without the last one before a target; 0 for one row."""
+    if len(tokens) == 1:
+        return 0
+    differs = (tokens != tokens[:1]).any(0)
+    differs |= (weights > 0).any(0)
+    # A target is predicted at the token before it, which is then computed for every row.
+    return max(0, int(differs.long().argmax()) - 1) if bool(differs.any()) else 0

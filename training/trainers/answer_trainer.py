@@ -152,7 +152,8 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
         labels = inputs["labels"]
         self.tokens += labels.numel()
         with fast_products(self.config.device):
-            loss, _ = answer_loss(model, inputs["input_ids"], labels != _IGNORED)
+            shares_prompt = self.config.attention == "causal_products"
+            loss, _ = answer_loss(model, inputs["input_ids"], labels != _IGNORED, shares_prompt)
         if num_items_in_batch is None:
             return loss
         return loss * ((labels[:, 1:] != _IGNORED).sum() / num_items_in_batch)

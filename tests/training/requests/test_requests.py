@@ -16,8 +16,8 @@ from training.data.dataset import Note
 from training.data.prompt import load_prompt
 from training.patterns import Split, expansions
 from training.requests.generator import TASK, make_requests
-from training.requests.grammar import FREE_INTENT, SPANS, Grammar, Piece, lists_of
-from training.requests.noise import roughen
+from training.requests.grammar import FREE_INTENT, SPANS, Cues, Grammar, Piece, lists_of
+from training.requests.noise import reword, roughen
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 TASK_FILE = load_prompt(TASK).task
@@ -83,7 +83,7 @@ def test_the_share_of_other_requests_is_the_one_that_was_asked_for() -> None:
 
 def test_requests_have_no_marks_of_the_grammar_and_no_gaps(made: dict[Split, list[Note]]) -> None:
     for note in (note for notes in made.values() for note in notes):
-        assert not set("[]{}|") & set(note.text), note.text
+        assert not set("[]{}|<>") & set(note.text), note.text
         assert "  " not in note.text, note.text
         assert note.text == note.text.strip()
 
@@ -153,6 +153,36 @@ def test_a_part_of_the_names_in_training_requests_is_made_up() -> None:
     towns = [note.answer["location"] for note in make_requests(700, 0.0, 8) if note.answer["intent"] == "get_weather"]
     invented = [town for town in towns if town is not None and town.casefold() not in known]
     assert 0.2 < len(invented) / len([town for town in towns if town]) < 0.6
+
+
+def test_made_up_words_stand_for_words_that_are_neither_cues_nor_values() -> None:
+    cues = Cues(topics=frozenset({"email"}), links=frozenset({"about", "to"}))
+    pieces = [Piece("fire off an email to "), Piece("Anna", "recipient"), Piece(" about "), Piece("tea", "subject")]
+    reworded = [reword(pieces, cues, is_free=False, rng=random.Random(seed)) for seed in range(300)]
+    assert {each[1:] == pieces[1:] for each in reworded} == {True}
+    starts = {each[0].text for each in reworded}
+    assert "fire off an email to " in starts
+    assert len(starts) > 10
+    assert all(re.fullmatch(r"[a-z]+ [a-z]+ an email to ", start) for start in starts), starts
+
+
+def test_a_request_that_is_none_keeps_its_words_where_it_has_a_topic() -> None:
+    cues = Cues(topics=frozenset({"email"}), links=frozenset())
+    for text, changes in (("delete the last email", False), ("delete the last photo", True)):
+        texts = {reword([Piece(text)], cues, is_free=True, rng=random.Random(seed))[0].text for seed in range(60)}
+        assert (len(texts) > 1) == changes, text
+
+
+def test_only_training_requests_have_made_up_words_and_further_values() -> None:
+    words: dict[Split, set[str]] = {split: set() for split in SPLITS}
+    for split in SPLITS:
+        for note in make_requests(400, 0.0, 12, split):
+            words[split] |= set(re.findall(r"[a-z]+", note.text.casefold()))
+    known = set(re.findall(r"[a-z]+", " ".join(map(str, lists_of("training").values())).casefold()))
+    assert len(words["training"] - known) > 3 * len(words["plain"] - known)
+    further = set(lists_of("training")["verb"])
+    assert words["training"] & further - set(re.findall(r"[a-z]+", str(lists_of("plain"))))
+    assert "verb" not in lists_of("plain")
 
 
 def test_a_data_set_has_no_text_twice_and_shares_none_between_its_splits() -> None:
