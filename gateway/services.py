@@ -84,7 +84,10 @@ def build_services(settings: Settings) -> Services:
         "gateway_held", "Requests that are held for an engine that cannot be reached.", lambda: engine.outage.held
     )
     metrics.watch(
-        "gateway_circuit_open", "1 while requests fail at once as the engine is down.", lambda: engine.circuit.is_open
+        "gateway_circuit_open",
+        "1 since the engine could not be reached several times in a row, until it answers again.",
+        # Not whether requests are refused in this moment, which with few of them nobody would ever see.
+        lambda: engine.circuit.is_tripped,
     )
     metrics.watch(
         "gateway_keys_file_stale_seconds",

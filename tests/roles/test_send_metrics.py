@@ -46,13 +46,18 @@ def script() -> Iterator[ModuleType]:
 
 
 class FakeGateway(HttpFake):
-    """A gateway's /metrics with a given text."""
+    """A gateway's /metrics with a given text, whose health is bad."""
 
     text = ""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
     def answer(self, request: Any) -> None:
         """Send the text."""
-        request.send_response(200)
+        self.asked.append(request.path)
+        request.send_response(503 if request.path == "/health" else 200)
         request.end_headers()
         request.wfile.write(self.text.encode())
 
@@ -183,6 +188,15 @@ def test_what_is_not_the_gateway_is_not_up(script: ModuleType, tmp_path: Path, t
         fake.text = text
         sent, _ = script.run(settings(fake.port, {"gateway_up": "Count"}), tmp_path / "state", 1e9, lambda *_: None)
     assert [(each["MetricName"], each["Value"]) for each in sent] == [("gateway_up", 0)]
+
+
+def test_the_engine_is_asked_before_the_gateway_says_whether_it_is_down(script: ModuleType, tmp_path: Path) -> None:
+    with FakeGateway() as fake:
+        fake.text = gateway().exposition().decode()
+        wanted = {"gateway_up": "Count", "engine_unavailable": "Count"}
+        sent, _ = script.run(settings(fake.port, wanted), tmp_path / "state", 1e9, lambda *_: None)
+    assert fake.asked == ["/health", "/metrics"]
+    assert {each["MetricName"]: each["Value"] for each in sent} == {"gateway_up": 1, "engine_unavailable": 0}
 
 
 def settings(port: int, metrics: dict[str, str] | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ read leaves the instance.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import re
@@ -235,6 +236,9 @@ def look(settings: Mapping[str, Any], before: Mapping[str, Any], now: float) -> 
     wanted = settings["metrics"]
     state: dict[str, Any] = {"time": now, "gateway": before.get("gateway"), "engine": before.get("engine")}
     readings: dict[str, float | None] = {"gateway_up": 0.0}
+    # Without traffic nothing else asks the engine, and the gateway would not know that it is down, or back.
+    with contextlib.suppress(OSError):
+        fetch(settings["gateway"].rpartition("/")[0] + "/health")
     try:
         state["gateway"] = gateway_totals(fetch(settings["gateway"]))
         readings |= gateway_readings(before.get("gateway"), state["gateway"])

@@ -1,5 +1,6 @@
 """/metrics: what happened is counted, by task, and no label holds a request's data."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -80,3 +81,11 @@ def table() -> str:
 
 def test_the_readme_has_every_metric() -> None:
     assert table() in README.read_text("utf-8"), f"put this table into {README}:\n{table()}"
+
+
+async def test_an_engine_that_is_down_shows_for_as_long_as_it_is(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(engine_url="http://127.0.0.1:9", engine_patience=0)
+    for _ in range(5):
+        assert (await gateway.extract()).status == 503
+    await asyncio.sleep(2.1)  # longer than requests are refused after a trial
+    assert (await read(gateway))["gateway_circuit_open"] == 1
