@@ -60,7 +60,8 @@ def fill_volumes(engine: DockerEngine, region: str, machine_image: str, number: 
 def _copy(engine: DockerEngine, source: str, target: str, helper: str) -> None:
     """Copy a volume with owners, links, devices and the attributes by which overlayfs marks what was removed."""
     engine.run(
-        *("run", "--rm", "--privileged", "--network", "none", "--entrypoint", "cp"),
+        # For overlayfs's attributes; `--privileged` is refused on some machines.
+        *("run", "--rm", "--cap-add", "SYS_ADMIN", "--network", "none", "--entrypoint", "cp"),
         *("--volume", f"{source}:/from:ro", "--volume", f"{target}:/to", helper),
         *("--archive", "/from/.", "/to/"),
     )
