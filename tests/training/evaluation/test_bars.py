@@ -51,4 +51,5 @@ def test_the_assistants_configuration_has_the_bars_of_what_ships() -> None:
         ("held-out phrasings", "all_right"): 0.85,
         ("off-topic, held-out phrasings", "choice_right"): 0.97,
     }
-    assert config.adapter.rank <= 16
+    # A deployment raises vLLM's max-lora-rank, 16, to the highest rank of its adapters, at a cost for all tasks.
+    assert config.adapter.rank <= 32
