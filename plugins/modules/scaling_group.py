@@ -284,7 +284,10 @@ class ScalingGroup:
     def _policies(self, there: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
         if there is None:
             return {}
-        answer = self._client.describe_policies(AutoScalingGroupName=self._name, aws_retry=True)
+        names = [each["name"] for each in self._params["policies"]]
+        if not names:
+            return {}
+        answer = self._client.describe_policies(AutoScalingGroupName=self._name, PolicyNames=names, aws_retry=True)
         return {each["PolicyName"]: each for each in answer["ScalingPolicies"]}
 
     def remove(self, ec2: Any) -> None:

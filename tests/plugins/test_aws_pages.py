@@ -24,6 +24,8 @@ SERVICES = (
 NEXT_PAGE = {"NextToken", "nextToken", "Marker", "NextMarker", "NextContinuationToken"}
 # One page is all: these name each thing that they want, or as many as they need.
 BOUNDED_BY = {
+    "describe_auto_scaling_groups": ("AutoScalingGroupNames",),
+    "describe_policies": ("PolicyNames",),
     "describe_images": ("ImageIds", "imageIds"),
     "describe_instance_types": ("InstanceTypes",),
     "describe_instances": ("InstanceIds",),
