@@ -404,7 +404,7 @@ class Account:
         alive = [
             each
             for each in instances.values()
-            if each["State"]["Name"] not in GONE and OF_A_GROUP not in {tag["Key"] for tag in each.get("Tags", [])}
+            if each["State"]["Name"] not in GONE and OF_A_GROUP not in {tag.get("Key") for tag in each.get("Tags", [])}
         ]
         # In EC2's own order, which it does not promise, the first would be another one at times.
         alive.sort(key=lambda each: (str(each.get("LaunchTime", "")), each["InstanceId"]))
