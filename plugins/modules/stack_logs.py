@@ -21,12 +21,12 @@ options:
   services:
     description:
       - Whose logs are read. V(engine), V(gateway) and V(edge) are containers.
-      - V(stack), V(secrets), V(training), V(idle-stop) and V(metrics) (what goes to CloudWatch) are the units of the
-        project, V(docker) and V(agent) (Systems Manager's) are others; V(kernel) is the kernel since its boot, with the
+      - V(stack), V(secrets), V(training), V(idle-stop), V(metrics) (what goes to CloudWatch) and V(lifecycle) (what
+        answers an Auto Scaling group) are the units of the project, V(docker) and V(agent) (Systems Manager's) are others; V(kernel) is the kernel since its boot, with the
         errors of a GPU (Xid).
     type: list
     elements: str
-    choices: [engine, gateway, edge, stack, secrets, training, idle-stop, metrics, docker, agent, kernel]
+    choices: [engine, gateway, edge, stack, secrets, training, idle-stop, metrics, lifecycle, docker, agent, kernel]
     default: [engine, gateway]
   lines:
     description: How many of the last lines of each.
@@ -62,6 +62,7 @@ JOURNALS = {
     "training": ("--unit", "{project}-training.service"),
     "idle-stop": ("--unit", "{project}-idle-stop.service"),
     "metrics": ("--unit", "{project}-metrics.service"),
+    "lifecycle": ("--unit", "{project}-lifecycle.service"),
     "docker": ("--unit", "docker.service"),
     # As a package, and as Ubuntu's snap.
     "agent": ("--unit", "amazon-ssm-agent.service", "--unit", "snap.amazon-ssm-agent.amazon-ssm-agent.service"),

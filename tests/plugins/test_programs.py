@@ -34,6 +34,9 @@ AWS, RUNNERS = {"aws", "_aws"}, {"output"}
 # By program and commands: the options.
 KNOWN = {
     "aws": "--region",
+    "aws autoscaling complete-lifecycle-action": (
+        "--lifecycle-action-result --lifecycle-hook-name --auto-scaling-group-name --instance-id --region"
+    ),
     "aws cloudwatch put-metric-data": "--namespace",
     "aws ecr get-authorization-token": "--query --output",
     "aws ecr get-login-password": "",

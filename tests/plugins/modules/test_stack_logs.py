@@ -75,7 +75,7 @@ def test_every_part_has_its_journal_without_secrets_whatever_docker_does(part: s
 
 
 def test_the_units_are_those_that_the_roles_install(journal: list[list[str]]) -> None:
-    parts = ["stack", "secrets", "training", "idle-stop", "metrics"]
+    parts = ["stack", "secrets", "training", "idle-stop", "metrics", "lifecycle"]
     stack_logs.read("slm-ft-serving", parts, 1)
     installed = {
         name
