@@ -81,7 +81,8 @@ def test_the_command_does_what_it_is_for(command: str, stack: tuple[LocalRegion,
         assert re.search(r"^NAME:[0-9a-f]{64}$", result.stdout, re.MULTILINE), result.stdout
     else:
         shown = region.exec(f"{command} 2>&1")
-        assert shown.stdout.strip() or words[0] == "systemctl"
+        # A unit that is well, and the stand-in for the engine, have nothing to say.
+        assert shown.stdout.strip() or words[0] == "systemctl" or words[-1] == "slm-ft-serving-engine-1"
 
 
 def connect(region: LocalRegion, arguments: list[str]) -> None:

@@ -331,6 +331,12 @@ def _servicequotas(call: Call) -> Iterator[Question]:
 def _cloudwatch(call: Call) -> Iterator[Question]:
     """Yield the questions about a call of CloudWatch, which is signed for under another name than its actions have."""
     body, action = call.json(), f"cloudwatch:{call.action}"
+    if "Dashboard" in call.action:
+        # Dashboards are of no region.
+        dashboards = body.get("DashboardNames") or [body.get("DashboardName", "*")]
+        for each in dashboards:
+            yield Question(action, f"arn:aws:cloudwatch::{names.ACCOUNT_ID}:dashboard/{each}")
+        return
     # To describe alarms is asked about all of them, whatever the call names.
     alarms = {"DeleteAlarms": body.get("AlarmNames", []), "DescribeAlarms": ["*"]}.get(
         call.action, [body.get("AlarmName")]
@@ -355,6 +361,11 @@ def _autoscaling(call: Call) -> Iterator[Question]:
     yield Question(action, group)
     if call.action == "CreateAutoScalingGroup" and call.field("Tags.member.1.Key"):
         yield Question("autoscaling:CreateOrUpdateTags", group)
+
+
+def _sns(call: Call) -> Iterator[Question]:
+    topic = call.field("TopicArn", "ResourceArn") or f"arn:aws:sns:{HERE}:{call.field('Name') or '*'}"
+    yield Question(f"sns:{call.action}", topic)
 
 
 def _budgets(call: Call) -> Iterator[Question]:
@@ -415,6 +426,7 @@ _SERVICES: dict[str, Callable[[Call], Iterable[Question]]] = {
     "acm": _acm,
     "lambda": _lambda,
     "servicequotas": _servicequotas,
+    "sns": _sns,
 }
 
 
