@@ -22,8 +22,8 @@ options:
     description:
       - Whose logs are read. V(engine), V(gateway) and V(edge) are containers.
       - V(stack), V(secrets), V(training), V(idle-stop), V(metrics) (what goes to CloudWatch) and V(lifecycle) (what
-        answers an Auto Scaling group) are the units of the project, V(docker) and V(agent) (Systems Manager's) are others; V(kernel) is the kernel since its boot, with the
-        errors of a GPU (Xid).
+        answers an Auto Scaling group) are the units of the project, V(docker) and V(agent) (Systems Manager's) are
+        others; V(kernel) is the kernel since its boot, with the errors of a GPU (Xid).
     type: list
     elements: str
     choices: [engine, gateway, edge, stack, secrets, training, idle-stop, metrics, lifecycle, docker, agent, kernel]
