@@ -16,6 +16,11 @@ if importlib.util.find_spec("ansible"):
 
     load_collections()
 
+if importlib.util.find_spec("botocore"):
+    from tests.support.service_models import keep_service_models
+
+    keep_service_models()
+
 
 def pytest_configure() -> None:
     """Let Ctrl-C reach what tests start, also where a shell put the run into the background and so ignores it."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from pipeline import __main__ as command
 from pipeline import push, revision
 from tests.pipeline.conftest import FakeDocker
+from tests.support.aws_account import mock_aws
 
 OWN = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import botocore.session
@@ -47,12 +48,18 @@ def test_the_pattern_knows_what_it_looks_for() -> None:
     assert not found("client.list_tags_for_resource(resourceArn=arn)")
 
 
+@cache
+def texts() -> dict[str, str]:
+    """Return the content of all files that may call AWS, by path."""
+    files = [path for folder in FOLDERS for glob in TEXTS for path in (ROOT / folder).rglob(glob)]
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in files}
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_deprecated_operation_is_called(service: str) -> None:
     pattern = forms(service)
-    files = [path for folder in FOLDERS for glob in TEXTS for path in (ROOT / folder).rglob(glob)]
-    assert len(files) > 100
-    assert [str(path.relative_to(ROOT)) for path in files if pattern.search(path.read_text(encoding="utf-8"))] == []
+    assert len(texts()) > 100
+    assert [path for path, text in texts().items() if pattern.search(text)] == []
 
 
 def test_every_service_that_a_plugin_calls_is_looked_at() -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import boto3
 import pytest
 from ansible_collections.slm.serving.plugins.filter.cloudwatch import cloudwatch_script_metrics
-from moto import mock_aws
 
 from gateway.observability.metrics import Metrics
 from tests.fakes.http_service import HttpFake
+from tests.support.aws_account import mock_aws
 from tests.support.rendering import value
 from tests.support.role_variables import ROLES
 

@@ -10,11 +10,11 @@ import boto3
 import pytest
 from ansible_collections.slm.serving.plugins.filter.cloudwatch import cloudwatch_alarms, cloudwatch_dashboard
 from ansible_collections.slm.serving.plugins.modules import infrastructure_info
-from moto import mock_aws
 
 from tests.plugins.filter.test_cloudwatch import ALARM_ARN, INSTANCE
 from tests.plugins.modules.test_session_document import Client
 from tests.plugins.run import run_module
+from tests.support.aws_account import mock_aws
 
 REGION = "us-east-1"
 TAGS = {"Application": "slm-ft-serving", "ManagedBy": "provision.yml"}

@@ -8,7 +8,8 @@ from typing import Any
 import boto3
 import pytest
 from ansible_collections.slm.serving.plugins.modules.cost_budget import Budget
-from moto import mock_aws
+
+from tests.support.aws_account import mock_aws
 
 ACCOUNT, NAME = "123456789012", "slm-ft-serving-monthly"
 PARAMS = {

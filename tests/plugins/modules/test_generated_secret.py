@@ -9,7 +9,8 @@ from typing import Any
 import boto3
 import pytest
 from ansible_collections.slm.serving.plugins.modules.generated_secret import ForeignSecretError, ensure
-from moto import mock_aws
+
+from tests.support.aws_account import mock_aws
 
 NAME = "slm-ft-serving/waker"
 PARAMS = {"name": NAME, "description": "", "tags": {"Application": "slm-ft-serving"}}

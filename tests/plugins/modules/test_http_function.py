@@ -14,7 +14,8 @@ import pytest
 from ansible_collections.slm.serving.plugins.modules import http_function
 from ansible_collections.slm.serving.plugins.modules.http_function import Function
 from botocore.exceptions import ClientError
-from moto import mock_aws
+
+from tests.support.aws_account import mock_aws
 
 NAME = "slm-ft-serving-waker"
 OURS = {"Application": "slm-ft-serving"}

@@ -9,7 +9,8 @@ from unittest import mock
 import boto3
 import pytest
 from ansible_collections.slm.serving.plugins.modules.iam_oidc_provider import ensure
-from moto import mock_aws
+
+from tests.support.aws_account import mock_aws
 
 URL = "https://tokens.example"
 PARAMS = {"url": URL, "audience": "sts.amazonaws.com", "tags": {"ManagedBy": "provision.yml"}}

@@ -10,7 +10,8 @@ import boto3
 import botocore.exceptions
 import pytest
 from ansible_collections.slm.serving.plugins.modules.month_cost_info import Month
-from moto import mock_aws
+
+from tests.support.aws_account import mock_aws
 
 NOW = dt.datetime(2026, 11, 11, tzinfo=dt.UTC)  # ten days, 240 hours of the month
 INSTANCE = "i-0123456789abcdef0"

@@ -12,7 +12,8 @@ import pytest
 from ansible_collections.slm.serving.plugins.module_utils.scaling_groups import described
 from ansible_collections.slm.serving.plugins.modules import scaling_group_processes
 from ansible_collections.slm.serving.plugins.modules.scaling_group import ScalingGroup, instances_of
-from moto import mock_aws
+
+from tests.support.aws_account import mock_aws
 
 OURS = {"Application": "slm-ft-serving", "ManagedBy": "provision.yml"}
 HOOKS = [

@@ -10,7 +10,8 @@ from typing import Any
 import boto3
 import pytest
 from ansible_collections.slm.serving.plugins.modules.session_document import Document
-from moto import mock_aws
+
+from tests.support.aws_account import mock_aws
 
 NAME = "slm-ft-serving-session"
 OURS = {"Application": "slm-ft-serving"}

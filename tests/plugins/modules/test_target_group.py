@@ -10,7 +10,8 @@ from typing import Any
 import boto3
 import pytest
 from ansible_collections.slm.serving.plugins.modules.target_group import Group, UnchangeableError
-from moto import mock_aws
+
+from tests.support.aws_account import mock_aws
 
 OURS = {"Application": "slm-ft-serving"}
 CHECK = {"path": "/health", "codes": "200", "interval": 10, "timeout": 5, "healthy": 2, "unhealthy": 2}

@@ -13,7 +13,8 @@ import botocore.exceptions
 import pytest
 from ansible_collections.slm.serving.plugins.modules import waker_info
 from ansible_collections.slm.serving.plugins.modules.waker_info import Waker
-from moto import mock_aws
+
+from tests.support.aws_account import mock_aws
 
 NAME, GROUP = "slm-ft-serving-waker", "/aws/lambda/slm-ft-serving-waker"
 # moto keeps no line that is older than two weeks, as AWS does.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import get_args
 
 import pytest
@@ -42,6 +43,7 @@ def test_every_field_is_null_in_some_notes_and_not_in_others() -> None:
         assert {note.answer[name] is None for note in notes} == {True, False}
 
 
+@cache
 def values(split: Split) -> set[str]:
     """Return the single values of the free fields of many notes."""
     answers = (note.answer for note in make_notes(2000, 0.0, 7, split))
