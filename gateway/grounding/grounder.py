@@ -31,7 +31,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import chain, islice
+from itertools import islice
 from typing import Literal
 
 from rapidfuzz import process
@@ -91,7 +91,7 @@ _ITEMS = re.compile(
 )
 _STAGE_LABELS = "|".join(sorted(LEXICON.stage_labels))
 _STAGE_LABEL_BEFORE = re.compile(rf"\b(?:{_STAGE_LABELS})\s\Z", re.IGNORECASE)
-_ANY_STAGE_LABEL = re.compile(f"{_STAGE_LABELS}|who")
+_ANY_STAGE_LABEL = re.compile(rf"{_STAGE_LABELS}|who|\b(?:y?[pc]|y)i[iva-d]")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _TO_WORDS = {code: "\n" for code in range(128) if not chr(code).isalpha()}
 _LONG_WORD = re.compile(r"[^\W\d_]{6,}")
@@ -111,7 +111,6 @@ _THOUSANDS_FOLLOW = re.compile(r"\s(\d{3})(?![\w.,])")
 _ENDS_IN_NAME = re.compile(r"[^\W\d_]\d+\Z")  # "CD20", "G12"
 _THREE_DIGITS = re.compile(r"\d{3}(?!\d)")
 _TNM_FORM = re.compile(r"[tnm](?:[0-4x]|is)")
-_TNM_NEXT = re.compile(r"(?<=[0-4xsa-d])(?=[nm][0-4x])")  # where a part begins that may have the prefix again
 _CAPITALS = re.compile(r"[^\W\d_]+")
 _MIN_DENIED_CHARS = 5  # of a word that is looked for in the whole text
 _MOST_DENIED = 50  # places
@@ -445,21 +444,21 @@ class Grounder:
 
     def _normalized(self, value: str) -> list[Evidence]:
         words = self._read(value)
-        stems = {stem(form) for form in words.forms}
         capitals_only = _is_symbol(value)
-        is_tnm = any(map(_TNM_FORM.match, words.forms))
-        prefixed = [value[words.starts[number] :][:length] for number, length in words.prefixes.items()]
+        is_list = ";" in value or _ITEMS.search(value) is not None
+        forms = [form[words.prefixes.get(number, 0) :] for number, form in enumerate(words.forms)]
+        is_tnm = any(map(_TNM_FORM.match, forms))
+        forms = forms if is_tnm else words.forms
+        stems = {stem(form) for form in forms}
+        prefixes = _tnm_prefixes(value, words, Hit(0, len(words) - 1)) if words.prefixes else {}
         spans: list[Evidence] = []
         for segment in self._segments:
             if not segment.may_hold(stems):
                 continue
-            hits = segment.find_all(words.forms, words.boundaries, bare=not prefixed and is_tnm)
-            if len(words) == 1 and len(prefixed) == 1:
-                repeated = _TNM_NEXT.sub(prefixed[0].lower(), words.forms[0])
-                if repeated != words.forms[0]:
-                    hits = chain(hits, segment.find_all([repeated], [BROKEN]))  # "ypT0 ypN0" for "ypT0N0"
-            for hit in hits:
-                if prefixed and set(prefixed) != set(_tnm_prefixes(self._text, segment.words, hit)):
+            for hit in segment.find_all(forms, words.boundaries, bare=is_tnm):
+                if prefixes and not _same_prefixes(prefixes, _tnm_prefixes(self._text, segment.words, hit)):
+                    continue
+                if not is_list and segment.mixes(hit):
                     continue
                 evidence = self._evidence(segment, hit, "normalized", value)
                 if evidence is None or (capitals_only and self._is_everyday(evidence)):
@@ -550,6 +549,7 @@ class Grounder:
             frozenset(markers_in(words).values()),
             complete,
             cache(lambda number: not self._is_turned_round(terms[number])),
+            ";" in part or _ITEMS.search(part) is not None,
             cache(lambda number: f"\n{_core(terms[number])}" in self._vocabulary),
             lambda start, end: is_denied(self._text, start, end, lambda: words.forms),
         )
@@ -674,13 +674,37 @@ def _is_mere_word(text: str, start: int, end: int) -> bool:
     return beside.isdisjoint(LEXICON.capitals_cues)
 
 
-def _tnm_prefixes(text: str, words: Words, hit: Hit) -> list[str]:
-    """Return the prefixes of the TNM in a hit: "p" of "pT2 N1"."""
-    return [
-        text[words.starts[number] :][: words.prefixes[number]]
-        for number in range(hit.first, hit.last + 1)
-        if number in words.prefixes
-    ]
+def _tnm_prefixes(text: str, words: Words, hit: Hit) -> dict[str, str]:
+    """Return the prefix of each part of the TNM in a hit: "p" of both parts of "pT2 N1".
+
+    A part without one has that of the part before it, but for M, which is nearly always clinical.
+    """
+    first = hit.first
+    while first > 0 and hit.first - first < 2 and first not in words.prefixes and _is_tnm(words, first - 1):
+        first -= 1
+    prefix, result = "", dict[str, str]()
+    for number in range(first, hit.last + 1):
+        if not _is_tnm(words, number):
+            prefix = ""
+            continue
+        length = words.prefixes.get(number, 0)
+        part = words.forms[number][length]
+        own = text[words.starts[number] :][:length]
+        prefix = own or (prefix if part != "m" else "")
+        if number >= hit.first:
+            result[part] = prefix
+    return result
+
+
+def _is_tnm(words: Words, number: int) -> bool:
+    return _TNM_FORM.match(words.forms[number][words.prefixes.get(number, 0) :]) is not None
+
+
+def _same_prefixes(one: dict[str, str], other: dict[str, str]) -> bool:
+    """Return whether the parts of two TNM were found in the same way; M without a prefix says nothing of that."""
+    return one.keys() == other.keys() and all(
+        prefix == other[part] or (part == "m" and not (prefix and other[part])) for part, prefix in one.items()
+    )
 
 
 def _bare_numerals(value: str) -> list[str]:

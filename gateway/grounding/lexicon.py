@@ -69,7 +69,11 @@ class Lexicon(BaseModel):
     denied: _Phrases
     denied_done: _Phrases
     proposed: _WordSet
+    harmless: _WordSet
+    refused: _WordSet
     denied_headings: _Phrases
+    relatives: _WordSet
+    relatives_have: _WordSet
     denied_suffixes: _WordSet
     not_done: _WordSet
     denied_fillers: _WordSet
@@ -83,6 +87,7 @@ class Lexicon(BaseModel):
     markers: _WordSet
     receptors: _WordSet
     scores: _WordSet
+    score_names: _WordSet
     leveled: _WordSet
     levels: Mapping[str, str]
     amino_acids: Mapping[str, str]

@@ -8,6 +8,7 @@ summaries", J. Biomed. Inform. 34, 2001).
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+from gateway.grounding.attribution import is_of_another
 from gateway.grounding.lexicon import LEXICON
 
 OPPOSITES = LEXICON.opposites_of()
@@ -22,7 +23,7 @@ _BEFORE_CHARS = 100
 _LINE_CHARS = 120  # of a line of a form
 _EMPTY_BOX = re.compile(r"\[\s?\]|[\u2610\u25a1\u2b1c]")
 _BOX = re.compile(rf"{_EMPTY_BOX.pattern}|\[[xX\u2713\u2714]\]|[\u2611\u2612\u2705]")
-_AFTER_CHARS = 80
+_AFTER_CHARS = 120
 _REACH = 6  # words
 _MOST_PLACES = 50  # of a word in a text that are looked at
 _HYPHEN_CHARS = frozenset("-\u200b\u200c\u200d\u2060\u00ad\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d")
@@ -59,6 +60,13 @@ _MINUS_SIGN = rf"[(\[]\s?[{_HYPHENS}⁻]\s?[)\]]"
 # A sign before what it is about; behind another finding it would be about that.
 _SIGN_BEFORE = re.compile(rf"(?:\A|[\n.;,•]\s*)\s*{_MINUS_SIGN}\s*(?:for\s+)?\Z")
 # How an insertion between two commas begins that leaves the sentence as it is: "no sign of, or concern for, relapse".
+# What stands directly before a finding that was not reached: "less than partial response", "short of a remission".
+_NOT_REACHED = re.compile(
+    r"\b(?:(?:less|lesser|worse|fewer|lower|other)\s+than|short\s+of|instead\s+of|not\s+reach\w*|nowhere\s+near|far\s+from|almost|nearly)\s+(?:(?:an?|the)\s+)?\Z",
+    re.IGNORECASE,
+)
+_NOT_REACHED_CHARS = 24
+_PROPOSED_CHARS = 32
 _INSERTS = frozenset(("or", "nor", "but", "hence", "thus", "so"))
 _LIST_GOES_ON = re.compile(r"\w+(?:,\s*\w+)*,?\s+and\s", re.IGNORECASE)
 _STOPS = frozenset(".;:!?()[]•*=–—-")
@@ -66,14 +74,55 @@ _TRIGGERS: dict[str, list[tuple[str, ...]]] = {}
 for _phrase in LEXICON.denials:
     _TRIGGERS.setdefault(_phrase[0], []).append(_phrase[1:])
 # What stands behind "no longer" where it denies: "no longer resectable", "no longer any metastases".
-_NO_LONGER: tuple[list[str], ...] = ([], ["any"], ["has"], ["have"], ["shows"], ["show"], ["with"])
+_NO_LONGER: tuple[list[str], ...] = ([], ["in"], ["a"], ["any"], ["has"], ["have"], ["shows"], ["show"], ["with"])
 _GOES_ON = re.compile(r"[^.;:\n]*?\b(?:or|nor)\b", re.IGNORECASE)
 _IS_NOT = r"(?:not|never|cannot|no\s+longer|(?:is|are|was|were|has|have|had|could|did|do|does|ca)n['’]t)"
+_FREED_OF = r"(?:metasta|lesion|nodule|deposit|involve)\w*|disease|mets|spread"
+# "Olaparib was discussed; she refused": what a later part or sentence says of the same thing.
+_REFUSAL = (
+    r"\s*[.;,:—–-]?\s*(?:(?:but|however|yet|though|although|and)\b,?\s+)?"
+    r"(?:(?:she|he|they|the|this|that|it|patient|pt|mrs?|ms|\w+ly|then|again|family|has|had|was|were|is|later)\b[.,]?\s+){0,4}"
+    rf"(?:(?:{_any(LEXICON.refused)})\b(?!\s+(?:to\s+(?:proceed|start|receive|have|take|accept|go)|it\b|for\s+it|this))"
+    r"|(?:did\s+not|didn['’]t|does\s+not|would\s+not|wouldn['’]t|never)\s+"
+    r"(?:want|wish|accept|agree|consent|proceed|start|receive|take|pursue|happen|materiali[sz]e|opt)\b"
+    r"|(?:was|were)\s+(?:not|never)\s+(?:given|started|received|administered|done|performed|pursued)\b"
+    r"|(?:not|never)\s+(?:given|started|received|done)\b"
+    r"|(?:would\s+(?:rather|prefer)|prefers?|wants?\s+to\s+(?:wait|think)|wished\s+to\s+wait|said\s+no|says\s+no|not\s+interested|no\s+interest|did\s+not\s+approve)\b"
+    r"|(?:(?:her|his|the)\s+)?(?:insurance|insurer|payer)\s+(?:has\s+)?(?:denied|rejected|refused|declined)\b"
+    r"|(?:unwilling|not\s+willing|reluctant|no\s+consent|against\s+it)\b)"
+)
+_REFUSED_LATER = (
+    r"\s*(?:,?\s*(?:(?:is|was|were|had|has|have|been|also|again|then|\w+ly)\s+)+|[(:,]\s*)"
+    rf"(?:{_any(LEXICON.proposed)})\b[^.;,:\n—]{{0,40}}{_REFUSAL}"
+)
+_PROPOSED_BEFORE = re.compile(
+    rf"\b(?:{_any(LEXICON.proposed)}|(?:talked|spoke)\s+about)\s+(?:(?:an?|the|her|him|them|with)\s+){{0,2}}\Z",
+    re.IGNORECASE,
+)
+_REFUSED_BEHIND = re.compile(_REFUSAL, re.IGNORECASE)
+_NEVER = r"(?:given|received|administered|started|used|taken)\b(?!\s+again)"
+# "Liver and spleen are normal": what is said of both.
+_AND_OTHERS = r"(?:(?:,\s*[^\W\d_]+){0,3}\s*,?\s*(?:and|or|&)\s+[^\W\d_]+(?=\s+(?:are|were|both)\b))?"
+_NOTHING = (
+    r"(?:(?:any|focal|suspicious|pathological|abnormal|obvious|visible|metastatic|malignant)\s+){0,2}"
+    r"(?:metasta\w+|mets|lesions?|abnormal\w*|uptake|involvement|nodules?|deposits?|spread)\b(?!\s+(?:in|of|elsewhere|outside|beyond)\b)"
+)
 _DENIED_AFTER = re.compile(
-    rf"\s*(?:[:(=→]|->)?\s*(?:(?:{_any(LEXICON.denied_fillers)})\b\s*[:(=]?\s*){{0,4}}"
+    rf"{_AND_OTHERS}\s*(?:[:(=→]|->)?\s*(?:(?:{_any(LEXICON.denied_fillers)})\b\s*[:(=]?\s*){{0,4}}"
     rf"(?:{_IS_NOT}\s+(?:(?:been|be|currently|yet|clearly|an|a|felt|deemed)\s+)*(?:{_any(LEXICON.not_done)})\b"
     rf"|(?:(?:is|are|was|were|been|be)\s+|(?<=[:=]\s))(?:{_any_phrase(LEXICON.denied_done)})\b"
-    rf"|(?P<alone>{_any_phrase(LEXICON.denied)})\b(?!\s+(?:for|margins?)\b))"
+    rf"|(?P<alone>{_any_phrase(LEXICON.denied)})\b(?!\s+(?:for|margins?|cell)\b))"
+    rf"|,?\s+(?:which|that)\s+(?:(?:is|are|was|were|has|have|had|been|could|did)\s+)*{_IS_NOT}\s+(?:(?:been|be)\s+)*(?:{_any(LEXICON.not_done)})\b"
+    rf"|{_REFUSED_LATER}"
+    rf"|\s*[:(—]\s*(?:the\s+)?(?:patient|pt|she|he)\s+(?:has\s+)?(?:refused|declined|refuses|declines|rejected)\b"
+    rf"|\s*(?:[:(—]|[{_HYPHENS}]\s)\s*(?:[^\W\d_]+[\s,;]+){{1,4}}{_IS_NOT}\s+(?:(?:been|be)\s+)*{_NEVER}"
+    rf"|\s*(?:[:(—]|[{_HYPHENS}]\s|(?:was|is|on|held|withheld|deferred|postponed|planned|delayed)\s)[^.;\n]{{0,50}},\s*(?:and\s+|but\s+)?never\s+{_NEVER}"
+    rf"|\s*\([^()\n]{{1,30}}\)\s*(?:was|were)?\s*(?:not|never)\s+{_NEVER}"
+    rf"|{_AND_OTHERS}\s+(?:(?:{_any(LEXICON.denied_fillers)})\s+){{0,2}}(?:without|(?:shows?|showed|with|has|have|had|demonstrate[ds]?)\s+no)\s+{_NOTHING}"
+    r"|\s+(?:(?:lesions?|nodules?|mass(?:es)?|foc(?:us|i)|lump|one|it)\s+)?(?:(?:is|was|are|were)\s+)?"
+    r"(?:(?:proved|proven|turned\s+out|found|confirmed|shown|thought|felt|likely|most)\s+)*(?:(?:to\s+be|as|consistent\s+with|likely)\s+)?"
+    rf"(?:an?\s+)?(?:(?:simple|probable|known|old)\s+)?(?P<harmless>{_any(LEXICON.harmless)})\b"
+    rf"|\s+(?:(?:is|are|was|were|appears?|remains?)\s+)*free\s+(?:of|from)\s+(?:any\s+|all\s+)?(?:{_FREED_OF})\b"
     rf"|\s*,?\s*(?:(?:is|was|were|had|has|have|been)\s+)+(?:{_any(LEXICON.proposed)})(?:\s+for)?\b\s*,?\s*(?:but|however|and)\b,?\s+"
     rf"(?:(?:was|were|is|has|had|been|she|he|they|the|patient)\s+)*(?:{_IS_NOT}\s+(?:(?:been|be)\s+)*(?:{_any(LEXICON.not_done)})"
     rf"|{_any_phrase(LEXICON.denied_done)}|{_any_phrase(LEXICON.denied)})\b"
@@ -152,6 +201,12 @@ def is_denied(text: str, start: int, end: int, forms: Callable[[], Collection[st
     window = text[max(start - _BEFORE_CHARS, 0) : start]
     if window and window[-1] in ")] r" and _SIGN_BEFORE.search(window) and LEXICON.negations.isdisjoint(forms()):
         return True
+    if not text[start].isdigit() and _NOT_REACHED.search(window[-_NOT_REACHED_CHARS:]):
+        return True
+    if _PROPOSED_BEFORE.search(window[-_PROPOSED_CHARS:]) and _REFUSED_BEHIND.match(text, end):
+        return True
+    if is_of_another(text, start, end, forms):
+        return True
     if _may_hold_denial(window.lower()) and (
         LEXICON.negations.isdisjoint(forms())
         and _denied_before(window, text[start : end + _AFTER_CHARS], end - start, forms())
@@ -174,6 +229,12 @@ def _may_hold_denial(window: str) -> bool:
 
 def _denies(match: re.Match[str], forms: Collection[str]) -> bool:
     """Return whether what stands behind a finding denies it."""
+    if match["harmless"]:
+        # "The lung nodule was a granuloma", but not "lung infection" of itself.
+        return (
+            re.search(r"\b(?:is|was|are|were|be|proved|with)\b", match[0]) is not None
+            and match["harmless"] not in forms
+        )
     if not (match["alone"] or match["sign"] or match["suffix"] or match["count"]):
         return True
     words = (match["alone"] or match["suffix"] or "").replace("-", " ").split()
@@ -205,9 +266,19 @@ def _is_unticked(text: str, start: int, end: int) -> bool:
     before, behind = before.rpartition("\n")[2], behind.partition("\n")[0]
     first = _BOX.search(before)
     boxes = list(_BOX.finditer(before))[-1:]
-    if not boxes or not first or any(map(str.isalnum, before[: first.start()])):
+    if not boxes or not first or not _leads_items(before, first):
         boxes = list(_BOX.finditer(behind))[:1]
     return bool(boxes) and _EMPTY_BOX.fullmatch(boxes[0][0]) is not None
+
+
+def _leads_items(line: str, box: re.Match[str]) -> bool:
+    """Return whether boxes stand before their items: the line, or what it is about, begins with one.
+
+    "Metastases: [x] bone [ ] brain", but not "bone: [x] brain: [ ]".
+    """
+    if not any(map(str.isalnum, line[: box.start()])):
+        return True
+    return line[: box.start()].rstrip().endswith(":") and not line[box.end() :].partition("[")[0].rstrip().endswith(":")
 
 
 def _denied_before(window: str, behind: str, length: int, forms: Collection[str]) -> bool:

@@ -36,7 +36,15 @@ _SHORT_WORD = 3  # a gene, a unit, an abbreviation: must be there unchanged
 _SEGMENT_CHARS = 100  # fewer segments would each cost more to read, more would cost more to choose from
 _SENTENCE_END = re.compile(r"[.!?]\s++(?=[A-Z])")
 # Written in more ways than one, so their letters or digits need not be there.
-_MANY_SPELLINGS = frozenset((*LEXICON.synonyms.values(), *LEXICON.levels.values(), "1", "equivocal"))
+_MANY_SPELLINGS = frozenset(
+    (
+        *LEXICON.synonyms.values(),
+        *LEXICON.levels.values(),
+        *(name for (_, end), name in LEXICON.compounds.items() if not name.endswith(end)),
+        "1",
+        "equivocal",
+    )
+)
 _VARIANT = re.compile(r"[a-z](\d+)[a-z]")
 # What all spellings of a compound hold: "ras" of "K-RAS" and "KRAS".
 _COMPOUND_STEMS = {name: end for (_, end), name in sorted(LEXICON.compounds.items(), reverse=True)}
@@ -50,6 +58,13 @@ _DIGITS = re.compile(r"\d+")
 _THREE_DIGITS = re.compile(r"\d{3}(?:\.\d+)?")
 # Within a TNM in one word; "c" and "a" may be a letter of the part before, as in "T1cN0".
 _INNER_PREFIX = re.compile(r"(?<=[0-4xs])y?p(?=[nm](?:[0-4x]))|(?<=[0-4xs][a-d])y?p(?=[nm](?:[0-4x]))")
+_POLARITY = [[word] for word in LEXICON.polarity]
+_OPENS_RESULT = re.compile(r"[,;:.(\n]|\band\b|&")  # what may stand before "positive ER"
+_BOTH = frozenset(("both", "all"))
+_COUNTED = frozenset(
+    ("group", "grade", "stage", "day", "week", "month", "year", "arm", "level", "ecog", "phase", "age", "aged")
+)
+_LABELS = LEXICON.stage_labels | LEXICON.other_labels
 _LEADING_LETTERS = re.compile(r"[a-z]*")
 
 
@@ -103,6 +118,8 @@ class Wanted(NamedTuple):
     """Whether every term must be in the passage."""
     may_lack: Callable[[int], bool]
     """Whether a passage without the term of this number may count: the text does not say its opposite."""
+    is_list: bool
+    """Whether the value holds what separates items, so that a passage may too."""
     is_elsewhere: Callable[[int], bool]
     """Whether the term of this number, which a passage lacks, stands elsewhere in the text."""
     is_denied: Callable[[int, int], bool]
@@ -318,9 +335,49 @@ class Segment:
         """Return what stands in the text between two words."""
         return self._text[self.words.ends[first] - self._start : self.words.starts[second] - self._start]
 
+    def mixes(self, hit: Hit) -> bool:
+        """Return whether a hit joins a marker with what is of another: "MYC; loss" in "gain of MYC; loss of PTEN"."""
+        return any(
+            (number - 1 in self.markers and ";" in self.between(number - 1, number)) or self.is_of_next(number)
+            for number in range(hit.first + 1, hit.last + 1)
+        )
+
+    def is_of_next(self, number: int) -> bool:
+        """Return whether a result is of the marker behind it: "negative" in "PR, negative HER2"."""
+        forms = self.words.forms
+        return (
+            forms[number] in LEXICON.polarity
+            and number > 0
+            and number + 1 in self.markers
+            and "," in self.between(number - 1, number)
+            and self.between(number, number + 1) == " "
+            and forms[number + 2 : number + 3] not in _POLARITY
+        )
+
+    def leads(self, number: int, marker: int) -> bool:
+        """Return whether a result before a list of markers is of one of them: "positive ER and PR"."""
+        forms = self.words.forms
+        if number > 0 and self.words.boundaries[number] < BROKEN:
+            before = self.between(number - 1, number)
+            opens = _OPENS_RESULT.search(before) or forms[number - 1] in LEXICON.statement_openers
+            is_heading = self.between(number, number + 1) == ": " and number - 1 not in self.markers
+            if not (opens or is_heading) or (":" in before and number - 1 in self.markers):
+                return False
+        if self.between(number, number + 1) not in (" ", ": ") or any(
+            n not in self.markers or ";" in self.between(n - 1, n) for n in range(number + 1, marker + 1)
+        ):
+            return False
+        # "positive ER, PR negative"
+        behind = marker + 1
+        while behind in self.markers:
+            behind += 1
+        return forms[behind : behind + 1] not in _POLARITY or self.is_of_next(behind)
+
     def _hits(self, term: Term, *, below: bool) -> list[Hit]:
         """Return where a term stands, itself or varied, in order; `below`: a number may have "<" before it."""
         hits = list(self.find_all(term.forms, term.boundaries))
+        if len(term.forms) == 2 and LEXICON.markers.issuperset(term.forms):
+            hits += self.find_all(term.forms[::-1], term.boundaries)  # the genes of a fusion stand in either order
         if term.forms[0].isdecimal():
             # Not the last digits of a longer number.
             hits = [hit for hit in hits if not self.groups_thousands(hit.first)]
@@ -330,6 +387,8 @@ class Segment:
             for form in self._variants(term.forms[0]):
                 hits += (Hit(number, number, _VARIANT_SCORE) for number in self._places[form])
         forms = self.words.forms
+        if term.forms[-1].isdecimal():
+            hits = [hit for hit in hits if not self.groups_thousands(hit.last + 1)]  # "10" of "10 000"
         hits = [hit for hit in hits if tuple(forms[hit.first : hit.last + 2]) not in LEXICON.headings]
         return sorted(hits)
 
@@ -421,6 +480,8 @@ class _Passages:
                 and all(number in used or self._wanted.may_lack(number) for number in range(len(self._terms)))
                 and self._belongs_together(used)
                 and not any(self._is_of_another(number, used) for number in used)
+                and not self._is_cut(start, hit.last)
+                and not any(self._is_counted(number, hit) for number, hit in used.items())
                 and not self._wanted.is_denied(self._words.starts[start], self._words.ends[hit.last])
             ):
                 best = Hit(start, hit.last, score)
@@ -441,12 +502,31 @@ class _Passages:
         return (sum(hit.score for hit in used.values()) + elsewhere) / (len(self._terms) + _GAP_COST * gaps)
 
     def _is_in_order(self, term: int, hit: Hit, used: dict[int, Hit]) -> bool:
-        """Return whether "positive" or "negative" refers to the value's word: it follows, or is a "positive for"."""
+        """Return whether a word of which the order counts has it.
+
+        "Positive" and "negative" follow the value's word, or lead a list or "for"; "stage B" is not "B, stage".
+        """
+        if (
+            term
+            and term - 1 not in used
+            and self._terms[term - 1].forms[-1] in _LABELS
+            and _is_level(self._terms[term])
+        ):
+            return False
         if self._terms[term].forms[-1] not in LEXICON.polarity or term == 0:
             return True
         forms = self._words.forms
+        if forms[hit.last - 1] in _BOTH:
+            return True
         if term - 1 not in used:
-            return forms[hit.last + 1 : hit.last + 2] == ["for"]
+            own = next((n for n in range(hit.last + 1, min(hit.last + 6, len(forms))) if self._is_own(n)), None)
+            if forms[hit.last + 1 : hit.last + 2] == ["for"]:
+                return own is None or all(
+                    ";" not in self._segment.between(n - 1, n) for n in range(hit.last + 1, own + 1)
+                )
+            return own is not None and self._segment.leads(hit.last, own)
+        if self._segment.is_of_next(hit.last):
+            return False
         # "PR 80%, HER2 negative" gives PR a number, so "negative" refers to another.
         between = forms[used[term - 1].last + 1 : hit.first]
         numbers = [index for index, form in enumerate(between) if form[0].isdigit()]
@@ -465,8 +545,29 @@ class _Passages:
                 if not self._follows(before[-1], hit, self._terms[number]):
                     return False
             elif any(map(self._is_foreign, self._before(hit, 3 if self._terms[number].is_detail else 1))):
-                return False
+                # "MYC gain; loss of PTEN"
+                is_apart = set(",;") & set(self._segment.between(hit.first - 1, hit.first))
+                leads = self._words.forms[hit.last + 1 : hit.last + 2] == ["of"] or self._segment.is_of_next(hit.last)
+                if not (is_apart and leads):
+                    return False
         return True
+
+    def _is_cut(self, first: int, last: int) -> bool:
+        """Return whether a passage for a level runs over a semicolon: "stage III; lung cancer"."""
+        if self._wanted.is_list or not any(term.forms[-1] in _LABELS for term in self._terms):
+            return False
+        return any(";" in self._segment.between(number - 1, number) for number in range(first + 1, last + 1))
+
+    def _is_counted(self, term: int, hit: Hit) -> bool:
+        """Return whether a number says which of something that the value does not name: "5" of "grade group 5"."""
+        if hit.first == 0 or not self._terms[term].forms[0].isdecimal():
+            return False
+        before = self._words.forms[hit.first - 1]
+        return (
+            before in _COUNTED
+            and self._words.boundaries[hit.first] < BROKEN
+            and all(before not in other.forms for other in self._terms)
+        )
 
     def _is_of_another(self, term: int, used: dict[int, Hit]) -> bool:
         """Return whether a word such as "left" stands before something else: "breast cancer, left lung nodule"."""
@@ -501,13 +602,35 @@ class _Passages:
         between = range(marker.last + 1, hit.first)
         if term.is_detail and "%" in forms[hit.last + 1 : hit.last + 2] and "%" in (forms[n] for n in between):
             return False  # another's percentage stands between
+        if term.is_detail and self._is_of_another_score(between, hit):
+            return False
+        if forms[hit.last + 1 : hit.last + 2] == ["of"] and term.forms[0] in OPPOSITES:
+            # "gain of MYC; loss of PTEN"
+            return not set(",;") & set(self._segment.between(hit.first - 1, hit.first))
         foreign = [number for number in between if self._is_foreign(number)]
+        if foreign and forms[hit.first - 1] in _BOTH:
+            return True
         if not foreign:
             return True
         return not term.is_detail and all(
             number in self._segment.markers or forms[number] in LEXICON.stop_words
             for number in range(marker.last + 1, foreign[-1])
         )
+
+    def _is_of_another_score(self, between: range, hit: Hit) -> bool:
+        """Return whether a number is of a score that the value does not name: "55" of "TPS 55%, CPS 60" for a CPS."""
+        own = {form for term in self._terms for form in term.forms} & LEXICON.score_names
+        if not own:
+            return False
+        forms = self._words.forms
+        named = [form for form in (forms[n] for n in between) if form in LEXICON.score_names][-1:]
+        named = named or [form for form in forms[hit.last + 1 : hit.last + 3] if form in LEXICON.score_names][:1]
+        return bool(named) and named[0] not in own
+
+
+def _is_level(term: Term) -> bool:
+    """Return whether a term is a letter or a number by itself, as behind "stage"."""
+    return len(term.forms) == 1 and (len(term.forms[0]) == 1 or term.forms[0].isdecimal())
 
 
 def _groups(digits: str, cut: int) -> bool:
@@ -549,6 +672,8 @@ def terms_of(words: Words, value: str = "") -> list[Term]:
             surface = value[words.starts[number] : words.ends[number]] if is_mixed else ""
             terms.append(Term((form,), (BROKEN,), len(surface) > 1 and surface.isupper()))
     content = [term for term in terms if not (len(term.forms) == 1 and term.forms[0] in LEXICON.stop_words)]
+    if any(len(term.forms) > 1 and LEXICON.markers.issuperset(term.forms) for term in terms):
+        content = [term for term in content if term.forms != ("fusion",)]  # two genes are nothing else
     return list(dict.fromkeys(content or terms))
 
 

@@ -11,11 +11,12 @@ _HYPHEN = r"[-\u2010\u2011\u2012\u2013\u2212]"
 _BEFORE_SECOND = re.compile(
     rf"(?:{_ALONE}\s?%?(?:{_HYPHEN}|\s\u2013\s|\s+(?:out\s+)?of\s+(?:the\s+)?)"
     rf"|{_NO_GENE}{_ALONE}\s?/\s?"
+    rf"|{_ALONE}(?:\+|\s\+\s?)"
     rf"|\bbetween\s+{_NUMBER}\s?%?\s+and\s+)\Z"
 )
 _BELOW = re.compile(r"(?:<\s?|\b(?:less|lower)\s+than\s+)\Z", re.IGNORECASE)
 _FIRST = re.compile(rf"{_ALONE}\Z")
-_BEHIND_FIRST = re.compile(rf"\s?%?(?:{_HYPHEN}|\s\u2013\s)\d")
+_BEHIND_FIRST = re.compile(rf"\s?%?(?:{_HYPHEN}|\s\u2013\s)\d|(?:\+|\s\+\s?)\d")
 _BETWEEN = re.compile(r"\bbetween\s+\Z")
 _AND = re.compile(r"\s?%?\s+and\s+\d")
 # Dates and times of treatment end in one.
@@ -25,7 +26,8 @@ _YEAR = re.compile(r"(?:19|20)\d\d(?!\d)")
 def is_part_of_quantity(text: str, start: int, end: int, *, below: bool = False) -> bool:
     """Return whether a span begins or ends with a number that says something else with what stands beside the span.
 
-    "1-49%", "1 \u2013 49%", "between 1 and 49%": neither end may stand alone. "3/12", "3 of 12": the second may not.
+    "1-49%", "1 \u2013 49%", "between 1 and 49%", "4+3": neither end may stand alone. "3/12", "3 of 12": the second
+    may not.
 
     Args:
         text: the text.

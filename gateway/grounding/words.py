@@ -92,9 +92,12 @@ _LONGEST_WORD = 1_000  # no value has a longer one, and a text can be made as on
 _CHECK_EVERY = 1_000  # words
 _PLAIN_GAPS = frozenset(("", " ", "\n", ",", "/", "("))
 _NUMBER = r"\d++(?:[.,]\d++)++|(?<![^\s(<>=~≤≥])[.]\d++|\d{1,3}(?:['’]\d{3})++(?!\d)"
-# "ERpos", "METex14", "del17p" and "StageIV", two words each.
+# "ERpos", "METex14", "del17p" and "StageIV", two words each; "pT2N1M0" as many as it has parts.
 _RESULT_FOLLOWS = (
-    r"[A-Z][A-Z0-9]{1,5}(?=(?:pos|neg)\b|ex\d)|(?:[Dd]el|DEL)(?=\d{1,2}[pqPQ])|[Ss]tage(?=[IV]{1,3}[A-D]?\b)"
+    # Behind "cT3" or "pN1" a "c" is how the next part was found, elsewhere a letter as in "T1cN0".
+    r"(?:y?cT(?:[0-4X]|is)[abd]?(?=cN[0-4X])|y?[pc]N[0-3X][abd]?(?:mi)?(?=c?M[01X])"
+    r"|(?:y?[pcrau]|y|mr)?[TN](?:[0-4X]|is)[a-d]?(?:mi)?(?=(?:y?[pcu])?[NM][0-4X]))"
+    r"|[A-Z][A-Z0-9]{1,5}(?=(?:pos|neg)\b|ex\d)|(?:[Dd]el|DEL)(?=\d{1,2}[pqPQ])|[Ss]tage(?=[IV]{1,3}[A-D]?\b)"
 )
 _ASCII_WORD = re.compile(rf"({_NUMBER}|{_RESULT_FOLLOWS}|[A-Za-z0-9]++)")
 _LETTER = rf"[^\W_{_SCRIPT_DIGITS}{_UNSPACED}]"
@@ -138,7 +141,11 @@ ROMAN = {
 }
 # T, N and M as they are put together, with what says how they were found: "pT2aN1M0".
 _TNM = re.compile(r"(?:y?[cpa]|y?r[cp]?|y|u|mr)(?=[TNM](?:[0-4X]|is))")
-NUMERAL = re.compile(r"(viii|vii|iii|vi|iv|ix|ii|v|i|x|\d)(\s?[a-d]\d?)?", re.IGNORECASE)
+# Behind the number of a lymphoma's stage: "IIE", "IIIS", "IIIBS". Not in lower case, for "is" is a word.
+_LYMPHOMA = r"(?-i:[AB]?E|(?<=II)[AB]?E?S)"
+NUMERAL = re.compile(rf"(viii|vii|iii|vi|iv|ix|ii|v|i|x|\d)(\s?[a-d]\d?|[\s-]?{_LYMPHOMA})?", re.IGNORECASE)
+# With what says how it was found: "pIIIA", "ypII".
+_PREFIXED_STAGE = re.compile(r"(?:y?[pc]|y)((?:IV|I{2,3})(?:[A-D]\d?)?|I[A-D]\d?)")
 _LABELS = LEXICON.stage_labels | LEXICON.other_labels
 _DIGITS = frozenset("01234")  # forms that may be a stage in words: "stage four"
 _COMPOUND_ENDS = {end for _, end in LEXICON.compounds}
@@ -155,6 +162,7 @@ _SPECIAL = (
     | _COMPOUND_ENDS
     | _DIGITS
     | LEXICON.levels.keys()
+    | _ORDINALS.keys()
     | {"s", "p", "c", "one", "ve", "of", "out", "x", "19", "deletion"}
 )
 _ISE = re.compile(r"is(?=(?:e[ds]?|ing|ation)\Z)")
@@ -298,6 +306,8 @@ def _american(form: str) -> str:
         return "gastro" + _american(form[6:])  # its "oe" is none of British spelling
     if len(form) > 7:
         form = _ISE.sub("iz", form)
+        if form.endswith("logical"):
+            form = form[:-2]  # "pathologic" and "pathological" are one word
     if "ae" in form or "oe" in form:
         form = form.replace("ae", "e").replace("oe", "e")
     return form[:-3] + "or" if form.endswith("our") else form
@@ -347,7 +357,13 @@ class _Forms(dict[str, tuple[str, bool]]):
         form = fold(surface)
         entry = self[surface] = (
             form,
-            not (form in _SPECIAL or _is_numeral(surface) or _tnm_prefix(surface) or _is_stage(surface)),
+            not (
+                form in _SPECIAL
+                or _is_numeral(surface)
+                or _tnm_prefix(surface)
+                or _PREFIXED_STAGE.fullmatch(surface)
+                or _is_stage(surface)
+            ),
         )
         return entry
 
@@ -441,11 +457,12 @@ class _Scanner:
         other markers 1+ is neither.
         """
         text, behind = self._text, begin + len(symbol)
-        gap = _BEFORE_SIGN.fullmatch(text, at, begin)
+        dotted = self._end_of_initials(at)
+        gap = _BEFORE_SIGN.fullmatch(text, dotted, begin)
         if gap is None or not self._words.ends or self._words.ends[-1] != at:
             return None
-        attached = begin == at and not text[behind : behind + 1].isalnum()
-        attached = attached or (begin == at and _SPACED.match(text, behind) is not None)
+        attached = begin == dotted and not text[behind : behind + 1].isalnum()
+        attached = attached or (begin == dotted and _SPACED.match(text, behind) is not None)
         is_alone = self._words.boundaries[-1] != JOINED or self._words.forms[-2:-1] in _SCORE_WORDS
         if is_alone and (score := _SCORED.fullmatch(text, self._words.starts[-1], at)):
             followed = attached or _ENDED.match(text, behind) or (gap[1] and _CLOSED.match(text, behind))
@@ -458,7 +475,7 @@ class _Scanner:
             is_sign = True
         else:
             is_sign = self._is_marker(at) and bool(
-                (begin > at and _ENDED.match(text, behind))
+                (begin > dotted and _ENDED.match(text, behind))
                 or _ROW.match(text, behind)
                 or text[behind : behind + 2] == "ve"
             )
@@ -469,7 +486,8 @@ class _Scanner:
     def _is_minus(self, at: int, begin: int) -> bool:
         """Return whether a minus at `begin` says "negative" of the word that ends at `at`."""
         text, behind = self._text, begin + 1
-        gap = _BEFORE_SIGN.fullmatch(text, at, begin)
+        dotted = self._end_of_initials(at)
+        gap = _BEFORE_SIGN.fullmatch(text, dotted, begin)
         if gap is None or not self._words.ends or self._words.ends[-1] != at:
             return False
         if gap[1]:
@@ -477,11 +495,16 @@ class _Scanner:
         if not self._is_marker(at):
             return False
         if _ENDED.match(text, behind) or text[behind : behind + 2] == "ve":
-            return begin > at or text[behind : behind + 1] not in ("\r", "\n")  # a word may be broken there
+            return begin > dotted or text[behind : behind + 1] not in ("\r", "\n")  # a word may be broken there
         form = self._words.forms[-1]
-        if begin == at and _SPACED.match(text, behind):
+        if begin == dotted and _SPACED.match(text, behind):
             return form in LEXICON.markers or not text[behind + 1 : behind + 2].isalnum()
         return form in LEXICON.receptors and _ROW.match(text, behind) is not None
+
+    def _end_of_initials(self, at: int) -> int:
+        """Return where the word that ends at `at` ends with the full stop of "E.R."."""
+        text = self._text
+        return at + 1 if text[at : at + 1] == "." and text[at - 2 : at - 1] == "." else at
 
     def _scored(self, score: int) -> str:
         if score >= 3:
@@ -528,7 +551,13 @@ class _Scanner:
             compound = LEXICON.compounds.get((words.forms[-1], form))
             if compound is not None:
                 words.forms[-1], words.ends[-1] = compound, end
+                if words.forms[-2:-1] and (first := LEXICON.compounds.get((words.forms[-2], form))):
+                    words.forms[-2] = first  # "estrogen and progesterone receptors"
                 return
+        if gap == "." and boundary == JOINED and words.forms[-1] + form in LEXICON.markers:
+            words.forms[-1] += form
+            words.ends[-1] = end
+            return
         if words.forms[-2:-1] == ["egfr"] and (words.forms[-1], form) in _EXON_19 and boundary < BROKEN:
             words.forms[-1], words.ends[-1] = "exon19deletion", end
             return
@@ -541,6 +570,12 @@ class _Scanner:
             form = arabic(unicodedata.normalize("NFKC", surface).removesuffix(_STAGE_ENDING))
         elif _is_numeral(surface) or form in _DIGITS or (form == "one" and self._label == len(words) - 1):
             form = self._numeral("1" if form == "one" else form, boundary, gap, end)
+        elif match := _PREFIXED_STAGE.fullmatch(surface):
+            words.staged.add(len(words))
+            form = arabic(match[1])
+        elif form in _ORDINALS and self._is_labelled_ordinal(gap, end):
+            words.staged.add(len(words))
+            form = _ORDINALS[form]
         if prefix := _tnm_prefix(surface):
             words.prefixes[len(words)] = prefix
         ordinal = _ORDINALS.get(words.forms[-1]) if form == "stage" and boundary < BROKEN and words.forms else None
@@ -553,6 +588,14 @@ class _Scanner:
                 len(words) - 1,
                 form in LEXICON.stage_labels or words.forms[-2:-1] == ["who"],
             )
+
+    def _is_labelled_ordinal(self, gap: str, end: int) -> bool:
+        """Return whether an ordinal is a stage: "stage: fourth", but not "stage: second line"."""
+        words = self._words
+        if not self._label_is_stage or self._label < len(words) - 2:
+            return False
+        is_said = any(sign in gap for sign in ":=") or words.forms[-1] in ("is", "was")
+        return is_said and _ENDED.match(self._text, end) is not None
 
     def _is_stage_around(self, start: int, end: int) -> bool:
         """Return whether Chinese, Japanese or Korean beside a numeral calls it a stage."""
@@ -571,6 +614,8 @@ class _Scanner:
     def _is_marker(self, end: int) -> bool:
         """Return whether a sign may say something of the word that ends at `end`: it is a short one in capitals."""
         surface = self._text[self._words.starts[-1] : end]
+        if self._words.forms[-1] in LEXICON.receptors:
+            return not surface.islower() or len(surface) > _SIGN_WORD_CHARS  # also "estrogen receptor"
         if self._words.forms[-1] in LEXICON.markers and any(map(str.isdigit, surface)):
             return True  # "p16"
         return len(surface) <= _SIGN_WORD_CHARS and surface.isupper() and not _is_numeral(surface)

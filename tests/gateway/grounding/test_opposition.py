@@ -88,7 +88,9 @@ def test_what_was_not_done_is_denied(said: str, is_evidence: bool) -> None:
 
 
 def test_a_denial_of_something_else_denies_nothing_behind_it() -> None:
-    assert [word for word in LEXICON.denial_takes if not find_evidence(f"No {word} in bolanic lesions.", VALUE)] == []
+    # "No longer in" denies.
+    words = LEXICON.denial_takes - {"longer"}
+    assert [word for word in words if not find_evidence(f"No {word} in bolanic lesions.", VALUE)] == []
 
 
 def test_a_suffix_denies() -> None:
@@ -97,10 +99,47 @@ def test_a_suffix_denies() -> None:
 
 @pytest.mark.parametrize("between", ["-", " ", "-\n"])
 def test_a_name_is_found_with_and_without_its_hyphen(between: str) -> None:
-    for parts in LEXICON.compounds:
+    for parts in (parts for parts, name in LEXICON.compounds.items() if name == "".join(parts)):
         joined, written = "".join(parts).upper(), between.join(parts).upper()
         assert find_evidence(f"tested for {written} today", joined), joined
         assert find_evidence(f"tested for {joined} today", written), joined
+
+
+def test_a_name_in_full_is_found_for_its_abbreviation() -> None:
+    for parts, name in LEXICON.compounds.items():
+        if name != "".join(parts) and name.isalpha():
+            assert find_evidence(f"tested for {' '.join(parts)} today", name), name
+            assert find_evidence(f"tested for {name.upper()} today", " ".join(parts)), name
+
+
+def test_what_is_harmless_is_no_finding() -> None:
+    words = LEXICON.harmless
+    assert [word for word in words if find_evidence(f"The bolanic nodule proved to be a {word}.", "bolanic")] == []
+    assert [word for word in words if not find_evidence(f"Bolanic lesions, {word}, pain.", VALUE)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bolanic lesions were {}; she refused.",
+        "Bolanic lesions were {}. The patient declined.",
+        "Bolanic lesions ({}, patient declined)",
+        "Bolanic lesions were {} in May, but he did not want it.",
+        "We {} bolanic lesions; she said no.",
+    ],
+)
+def test_what_was_proposed_and_refused_is_denied(text: str) -> None:
+    assert [word for word in LEXICON.proposed if find_evidence(text.format(word), VALUE)] == []
+
+
+def test_what_was_proposed_and_agreed_to_is_not_denied() -> None:
+    text = "Bolanic lesions were {}; she agreed."
+    assert [word for word in LEXICON.proposed if not find_evidence(text.format(word), VALUE)] == []
+
+
+@pytest.mark.parametrize("word", sorted(LEXICON.refused))
+def test_a_refusal_denies(word: str) -> None:
+    assert find_evidence(f"Bolanic lesions were discussed; she {word}.", VALUE) == []
 
 
 def test_a_korean_noun_is_found_before_its_particle() -> None:
