@@ -4,7 +4,7 @@ What a valid answer can do without - counts of tokens, probabilities - is left o
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -70,12 +70,12 @@ def read_completion(reply: Any) -> Completion:
     Raises:
         EngineAnswerError: it lacks what a completion has.
     """
-    choices = choices_of(reply)
-    message = choices[0].get("message") if choices else None
+    choice = next(_asked_for(choices_of(reply)), {})
+    message = choice.get("message")
     if not isinstance(message, dict):
         raise EngineAnswerError("the engine's reply lacks what a completion has")
     text = _bounded(_text(message))
-    return _completion(text, choices[0].get("finish_reason"), usage_of(reply), _tokens(choices[0].get("logprobs")))
+    return _completion(text, choice.get("finish_reason"), usage_of(reply), _tokens(choice.get("logprobs")))
 
 
 class GrowingCompletion:
@@ -104,7 +104,7 @@ class GrowingCompletion:
         """
         before = len(self.text)
         self._usage = usage_of(event) or self._usage
-        for choice in choices_of(event):
+        for choice in _asked_for(choices_of(event)):
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
             delta = choice.get("delta") or {}
             if not isinstance(delta, dict):
@@ -163,6 +163,11 @@ def has_token(choices: list[dict[str, Any]]) -> bool:
 def is_broken_off(choices: list[dict[str, Any]]) -> bool:
     """Return whether the engine gave up in the middle, as it does when it shuts down."""
     return any(choice.get("finish_reason") == "abort" for choice in choices)
+
+
+def _asked_for(choices: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the choices with the index 0: where one answer is asked for, any other would be mixed into it."""
+    return (choice for choice in choices if token_count(choice.get("index")) == 0)
 
 
 def _has_content(choice: dict[str, Any]) -> bool:

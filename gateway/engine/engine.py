@@ -463,7 +463,8 @@ def _check_whole(document: Any) -> list[dict[str, Any]]:
     Raises:
         EngineError: it has not the form of one, or says that there will be no answer.
     """
-    if isinstance(document, dict) and document.get("error"):
+    # Older vLLM releases have the error's members at the top.
+    if isinstance(document, dict) and (document.get("error") or document.get("object") == "error"):
         raise EngineUnavailableError(
             "the engine broke off the answer", reason="broken_off", cause="the engine sent an error with status 200"
         )

@@ -11,6 +11,7 @@ import select
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import cast
 
 import aiohttp
@@ -18,6 +19,8 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawResponseMessage
+from aiohttp.streams import StreamReader
 from aiohttp.tracing import Trace
 from yarl import URL
 
@@ -265,6 +268,13 @@ class _Protocol(ResponseHandler):
             self.transport.abort()
             return
         super().data_received(data)
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Hand on the head of an answer."""
+        if data[0].code == HTTPStatus.SWITCHING_PROTOCOLS:
+            # No request asked for it, and aiohttp takes it for a whole answer where it names no protocol.
+            self.force_close()
+        super().feed_data(data, size)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         """Have those who wait for the answer get an error."""

@@ -100,6 +100,40 @@ async def test_a_usage_that_can_be_none_does_not_lose_an_answer(raw: RawEngine, 
     assert (await gateway.call("GET", "/metrics")).status == 200
 
 
+OTHER_CHOICE = {"index": 1, "finish_reason": None, "delta": {"content": "x"}, "message": {"content": "x"}}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_choice_that_was_not_asked_for_is_not_mixed_into_the_answer(
+    raw: RawEngine, gateway: Gateway, is_first: bool
+) -> None:
+    def among(choice: dict[str, Any]) -> list[dict[str, Any]]:
+        return [OTHER_CHOICE, choice] if is_first else [choice, OTHER_CHOICE]
+
+    own = {"index": 0, "message": {"content": json.dumps(GOLD)}, "finish_reason": "stop"}
+    raw.answers(whole(completion("", choices=among(own))))
+    status, reply = await ask(gateway, "extract")
+    assert (status, reply.json["stage"]) == (200, GOLD["stage"])
+    delta = {"index": 0, "delta": {"content": json.dumps(GOLD)}, "finish_reason": None}
+    raw.answers(CHUNKED + chunk(events({"choices": among(delta)}, {"choices": among(STOP)})) + chunk(b""))
+    status, reply = await ask(gateway, "stream")
+    assert status == 200
+    assert b"event: result" in reply.body
+
+
+@pytest.mark.parametrize("error", [{"error": {"message": "secret"}}, {"object": "error", "message": "secret"}])
+async def test_an_error_in_the_middle_of_a_stream_is_told_and_not_quoted(
+    raw: RawEngine, gateway: Gateway, error: dict[str, Any]
+) -> None:
+    delta = {"index": 0, "delta": {"content": "{"}, "finish_reason": None}
+    raw.answers(CHUNKED + chunk(events({"choices": [delta]}, error)) + chunk(b""))
+    for face in ("stream", "chat stream"):
+        _, reply = await ask(gateway, face)
+        assert b"broke off" in reply.body
+        assert b"[DONE]" not in reply.body
+        assert b"secret" not in reply.body
+
+
 async def test_a_reply_that_cannot_be_passed_on_is_an_error(raw: RawEngine, gateway: Gateway) -> None:
     deep = json.dumps(completion("a")).replace('"created": 1700000000', '"created": ' + "[" * 300 + "]" * 300)
     raw.answers(whole(deep.encode()))

@@ -1,6 +1,7 @@
 """The HTTP client, against servers that behave and that do not: an answer is its request's own, or an error."""
 
 import asyncio
+import contextlib
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -163,6 +164,21 @@ async def test_an_interim_answer_is_not_the_answer(
         assert await ask(client) == (200, body)
     server.answers(HELLO)
     assert await ask(client) == (200, b"hello")
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("more", ["", "Upgrade: h2c\r\nConnection: Upgrade\r\n", "Content-Length: 5\r\n"])
+async def test_a_switch_of_protocols_is_an_error_and_what_follows_is_no_answer_to_the_next_request(
+    server: RawEngine, client: HttpClient, more: str, together: bool
+) -> None:
+    switch = f"HTTP/1.1 101 Switching Protocols\r\n{more}\r\n".encode()
+    server.answers(writing(*([switch + HELLO] if together else [switch, HELLO]), pause=0.03))
+    for _ in range(2):
+        with contextlib.suppress(HttpError):
+            assert await ask(client) == (101, b"")
+    server.answers(whole(b"next"))
+    assert await ask(client) == (200, b"next")
+    assert server.connections == 3
 
 
 @pytest.mark.parametrize("extra", [HELLO, HELLO[:1], HELLO[:20], HELLO[:-1], b"\r\nx", b"\0", CHUNKED, ODD])
