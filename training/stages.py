@@ -10,11 +10,13 @@ import platform
 import sys
 import time
 from argparse import Namespace
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from gateway.files.writing import same_as_any, status_of
 from training.config import ConfigError, RunConfig, TrainingConfig, load_config, load_run_config
 from training.corpora import make_distinct
 from training.data.dataset import DatasetError, Note, load_notes
@@ -44,6 +46,7 @@ class _Inputs:
         """Read and check the configuration, the prompt and the data."""
         self.args = args
         self.out: Path = args.out
+        _refuse_input("--answers", getattr(args, "answers", None), args.data)
         self.config: RunConfig = load_run_config(args.config)
         if getattr(args, "max_steps", None):
             adapter = self.config.adapter.model_copy(update={"max_steps": args.max_steps})
@@ -76,6 +79,18 @@ class _Inputs:
 
         torch.set_num_threads(self.args.threads)
         self.out.mkdir(parents=True, exist_ok=True)
+
+
+def _refuse_input(argument: str, output: Path | None, data: Path) -> None:
+    """Refuse an output that would replace a file of the data.
+
+    Raises:
+        DatasetError: it would.
+    """
+    status = None if output is None else status_of(output)
+    files = [data / "train.jsonl", data / "validation.jsonl"]
+    if status is not None and (same := same_as_any(status, files)):
+        raise DatasetError(f"{argument} {output} is {same}, which the command reads: give another file")
 
 
 def _digest(path: Path) -> str:
@@ -152,6 +167,7 @@ def check_data(args: Namespace) -> None:
     Raises:
         DatasetError: the data cannot be used for training.
     """
+    _refuse_input("--out", args.out, args.data)
     report = examine(args.data, load_prompt(args.task))
     sys.stdout.write(as_text(report, args.groups))
     if args.out is not None:
@@ -188,17 +204,17 @@ def generate(args: Namespace) -> None:
     from training.generation.service import Service
 
     prompt = load_prompt(args.task)
-    collection = Collection(args.out, prompt.task)
     known = [note.text for path in args.distinct_from for note in load_notes(path, prompt.task)]
     options = {"temperature": args.temperature, "max_tokens": args.answer_tokens}
-    service = Service(args.url, args.model, _key(args.key_file), retries=args.retries, options=options)
-    try:
+    key = _key(args.key_file)
+    with (
+        closing(Collection(args.out, prompt.task)) as collection,
+        closing(Service(args.url, args.model, key, retries=args.retries, options=options)) as service,
+    ):
         collect(
             service, collection, args.count, Budget(args.requests, args.tokens), at_once=args.at_once,
             format_=args.response_format, known=known, seed=args.seed,
         )  # fmt: skip
-    finally:
-        service.close()
 
 
 def _key(path: Path | None) -> str | None:

@@ -7,7 +7,6 @@ such lines is written to; everything else may be somebody's data. Lines that ver
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from gateway.client.items import Item
+from gateway.files.locking import LockedError, open_locked
 from gateway.files.reading import Line, LineError
 from gateway.files.results import new_salt, salt_of, text_digest
 from gateway.files.writing import PRIVATE, is_stream, others_can_read, same_as_any, status_of, write_whole
@@ -161,20 +161,15 @@ def _open_file(output: Path, items: Sequence[Item], asked: Mapping[str, Any]) ->
 
 
 def _locked(output: Path) -> BinaryIO:
-    """Open the file for reading and appending, for this process alone; make it where it is not there.
+    """Open the file for reading and appending, for this process alone.
 
     Raises:
         OutputError: another process has it.
     """
-    file = os.fdopen(os.open(output, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE), "r+b")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        return open_locked(output, PRIVATE)
+    except LockedError:
         raise OutputError(f"--output {output}: another run is writing to it; wait for its end") from None
-    except OSError:
-        pass  # a file system without locks
-    return file
 
 
 def _read_earlier(output: Path, raw: bytes) -> list[dict[str, Any]]:

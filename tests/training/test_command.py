@@ -65,6 +65,20 @@ def test_a_file_that_cannot_be_written_is_reported_with_its_path(
     assert f"{tmp_path / 'file'}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["train.jsonl", "../data/validation.jsonl", "hard"])
+@pytest.mark.parametrize("how", [("check-data", "--out"), ("evaluate", "--out", "out", "--answers")])
+def test_an_output_that_is_a_file_of_the_data_is_refused(
+    how: tuple[str, ...], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = tiny.write_data(tmp_path / "data")
+    (data / "hard").hardlink_to(data / "train.jsonl")
+    before = (data / name).read_bytes()
+    assert run(monkeypatch, *how, data / name, "--data", data) == 1
+    assert ".jsonl, which the command reads: give another file" in capsys.readouterr().err
+    assert (data / name).read_bytes() == before
+
+
 def test_an_unexpected_error_is_raised_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_args: object) -> None:
         raise RuntimeError("a fault")

@@ -65,6 +65,11 @@ def read_notes(path: Path, task: Task) -> ParsedFile:
         content = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}") from error
+    return parse_notes(content, task)
+
+
+def parse_notes(content: bytes, task: Task) -> ParsedFile:
+    """Check the lines of a JSON-lines data set."""
     notes: dict[int, Note] = {}
     problems: list[str] = []
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
@@ -104,6 +109,8 @@ def _check_line(line: bytes, task: Task) -> tuple[Note | None, list[str]]:
         return None, [f"not valid JSON ({error.msg}, column {error.colno})"]
     except (_RepeatedKeyError, RecursionError) as error:
         return None, [str(error)]
+    except ValueError:
+        return None, ["has a number of too many digits"]
     return _check_record(record, task)
 
 

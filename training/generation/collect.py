@@ -8,12 +8,13 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from loguru import logger
 
+from gateway.files.locking import LockedError, open_locked
 from gateway.tasks import Task
-from training.data.dataset import DatasetError, Note, read_notes
+from training.data.dataset import DatasetError, Note, parse_notes
 from training.data.prompt import render_record
 from training.generation.examples import Checker, NoExamplesError, messages_for, read_examples, response_format
 from training.generation.service import Reply, Service, ServiceError
@@ -21,6 +22,8 @@ from training.run.files import write_json
 from training.run.interruption import Interrupted, stop_requested
 from training.run.progress import Progress
 
+# How a line begins, which an interruption may have cut off.
+_BEGINNING = b'{"instruction": '
 _MOST_USELESS = 8  # answers in a row without one new example
 
 
@@ -40,37 +43,46 @@ class Collection:
     """The file of examples, and beside it what they have cost: `FILE.usage.json`."""
 
     def __init__(self, path: Path, task: Task) -> None:
-        """Read what there is.
+        """Read what there is, and keep other processes from adding to it.
 
         Raises:
-            DatasetError: the file holds something else.
+            DatasetError: the file, or the one beside it, holds something else, or another process adds to it.
         """
         self.path, self.task = path, task
         self._usage_path = path.with_name(f"{path.name}.usage.json")
+        self._file: BinaryIO | None = None
         self.notes: list[Note] = []
+        usage = _read_usage(self._usage_path)
         if path.exists():
-            _drop_torn_line(path)
-            content = read_notes(path, task)
-            if content.problems:
-                raise DatasetError(
-                    f"{path} holds something else than examples of {task.name} ({content.problems[0]}): "
-                    "give another --out"
-                )
-            self.notes = list(content.notes.values())
-        usage: dict[str, Any] = {}
-        if self._usage_path.exists():
-            usage = json.loads(self._usage_path.read_text(encoding="utf-8"))
-        self.requests: int = usage.get("requests", 0)
-        self.tokens: int = usage.get("tokens", 0)
-        self.refused: Counter[str] = Counter(usage.get("refused", {}))
+            self._file = _opened(path)
+            try:
+                self.notes = _take_up(path, self._file, task)
+            except BaseException:
+                self.close()
+                raise
+        self.requests: int = usage["requests"]
+        self.tokens: int = usage["tokens"]
+        self.refused: Counter[str] = Counter(usage["refused"])
+
+    def close(self) -> None:
+        """Let other processes add to the file."""
+        if self._file is not None:
+            self._file.close()
 
     def add(self, notes: list[Note], tokens: int | None, refused: Counter[str]) -> None:
-        """Keep the examples of one answer, and what it cost."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.writelines(render_record(note, self.task) for note in notes)
-            file.flush()
-            os.fsync(file.fileno())
+        """Keep the examples of one answer, and what it cost.
+
+        Raises:
+            DatasetError: another process has begun the file meanwhile.
+        """
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = _opened(self.path)
+            if self._file.read(1):
+                raise DatasetError(f"another process has written to {self.path} meanwhile: run the command again")
+        self._file.write("".join(render_record(note, self.task) for note in notes).encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self.notes += notes
         self.requests += 1
         self.tokens += tokens or 0
@@ -81,13 +93,65 @@ class Collection:
         )
 
 
-def _drop_torn_line(path: Path) -> None:
-    """Remove the end of a line that an earlier process was killed in."""
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        whole = content.rfind(b"\n") + 1
-        with path.open("r+b") as file:
-            file.truncate(whole)
+def _read_usage(path: Path) -> dict[str, Any]:
+    """Return what was spent so far.
+
+    Raises:
+        DatasetError: the file is none of this command, or cannot be read.
+    """
+    try:
+        usage = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {"requests": 0, "tokens": 0, "refused": {}}
+    except (OSError, ValueError, RecursionError):
+        usage = None
+    if not (
+        isinstance(usage, dict)
+        and all(type(usage.get(name)) is int for name in ("requests", "tokens"))
+        and isinstance(refused := usage.get("refused"), dict)
+        and all(type(number) is int for number in refused.values())
+    ):
+        raise DatasetError(f"{path} does not say what examples have cost, so nothing was written: give another --out")
+    return usage
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open the file of examples for this process alone.
+
+    Raises:
+        DatasetError: it is no file, or another process has it.
+    """
+    if path.exists() and not path.is_file():
+        raise DatasetError(f"--out {path} is no file")
+    try:
+        return open_locked(path)
+    except LockedError:
+        raise DatasetError(f"another process adds examples to {path}: wait for its end") from None
+
+
+def _take_up(path: Path, file: BinaryIO, task: Task) -> list[Note]:
+    """Return the examples of the file, and remove the end of a line that an earlier process was killed in.
+
+    Raises:
+        DatasetError: it holds something else; it is as it was.
+    """
+    raw = file.read()
+    whole = raw.rfind(b"\n") + 1
+    rest = raw[whole:].rstrip(b"\0") if whole else raw  # NULs, which a power cut may leave
+    content, last = parse_notes(raw[:whole], task), parse_notes(rest, task)
+    problems = [*content.problems]
+    if last.problems and not rest.startswith(_BEGINNING[: len(rest)]):
+        problems += [f"the last line, without an end, {problem.partition(': ')[2]}" for problem in last.problems]
+    if problems:
+        raise DatasetError(
+            f"{path} holds something else than examples of {task.name} ({problems[0]}): give another --out"
+        )
+    if not last.notes:
+        file.truncate(whole)
+    else:  # as an editor leaves it
+        file.write(b"\n")
+        file.flush()
+    return [*content.notes.values(), *last.notes.values()]
 
 
 def collect(

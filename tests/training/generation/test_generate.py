@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway.files.locking import open_locked
 from tests.fakes.engine.raw import RawEngine, completion, raw_engine, resetting, whole
 from training.__main__ import main
 from training.data.dataset import load_notes
@@ -243,14 +245,71 @@ def test_the_key_is_sent_and_never_shown(
     assert command("--count", "2", "--key-file", str(tmp_path / "none")) == 1
 
 
+@pytest.mark.parametrize(
+    "content",
+    ['{"a": 1}\n', '{"a": 1}', "my remarks", "a line\nand another", "\0\0", '{"instruct": 1', "{}\n{", "9" * 5000],
+)
 def test_a_file_of_something_else_is_not_written_to(
-    engine: RawEngine, command: Command, capsys: pytest.CaptureFixture[str]
+    content: str, engine: RawEngine, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command.out.parent.mkdir()
-    command.out.write_text('{"a": 1}\n', encoding="utf-8")
+    command.out.write_text(content, encoding="utf-8")
     assert command("--count", "1") == 1
     assert "holds something else than examples of reminders" in capsys.readouterr().err
-    assert (command.out.read_text(encoding="utf-8"), engine.requests) == ('{"a": 1}\n', [])
+    assert (command.out.read_text(encoding="utf-8"), engine.requests) == (content, [])
+
+
+@pytest.mark.parametrize("content", ["", "x", "[]", "{}", '{"requests": "1", "tokens": 1, "refused": {}}', "9" * 5000])
+def test_a_file_of_something_else_beside_it_is_not_replaced(
+    content: str, engine: RawEngine, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.out.parent.mkdir()
+    usage = Path(f"{command.out}.usage.json")
+    usage.write_text(content, encoding="utf-8")
+    assert command("--count", "1") == 1
+    assert "does not say what examples have cost" in capsys.readouterr().err
+    assert (usage.read_text(encoding="utf-8"), engine.requests) == (content, [])
+
+
+def test_a_last_line_that_an_editor_left_without_an_end_is_an_example(engine: RawEngine, command: Command) -> None:
+    engine.answers(answer(reminder(1), reminder(2)))
+    assert command("--count", "2") == 0
+    command.out.write_bytes(command.out.read_bytes().rstrip())
+    engine.answers(answer(reminder(3)))
+    assert command("--count", "3") == 0
+    assert command.texts() == [reminder(number)["text"] for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_what_is_no_file_is_refused(
+    kind: str, engine: RawEngine, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.out.parent.mkdir()
+    os.mkfifo(command.out) if kind == "pipe" else command.out.mkdir()
+    assert command("--count", "1") == 1
+    assert f"--out {command.out} is no file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_two_processes_do_not_add_to_one_file(
+    begun: bool, engine: RawEngine, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.out.parent.mkdir()
+    if begun:
+        engine.answers(answer(reminder(1)))
+        assert command("--count", "1") == 0
+    before = command.out.read_bytes() if begun else b""
+
+    async def begin(writer: asyncio.StreamWriter) -> None:
+        held.append(open_locked(command.out))  # the other process, while this one waits for its answer
+        writer.write(answer(reminder(2)))
+
+    held = [open_locked(command.out)] if begun else []
+    engine.answers(begin)
+    assert command("--count", "2") == 1
+    held[0].close()
+    assert f"another process adds examples to {command.out}" in capsys.readouterr().err
+    assert command.out.read_bytes() == before
 
 
 def test_a_request_to_stop_ends_it_after_the_answer(
