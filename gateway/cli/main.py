@@ -93,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 when it succeeded, 1 when it failed, 2 when it was called or configured wrongly, 130 after Ctrl-C.
     """
+    _stand_in_for_closed_streams()
     args = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # of a file's name, what the terminal's encoding has not
@@ -115,6 +116,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"standard output cannot be written: {error.strerror or error}\n")
         return EXIT_FAILED
     return result
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Replace a standard stream that the caller closed (`>&-`), which is None in Python.
+
+    What goes to standard output then fails, as elsewhere; messages have nowhere to go. Without this a file that is
+    opened later would get the stream's descriptor, too.
+    """
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
 def _give_up_output() -> None:

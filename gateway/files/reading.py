@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,9 @@ class Line:
         except ReadError as error:
             raise LineError(str(error).removeprefix("the line ")) from None
         try:
-            record = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+            record = json.loads(
+                text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite
+            )
         except json.JSONDecodeError as error:
             raise LineError(f"is not JSON: {error.msg}, column {error.colno}") from None
         except ValueError:
@@ -63,6 +66,13 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Any:
     raise LineError(f"is not JSON: {name} is no JSON value")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):  # which could be written as no JSON
+        raise LineError("has a number that is too large")
+    return number
 
 
 def read_text(path: Path) -> str:

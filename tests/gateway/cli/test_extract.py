@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,7 @@ BAD = {
     b"[]": "is not a JSON object",
     b'{"text": "caf\xe9"}': "is not UTF-8: byte 0xe9 at offset 13",
     b'{"text": "' + b"x" * 100_001 + b'"}': "413: ",
+    b'{"text": "melanoma", "id": 1e999}': "has a number that is too large",
 }
 
 
@@ -191,8 +194,8 @@ def test_a_bad_line_is_its_own_failure(url: str, engine: FakeEngine, tmp_path: P
         assert reason in found[at]["error"]
         assert found[at]["status"] in (413, 422)
     assert "line 2: the text has half of a character" in errors
-    assert f"... and 2 more, each with its reason in {results}" in errors
-    assert "2 extracted, 7 failed and will fail again as they are: see the reasons" in errors
+    assert f"... and 3 more, each with its reason in {results}" in errors
+    assert "2 extracted, 8 failed and will fail again as they are: see the reasons" in errors
     assert "melanoma" not in errors
     assert len(engine.bodies) == 2
 
@@ -308,3 +311,23 @@ def test_a_full_disk_is_a_sentence(url: str, tmp_path: Path) -> None:
     code, _, errors = run("extract", "--jsonl", str(notes), "--output", "/dev/full", "--url", url)
     assert code == 1
     assert errors.endswith("--output /dev/full: cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", [{1}, {2}, {0, 1, 2}])
+def test_a_closed_standard_stream_is_no_traceback_and_gets_no_file(closed: set[int], url: str, tmp_path: Path) -> None:
+    notes, results = tmp_path / "notes.jsonl", tmp_path / "results.jsonl"
+    write(notes, [{"text": NOTE}])
+
+    def ends(*arguments: str) -> tuple[int, bytes]:
+        redirections = " ".join(f"{number}>&-" for number in closed)
+        shell = ["sh", "-c", f'"$@" {redirections}', "sh", sys.executable, "-m", "gateway", "extract", "--url", url]
+        done = subprocess.run([*shell, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        return done.returncode, done.stderr
+
+    code, errors = ends("--jsonl", str(notes), "--output", str(results))
+    assert (code, b"Traceback" in errors) == (0, False)
+    assert [row["status"] for row in rows(results)] == [200]
+    code, errors = ends(NOTE)
+    assert code == (1 if 1 in closed else 0)
+    if 2 not in closed:
+        assert errors == b"standard output cannot be written: Bad file descriptor\n"

@@ -90,6 +90,7 @@ def test_a_line_ends_at_a_line_feed_alone_and_blank_ones_are_left_out(tmp_path: 
         (b'{"a": 1, "a": 2}', "has the key 'a' twice"),
         (b'{"a": {"b": 1, "b": 2}}', "has the key 'b' twice"),
         (b'{"a": NaN}', "is not JSON: NaN is no JSON value"),
+        (b'{"a": [-1e999]}', "has a number that is too large"),
         (b'{"a": ' + b"9" * 5000 + b"}", "has a number of too many digits"),
         (b'{"a": ' + b"[" * 100_000, "is nested too deep"),
         (b'{"a": "caf\xe9"}', "is not UTF-8: byte 0xe9 at offset 10; convert it to UTF-8"),
