@@ -95,6 +95,8 @@ def _allow_origins(app: FastAPI, services: Services) -> None:
             allow_methods=["GET", "POST"],
             # What a preflight asks for is allowed: SDKs send headers of their own, and the origin is what is checked.
             allow_headers=["*"],
+            # A page on the internet that the operator names may ask a gateway in a hospital's own network.
+            allow_private_network=True,
             expose_headers=["X-Request-ID", "Retry-After"],
             max_age=3600,
         )

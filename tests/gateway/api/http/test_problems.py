@@ -114,6 +114,23 @@ async def test_a_browser_may_send_what_an_sdk_adds(start_gateway: StartGateway) 
         assert "Access-Control-Allow-Origin" not in refused.headers
 
 
+async def test_a_named_origin_may_call_a_gateway_in_a_private_network(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(cors_origins="https://notes.example.org")
+    for origin, status in (("https://notes.example.org", 200), ("https://evil.example.org", 400)):
+        asked = {
+            "Origin": origin,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Private-Network": "true",
+        }
+        preflight = await gateway.call("OPTIONS", "/api/v1/extract", headers=asked)
+        assert preflight.status == status
+        assert ("Access-Control-Allow-Origin" in preflight.headers) is (status == 200)
+    preflight = await gateway.call(
+        "OPTIONS", "/api/v1/extract", headers=asked | {"Origin": "https://notes.example.org"}
+    )
+    assert preflight.headers["Access-Control-Allow-Private-Network"] == "true"
+
+
 async def test_a_browser_reads_when_to_come_again_and_the_requests_id(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(cors_origins="http://localhost:3000", rate_limit="1/hour")
     headers = {"Origin": "http://localhost:3000"}
