@@ -75,7 +75,7 @@ def is_locked(region: LocalRegion) -> bool:
 def test_a_release_rolls_over_all_of_them_and_no_request_fails(fleet: LocalRegion) -> None:
     before = releases(fleet)
     note = {"text": golden_note()["text"]}
-    with Prober(fleet, EXTRACT, note, address=fleet.load_balancer_url) as load:
+    with Prober(fleet, EXTRACT, note, address=fleet.load_balancer_url, clients=CLIENTS) as load:
         run = run_playbook(fleet, "deploy", "-e", setting("32")).must_succeed()
     after = releases(fleet)
     assert {probe.status for probe in load.probes} == {200}
@@ -84,6 +84,27 @@ def test_a_release_rolls_over_all_of_them_and_no_request_fails(fleet: LocalRegio
     assert healthy(fleet) == set(after)
     assert all(f"{name} serves {release}" in run.output for name, release in after.items())
     assert not is_locked(fleet)
+
+
+def test_an_adapter_rolls_over_all_of_them_and_no_request_fails(fleet: LocalRegion) -> None:
+    before = releases(fleet)
+    s3 = fleet.client("s3")
+    for each in s3.list_objects_v2(Bucket=names.MODELS_BUCKET, Prefix="small/adapter/")["Contents"]:
+        key = each["Key"].replace("small/adapter/", "small/another-adapter/")
+        s3.copy_object(
+            Bucket=names.MODELS_BUCKET, Key=key, CopySource={"Bucket": names.MODELS_BUCKET, "Key": each["Key"]}
+        )
+    fleet.account().put_parameters(
+        {"model/adapter": f"s3://{names.MODELS_BUCKET}/small/another-adapter"}, overwrite=True
+    )
+    note = {"text": golden_note()["text"]}
+    with Prober(fleet, EXTRACT, note, address=fleet.load_balancer_url, clients=CLIENTS) as load:
+        run_playbook(fleet, "deploy", "-e", setting("32")).must_succeed()
+    after = releases(fleet)
+    assert {probe.status for probe in load.probes} == {200}
+    assert len(set(after.values())) == 1
+    assert set(after.values()) != set(before.values())
+    assert healthy(fleet) == set(after)
 
 
 def test_a_failure_ends_the_roll_and_the_others_are_left(fleet: LocalRegion) -> None:

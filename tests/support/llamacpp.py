@@ -32,9 +32,9 @@ def environment() -> Path:
     return PYTHON
 
 
-def write_gguf(out: Path) -> None:
-    """Write the small model with its adapter as one file."""
+def write_gguf(out: Path, kind: str = "f16") -> None:
+    """Write the small model with its adapter as one file of a type."""
     command: list[str | Path] = [environment(), "-m", "training", "gguf"]
-    command += ["--base", SMALL / "base", "--adapter", SMALL / "adapter", "--out", out]
+    command += ["--base", SMALL / "base", "--adapter", SMALL / "adapter", "--type", kind, "--out", out]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
     assert made.returncode == 0, made.stderr

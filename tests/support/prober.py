@@ -30,7 +30,7 @@ class Probe:
 
 
 class Prober:
-    """A thread that sends requests, one after the other, between `with` and its end."""
+    """Threads that each send requests, one after the other, between `with` and its end."""
 
     def __init__(
         self,
@@ -39,6 +39,7 @@ class Prober:
         body: Mapping[str, Any] | None = None,
         interval: float = 0.2,
         address: str | None = None,
+        clients: int = 1,
     ) -> None:
         """Prepare the requests.
 
@@ -48,6 +49,7 @@ class Prober:
             body: Sent as JSON by POST; GET without one.
             interval: Seconds between two requests.
             address: In place of the one where the region publishes the gateway.
+            clients: That send at the same time.
         """
         environment = region.env()
         self._host = urlsplit(address or environment["GATEWAY_URL"]).netloc
@@ -56,20 +58,22 @@ class Prober:
         self._path, self._interval = path, interval
         self._body = None if body is None else json.dumps(body)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
         self.probes: list[Probe] = []
 
     def __enter__(self) -> Self:
         """Start."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for the answer to the last request."""
+        """Wait for the answers to the last requests."""
         self._ended.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         while True:

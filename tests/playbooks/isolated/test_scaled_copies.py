@@ -24,6 +24,7 @@ EXTRACT = "/api/v1/extract"
 SHIPPED = ("-e", "scaling_group_cloudwatch=on")
 OPERATOR = {"AWS_ACCESS_KEY_ID": environment.OPERATORS_ACCESS_KEYS["operator-scaling"]}
 PATIENCE_SECONDS = 300
+CLIENTS = 4
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,8 @@ def test_one_more_serves_the_release_without_a_playbook_and_none_fails(
 ) -> None:
     region, _ = scaled
     (warm,) = copies(region)
-    with Prober(region, EXTRACT, {"text": golden_note()["text"]}, address=region.load_balancer_url) as load:
+    note = {"text": golden_note()["text"]}
+    with Prober(region, EXTRACT, note, address=region.load_balancer_url, clients=CLIENTS) as load:
         want(region, 1)
         assert becomes(lambda: healthy(region), 3) == 3
         time.sleep(3)
@@ -113,7 +115,8 @@ def test_no_playbook_goes_to_a_copy(scaled: tuple[LocalRegion, PlaybookRun]) -> 
 def test_one_fewer_ends_its_requests_and_goes_back_into_the_pool(scaled: tuple[LocalRegion, PlaybookRun]) -> None:
     region, _ = scaled
     (copy,) = copies(region)
-    with Prober(region, EXTRACT, {"text": golden_note()["text"]}, address=region.load_balancer_url) as load:
+    note = {"text": golden_note()["text"]}
+    with Prober(region, EXTRACT, note, address=region.load_balancer_url, clients=CLIENTS) as load:
         want(region, 0)
         assert becomes(lambda: copies(region), {copy: "stopped"}) == {copy: "stopped"}
     assert {probe.status for probe in load.probes} == {200}
