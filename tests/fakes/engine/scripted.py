@@ -130,6 +130,10 @@ class FakeEngine:
         tokens = [text[at : at + 4] for at in range(0, len(text), 4)]
         return web.json_response({"count": len(tokens), "max_model_len": self.max_model_len, "token_strs": tokens})
 
+    async def health(self, _: web.Request) -> web.Response:
+        """Answer GET /health, which says only that the server runs."""
+        return web.Response()
+
     async def start(self) -> None:
         """Listen, on the same port as before where there was one."""
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -137,6 +141,7 @@ class FakeEngine:
         app.router.add_post("/v1/completions", self.chat)
         app.router.add_get("/v1/models", self.models)
         app.router.add_post("/tokenize", self.tokenize)
+        app.router.add_get("/health", self.health)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
