@@ -55,6 +55,7 @@ OPENED = Kind(re.compile(r"(docs|metrics)( *, *(docs|metrics))*"), "docs, metric
 NETWORKS = Kind(
     re.compile(r"[0-9a-f.:]+/[0-9]+( *, *[0-9a-f.:]+/[0-9]+)*"), "networks in CIDR form with commas between them"
 )
+TRUTH = Kind(re.compile(r"true|false"), "true or false")
 SWITCH = Kind(re.compile(r"on|off"), "on or off")
 PROFILE = Kind(re.compile(r"fast|quality|cpu"), "fast, quality or cpu")
 REGION = Kind(re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]"), "a region, such as us-east-1")
@@ -80,6 +81,7 @@ KINDS = {
     "engine/accelerator": ACCELERATOR,
     "engine/kind": ENGINE_KIND,
     "engine/max-model-len": NUMBER,
+    "engine/pooled": TRUTH,
     "engine/profile": PROFILE,
     "images/edge-tag": TAG,
     "images/engine-tag": TAG,
@@ -97,6 +99,7 @@ KINDS = {
     "s3/models-bucket": BUCKET,
     "s3/transfer-bucket": BUCKET,
     "secrets/edge-certificate": SECRET,
+    "secrets/engine-pool": SECRET,
     "secrets/gateway-api-keys": SECRET,
     "secrets/hf-token": SECRET,
     "ssm/session-document": DOCUMENT,

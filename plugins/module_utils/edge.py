@@ -15,6 +15,8 @@ from ansible_collections.slm.serving.plugins.module_utils.containers import Cont
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError
 
 CERTIFICATE = Path("/run/slm-ft-serving/secrets/edge/certificate.pem")
+# Of each service that is Caddy, which reads it at its start only. The router's is shared with other instances.
+CERTIFICATES = {"edge": CERTIFICATE, "router": Path("/run/slm-ft-serving/secrets/router/certificate.pem")}
 END = b"-----END CERTIFICATE-----"
 # ssl.VERIFY_X509_PARTIAL_CHAIN, which Python 3.9 does not name: a certificate is trusted because it is the one given.
 PARTIAL_CHAIN = 0x80000
@@ -23,7 +25,7 @@ ENDED, NOT_YET = 10, 9
 NAMES = {62, 64}  # of a host, of an address
 
 
-def certificate_problem(pem: str, domain: str) -> str | None:
+def certificate_problem(pem: str, domain: str, *, setting: str = "edge/domain") -> str | None:
     """Return what is wrong with a server's certificate, chain and key in one text; None when clients can be served.
 
     Found out by the handshake that clients will make, so that it is OpenSSL that judges and not a rule of ours. Nothing
@@ -32,6 +34,7 @@ def certificate_problem(pem: str, domain: str) -> str | None:
     Args:
         pem: certificate, chain and key.
         domain: that clients call.
+        setting: that names it.
     """
     text = pem.encode()
     if END not in text:
@@ -57,10 +60,10 @@ def certificate_problem(pem: str, domain: str) -> str | None:
         return f"cannot be read ({error})"
     finally:
         os.close(descriptor)
-    return _handshake_problem(server, client, domain)
+    return _handshake_problem(server, client, domain, setting)
 
 
-def _handshake_problem(server: ssl.SSLContext, client: ssl.SSLContext, domain: str) -> str | None:
+def _handshake_problem(server: ssl.SSLContext, client: ssl.SSLContext, domain: str, setting: str) -> str | None:
     """Return why a client would not go on with a server, or None; both are in memory."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [
@@ -80,7 +83,7 @@ def _handshake_problem(server: ssl.SSLContext, client: ssl.SSLContext, domain: s
                 if error.verify_code == NOT_YET:
                     return "holds a certificate that is not valid yet"
                 if error.verify_code in NAMES:
-                    return f"holds a certificate that is not of the name {domain} (edge/domain)"
+                    return f"holds a certificate that is not of the name {domain} ({setting})"
                 return f"holds a certificate that clients refuse ({error.verify_message})"
             except ssl.SSLError as error:
                 return f"holds a certificate that clients refuse ({error.reason or error})"
@@ -90,13 +93,14 @@ def _handshake_problem(server: ssl.SSLContext, client: ssl.SSLContext, domain: s
 
 
 def is_outdated(container: Container) -> bool:
-    """Say whether an edge was started before the certificate that lies there now: Caddy reads it at its start only."""
-    if container["service"] != "edge" or container["status"] != "running" or not CERTIFICATE.is_file():
+    """Say whether an edge or a router was started before the certificate that lies there now."""
+    certificate = CERTIFICATES.get(container["service"])
+    if certificate is None or container["status"] != "running" or not certificate.is_file():
         return False
     # Without the fractions: Docker gives nine digits, of which Python 3.9 reads six.
     started = datetime.fromisoformat(f"{container['started'][:19]}+00:00").timestamp()
     # A certificate that comes with a start is there before it.
-    return CERTIFICATE.stat().st_mtime > started + 1
+    return certificate.stat().st_mtime > started + 1
 
 
 class _Connection(http.client.HTTPSConnection):

@@ -70,6 +70,14 @@ options:
     description: The name that the edge's certificate has to be of.
     type: str
     default: ""
+  router_port:
+    description: The port that the door to the engine is published on; 0 without one.
+    type: int
+    default: 0
+  router_name:
+    description: The name that the certificate of pooled engines has to be of.
+    type: str
+    default: engine-pool.slm-ft-serving.internal
   project:
     description: The compose project, which may have the port.
     type: str
@@ -191,7 +199,8 @@ INSTALL_AWS = {
     "debian": "sudo apt-get install -y awscli",
 }
 INSTALL_AWS_BY_HAND = "install it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)"
-EDGE_CERTIFICATE = "edge/certificate.pem"  # as inventory/group_vars/all.yml names its file
+# As inventory/group_vars/all.yml names the files.
+EDGE_CERTIFICATE, ROUTER_CERTIFICATE = "edge/certificate.pem", "router/certificate.pem"
 GPU_SHARE = 0.9  # what vLLM may take of it
 WEIGHT_FILES = (".safetensors", ".gguf")
 # Each answer of a service of AWS has one; what a proxy, a captive portal or a web site says by itself has none.
@@ -372,6 +381,10 @@ class Instance:
                 self.hub_token = text.strip()
             elif secret["path"] == EDGE_CERTIFICATE:
                 wrong = certificate_problem(text, self.options["edge_domain"])
+                if wrong:
+                    yield sentence(f"{label} {wrong}")
+            elif secret["path"] == ROUTER_CERTIFICATE:
+                wrong = certificate_problem(text, self.options["router_name"], setting="engine_pool_name")
                 if wrong:
                     yield sentence(f"{label} {wrong}")
 
@@ -605,10 +618,12 @@ class Instance:
                 yield problem
 
     def port(self) -> Iterator[str]:
-        """Yield a problem for each port, of the gateway and of the edge, that is neither free nor the stack's own."""
+        """Yield a problem for each port of gateway, edge and router that is neither free nor the stack's own."""
         yield from self._port(self.options["port"], "the gateway's")
         for port in self.options["edge_ports"]:
             yield from self._port(port, "the edge's")
+        if self.options["router_port"]:
+            yield from self._port(self.options["router_port"], "the router's")
 
     def _port(self, port: int, whose: str) -> Iterator[str]:
         if self._has_docker():
@@ -713,6 +728,8 @@ def main() -> None:
             "port": {"type": "int", "default": 8080},
             "edge_ports": {"type": "list", "elements": "int", "default": []},
             "edge_domain": {"type": "str", "default": ""},
+            "router_port": {"type": "int", "default": 0},
+            "router_name": {"type": "str", "default": "engine-pool.slm-ft-serving.internal"},
             "project": {"type": "str", "default": "slm-ft-serving"},
             "reserve": {"type": "int", "default": 2 * 1024**3},
             "unpacked": {"type": "float", "default": 3.5},

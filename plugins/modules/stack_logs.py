@@ -20,13 +20,14 @@ options:
     default: slm-ft-serving
   services:
     description:
-      - Whose logs are read. V(engine), V(gateway) and V(edge) are containers.
+      - Whose logs are read. V(engine), V(gateway), V(router) and V(edge) are containers.
       - V(stack), V(secrets), V(training), V(idle-stop), V(metrics) (what goes to CloudWatch) and V(lifecycle) (what
         answers an Auto Scaling group) are the units of the project, V(docker) and V(agent) (Systems Manager's) are
         others; V(kernel) is the kernel since its boot, with the errors of a GPU (Xid).
     type: list
     elements: str
-    choices: [engine, gateway, edge, stack, secrets, training, idle-stop, metrics, lifecycle, docker, agent, kernel]
+    choices:
+      [engine, gateway, router, edge, stack, secrets, training, idle-stop, metrics, lifecycle, docker, agent, kernel]
     default: [engine, gateway]
   lines:
     description: How many of the last lines of each.
@@ -54,7 +55,7 @@ from ansible_collections.slm.serving.plugins.module_utils.containers import cont
 from ansible_collections.slm.serving.plugins.module_utils.process import StackError, last_line, run
 from ansible_collections.slm.serving.plugins.module_utils.redaction import redact
 
-CONTAINERS = ("engine", "gateway", "edge")
+CONTAINERS = ("engine", "gateway", "router", "edge")
 # What journalctl is asked for, with the name of the project.
 JOURNALS = {
     "stack": ("--unit", "{project}.service"),

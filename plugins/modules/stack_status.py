@@ -199,7 +199,8 @@ class Status:
             if secrets:
                 self.problems.append(f"the secrets could not be fetched: {secrets}")
         self.by_service = containers(self.options["project"])
-        for service in ("engine", "gateway", *(["edge"] if self.has_edge() else [])):
+        optional = {"router": self.is_pooled(), "edge": self.has_edge()}
+        for service in ("engine", "gateway", *(name for name, there in optional.items() if there)):
             container = self.by_service.get(service)
             if container is None:
                 self.problems.append(f"there is no container of the {service}")
@@ -212,15 +213,27 @@ class Status:
         """Say whether the current release has an edge."""
         return (self.releases.path(str(self.releases.current())) / "Caddyfile").is_file()
 
+    def is_pooled(self) -> bool:
+        """Say whether the current release has a router between gateway and engines."""
+        return bool(self.expected().get("router"))
+
+    def expected(self) -> dict[str, Any]:
+        """Return what the verification of the current release expects; nothing where that cannot be read."""
+        try:
+            path = self.releases.path(str(self.releases.current())) / "verification.json"
+            expected: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return expected
+
     def gateway(self) -> None:
         """Ask the gateway whether it serves; another answer than yes is a problem."""
         container = self.by_service.get("gateway")
         if container is None or container["status"] != "running":
             return
         try:
-            path = self.releases.path(str(self.releases.current())) / "verification.json"
-            port = int(json.loads(path.read_text(encoding="utf-8"))["gateway_port"])
-        except (OSError, ValueError, KeyError, TypeError):
+            port = int(self.expected()["gateway_port"])
+        except (ValueError, KeyError, TypeError):
             port = 8080
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=GATEWAY):

@@ -149,7 +149,9 @@ class Verification:
         path = releases.path(self.release) / "verification.json"
         self.expected = json.loads(path.read_text(encoding="utf-8"))
         self.edge: dict[str, Any] | None = self.expected.get("edge")
-        self.services = ("engine", "gateway", *(("edge",) if self.edge else ()))
+        # Whether any of several engines may have answered.
+        self.pooled = bool(self.expected.get("router"))
+        self.services = ("engine", "gateway", *(("router",) if self.pooled else ()), *(("edge",) if self.edge else ()))
         self.key = ""
         self.checks: list[dict[str, str]] = []
         self.golden: dict[str, Any] = {}
@@ -403,7 +405,8 @@ class Verification:
         before = self.generated_tokens()
         self.check_golden_notes()
         made = self.generated_tokens() - before
-        if self.expected["golden"] and made <= 0:
+        # Of pooled engines, others may have answered all of them, but while a release is verified.
+        if self.expected["golden"] and made <= 0 and not self.pooled:
             raise StackError("the engine made no tokens while the golden notes were answered")
         self.passed("tokens", f"{made:.0f} made meanwhile")
         self.check_edge()

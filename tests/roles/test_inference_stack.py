@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
@@ -523,6 +524,68 @@ def test_the_role_refuses_an_edge_that_cannot_work(changes: dict[str, Any], word
     variables = BASE | {"inference_stack_images": images} | given | changes
     (problem,) = value("inference_stack", "_inference_stack_edge_problems", variables)
     assert words in problem
+
+
+@functools.cache
+def pooled(**changes: Any) -> dict[str, Any]:
+    """Return the compose file where engines are pooled, without an edge."""
+    rendered = edge_files(inference_stack_edge_mode="off", inference_stack_engine_pooled=True, **changes)
+    assert json.loads(rendered["verification.json"])["router"] is True
+    assert "Caddyfile" not in rendered  # it is no part of the release
+    content: dict[str, Any] = yaml.safe_load(rendered["compose.yml"])
+    return content
+
+
+def test_where_engines_are_not_pooled_nothing_of_it_is_rendered() -> None:
+    without = files()
+    assert "router" not in "".join(without.values())
+    assert files(inference_stack_engine_pool_port=9000, inference_stack_router_memory="1g") == without
+
+
+def test_the_gateway_asks_the_router_in_the_engines_network_alone() -> None:
+    services = pooled()["services"]
+    assert services["gateway"]["environment"]["GATEWAY_ENGINE_URL"] == "http://engines:8000"
+    assert services["router"]["networks"] == {"engine": {"aliases": ["engines"]}, "outside": {}}
+    assert services["router"]["ports"] == ["8444:8443"]
+    assert services["engine"] == compose()["services"]["engine"]
+    assert "GATEWAY_ENGINE_URL" in services["gateway"]["environment"]
+    names = value("engine_pool", "[_engine_pool_inside, _engine_pool_engine, _engine_pool_listen.door]", {})
+    assert names == ["engines", "engine:8000", 8443]
+
+
+def test_a_router_is_bounded_and_reads_its_file_and_its_certificate_alone() -> None:
+    ours, gateway = pooled()["services"]["router"], pooled()["services"]["gateway"]
+    for key in ("restart", "init", "pull_policy", "read_only", "cap_drop", "security_opt", "logging", "ulimits"):
+        assert ours[key] == gateway[key], key
+    assert (ours["mem_limit"], ours["pids_limit"]) == ("512m", 256)
+    assert ours["image"].endswith(DIGEST)
+    assert "--watch" in ours["command"]
+    volumes = {each["target"]: (each["source"], each["read_only"]) for each in ours["volumes"]}
+    assert volumes == {
+        "/etc/slm-ft-serving/pool": ("/var/lib/slm-ft-serving/pool", True),
+        "/run/secrets/router": ("/run/slm-ft-serving/secrets/router", True),
+    }
+    assert all(each["bind"] == {"create_host_path": False} for each in ours["volumes"])
+    assert ours["stop_grace_period"] == pooled()["services"]["engine"]["stop_grace_period"]
+
+
+def test_engines_are_pooled_with_their_like() -> None:
+    """By what decides about an answer, and not by what an instance of another size sets otherwise."""
+
+    def key(**changes: Any) -> str:
+        found = value("inference_stack", "_inference_stack_engine_key", BASE | changes)
+        assert re.fullmatch(r"[0-9a-f]{16}", found)
+        return str(found)
+
+    models = BASE["inference_stack_models"] | {"adapter": {"path": "/models/adapter-2"}}
+    assert key() == key(inference_stack_engine_options={"max-num-seqs": 128}, inference_stack_engine_memory="60g")
+    others = [
+        key(inference_stack_models=models),
+        key(inference_stack_engine_max_model_len=1024),
+        key(inference_stack_models={"gguf": {"path": "/models/gguf-1"}}, inference_stack_engine_kind="llamacpp"),
+    ]
+    assert len({key(), *others}) == 4
+    assert pooled()["services"]["router"]["environment"]["ENGINE_KEY"] == key()
 
 
 def test_logs_that_are_shipped_are_kept_in_the_journal() -> None:

@@ -123,13 +123,14 @@ def test_an_edge_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
     [
         ("edge", "2026-01-01T00:00:00.123456789Z", True),
         ("edge", "2126-01-01T00:00:00.123456789Z", False),
+        ("router", "2026-01-01T00:00:00.123456789Z", True),
         ("gateway", "2026-01-01T00:00:00Z", False),
     ],
 )
 def test_an_edge_that_was_started_before_its_certificate_is_made_anew(
     service: str, started: str, outdated: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(edge, "CERTIFICATE", tmp_path / "certificate.pem")
+    monkeypatch.setattr(edge, "CERTIFICATES", dict.fromkeys(edge.CERTIFICATES, tmp_path / "certificate.pem"))
     container: Any = {"service": service, "status": "running", "started": started}
     assert edge.is_outdated(container) is False
     (tmp_path / "certificate.pem").write_text("x")

@@ -27,7 +27,7 @@ def test_a_stack_that_works_is_left_alone(instance: FakeInstance) -> None:
 def test_an_edge_that_has_an_earlier_certificate_is_made_anew(
     instance: FakeInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge, "CERTIFICATE", tmp_path / "certificate.pem")
+    monkeypatch.setattr(edge, "CERTIFICATES", {"edge": tmp_path / "certificate.pem"})
     (tmp_path / "certificate.pem").write_text("renewed")
     instance.add("edge", StartedAt="2026-01-01T00:00:00.123456789Z")
     assert mend(PROJECT, 1) == [f"removed {PROJECT}-edge-1, which had an earlier certificate"]

@@ -446,6 +446,8 @@ def on_instance(**options: Any) -> Any:
         "port": 8080,
         "edge_ports": [],
         "edge_domain": "",
+        "router_port": 0,
+        "router_name": "pool.internal",
         "project": "slm-ft-serving",
         "reserve": 0,
         "unpacked": 3.5,

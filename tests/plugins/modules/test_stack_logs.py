@@ -86,7 +86,9 @@ def test_the_units_are_those_that_the_roles_install(journal: list[list[str]]) ->
 
 
 def test_every_container_that_the_stack_may_have_has_its_log() -> None:
-    assert set(yaml.safe_load(edge_files()["compose.yml"])["services"]) == set(stack_logs.CONTAINERS)
+    assert set(yaml.safe_load(edge_files(inference_stack_engine_pooled=True)["compose.yml"])["services"]) == set(
+        stack_logs.CONTAINERS
+    )
 
 
 def test_a_journal_that_cannot_be_read_is_an_error_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,11 @@ def test_containers_that_are_not_healthy_are_problems(report: Any) -> None:
     assert problems == ["engine is running (unhealthy): the cause", "there is no container of the gateway"]
 
 
+def test_a_router_that_is_missing_is_a_problem(report: Any, root: Path) -> None:
+    (root / "releases" / GOOD / "verification.json").write_text('{"gateway_port": 1, "router": true}')
+    assert "there is no container of the router" in report()["problems"]
+
+
 def test_a_damaged_release_is_a_problem(report: Any, root: Path) -> None:
     (root / "releases" / GOOD / "compose.yml").unlink()
     status = report()
