@@ -39,7 +39,8 @@ def engine_pool_problems(pool: Mapping[str, Any], path: str) -> list[str]:
         problems.append(
             f"The engines are pooled ({path}/engine/pooled), and there is an Auto Scaling group"
             f" ({path}/autoscaling/most), whose instances come and go without Ansible, so that the members would not"
-            f" know of them: delete {path}/engine/pooled, or remove the group with provision.yml -e scaling_group_most=0."
+            f" know of them: delete {path}/engine/pooled, or remove the group with provision.yml -e"
+            " scaling_group_most=0."
         )
     return problems
 

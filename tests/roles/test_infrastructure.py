@@ -205,6 +205,38 @@ def test_repository_and_secret_of_an_edge_are_made_for_who_has_one() -> None:
         assert made(settings) == ([*repositories, "slm-ft-serving-edge"], [*secrets, "slm-ft-serving/edge-certificate"])
 
 
+@pytest.mark.parametrize(
+    ("choice", "settings", "opened"),
+    [
+        ("auto", {}, False),
+        ("auto", {"engine/pooled": "false"}, False),
+        ("auto", {"engine/pooled": "true"}, True),
+        ("true", {}, True),
+        ("false", {"engine/pooled": "true"}, False),
+    ],
+)
+def test_the_instances_reach_each_others_engines_only_where_they_are_pooled(
+    choice: str, settings: dict[str, str], opened: bool
+) -> None:
+    variables = {"infrastructure_engine_pool": choice, "infrastructure_settings": settings}
+    rules = value("infrastructure", "_infrastructure_group_rules", variables)
+    # From the group to itself, and from nobody else.
+    rule = {"proto": "tcp", "ports": [8444], "group_name": "slm-ft-serving-gateway", "rule_desc": "engine pool"}
+    assert rules == ([rule] if opened else [])
+    names = [each["name"] for each in value("infrastructure", "_infrastructure_secrets", variables)]
+    assert ("slm-ft-serving/engine-pool" in names) is (opened or "engine/pooled" in settings)
+    repositories = value("infrastructure", "_infrastructure_repositories", variables)
+    assert ("slm-ft-serving-edge" in repositories) is (opened or "engine/pooled" in settings)
+
+
+def test_a_rule_among_the_instances_is_not_said_to_be_lost() -> None:
+    there = {"security group": [{"id": "sg-1", "networks": ["sg-1"], "vpc": "vpc-1"}]}
+    variables = {"_infrastructure_there": there, "infrastructure_engine_pool": "true"}
+    assert value("infrastructure", "_infrastructure_networks_lost", variables) == []
+    variables["infrastructure_engine_pool"] = "false"
+    assert value("infrastructure", "_infrastructure_networks_lost", variables) == ["sg-1"]
+
+
 def test_the_cost_of_a_month_is_computed_from_instance_address_disk_and_throughput() -> None:
     text = " ".join(report(_infrastructure_price=PRICE).split())
     # 200 GiB and 375 MiB/s above what gp3 includes.
