@@ -18,11 +18,11 @@ from gateway.settings import Settings
 from tests.fakes.engine.scripted import FakeEngine, fake_engine
 from tests.gateway.conftest import Gateway, running
 from tests.local_region.docker.certificates import Authority
-from tests.support import caddy
+from tests.support import caddy, pool_certificate
+from tests.support.pool_certificate import NAME
 from tests.support.ports import free_port
 from tests.support.rendering import value
 
-NAME = "engine-pool.slm-ft-serving.internal"
 KEY = "models-and-template"
 START_SECONDS = 60
 
@@ -124,18 +124,10 @@ class Pool:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the members' one certificate with its key; whoever trusts it needs no authority."""
-    path = tmp_path_factory.mktemp("pool") / "certificate.pem"
-    make_certificate(path, NAME)
+    folder = tmp_path_factory.mktemp("pool")
+    path = folder / "pool.pem"
+    path.write_text(pool_certificate.make(folder), encoding="ascii")
     return path
-
-
-def make_certificate(path: Path, name: str) -> None:
-    """Make a certificate and its key in one file, with the command that preflight tells."""
-    key, signed = path.with_suffix(".key"), path.with_suffix(".crt")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "3650", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
-    subprocess.run([*command, "-keyout", key, "-out", signed], check=True, capture_output=True)
-    path.write_bytes(signed.read_bytes() + key.read_bytes())
 
 
 @pytest.fixture

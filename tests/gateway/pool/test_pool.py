@@ -16,7 +16,8 @@ import aiohttp
 import pytest
 
 from tests.gateway.conftest import Reply
-from tests.gateway.pool.conftest import KEY, NAME, Member, Pool, gateway_of, pool_file
+from tests.gateway.pool.conftest import KEY, Member, Pool, gateway_of, pool_file
+from tests.support.pool_certificate import NAME
 
 pytestmark = pytest.mark.slow
 
