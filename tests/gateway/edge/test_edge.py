@@ -191,6 +191,23 @@ async def test_stream_arrives_piece_by_piece(
     assert await asyncio.to_thread(seconds_after_the_first_event) > 0.2
 
 
+@pytest.mark.parametrize("path", ["/api/v1/extract", "/api/v1/extract/stream"])
+async def test_a_client_that_goes_away_ends_the_engines_work(
+    engine: FakeEngine, start_gateway: StartGateway, start_edge: StartEdge, path: str
+) -> None:
+    engine.delay = 30
+    edge = await start_edge(upstream(await start_gateway()))
+    connection = edge.connection()
+    headers = {"Host": DOMAIN, "Content-Type": "application/json"}
+    await asyncio.to_thread(connection.request, "POST", path, json.dumps({"text": "stage IV"}), headers)
+    async with asyncio.timeout(10):
+        while engine.running == 0:  # noqa: ASYNC110 - what is watched has no event
+            await asyncio.sleep(0.01)
+        connection.close()
+        while engine.cancelled == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 class Recorder(HttpFake):
     """An upstream that keeps the headers of each request."""
 
