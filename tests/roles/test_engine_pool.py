@@ -76,6 +76,13 @@ def test_members_are_the_other_instances_whether_they_run_or_not() -> None:
     assert found == ["10.0.0.1", "10.0.0.3"]
 
 
+def test_the_routers_log_is_shipped_where_there_is_one() -> None:
+    services = [
+        list(value("cloudwatch", "_cloudwatch_services", {"cloudwatch_pooled": pooled})) for pooled in (False, True)
+    ]
+    assert services == [["gateway", "engine"], ["gateway", "engine", "router"]]
+
+
 @pytest.mark.parametrize("state", ["open", "alone"])
 def test_caddy_takes_the_file(state: str, tmp_path: Path) -> None:
     """Without a warning; whether the certificate is there is seen at its start."""

@@ -51,6 +51,12 @@ def test_another_one_is_named_without_its_content(pem: str, words: str) -> None:
     assert KEY.splitlines()[1] not in problem
 
 
+def test_the_setting_that_names_the_certificates_host_is_said() -> None:
+    problem = edge.certificate_problem(ANOTHERS, DOMAIN, setting="engine_pool_name")
+    assert problem is not None
+    assert problem.endswith("(engine_pool_name)")
+
+
 class Handler(BaseHTTPRequestHandler):
     """Says by which name it was asked, and with which key."""
 
