@@ -54,8 +54,8 @@ class Member:
 
     @property
     def url(self) -> str:
-        """Where the gateway finds the router."""
-        return f"http://127.0.0.1:{self.inside}"
+        """Where the gateway finds the router: by a name, as in a deployment."""
+        return f"http://localhost:{self.inside}"
 
     @property
     def log(self) -> Path:
