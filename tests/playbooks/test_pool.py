@@ -27,10 +27,13 @@ SECRET = f"{names.APPLICATION}/engine-pool"
 
 def addresses(region: LocalRegion) -> dict[str, str]:
     """Return where each instance is in the region's network, by its id: EC2's own answer leads nowhere here."""
-    return {
-        name: region.exec("hostname --all-ip-addresses", number=number).stdout.split()[0]
+    # Of its own name, and not those of Docker's bridges, which all instances have alike.
+    found = {
+        name: region.exec("hostname --ip-address", number=number).stdout.split()[0]
         for number, name in enumerate(region.instance_ids(), start=1)
     }
+    assert len(set(found.values())) == len(found)
+    return found
 
 
 def variables(region: LocalRegion, **more: object) -> str:
