@@ -114,6 +114,17 @@ async def test_engines_that_all_come_back_in_time_are_waited_for(pool: Pool) -> 
     assert (await asked).status == 200
 
 
+async def test_where_all_engines_stay_away_callers_are_told_soon(pool: Pool) -> None:
+    """Not after the request's own time: `/health`, too, says so at once."""
+    for engine in pool.engines:
+        await engine.stop()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    assert (await pool.gateway.extract()).status == 503
+    assert loop.time() - began < 20
+    assert (await pool.gateway.call("GET", "/health")).status == 503
+
+
 async def test_a_door_that_closes_is_left_and_what_runs_there_goes_on(pool: Pool) -> None:
     own, other = pool.engines
     await own.stop()
@@ -283,5 +294,6 @@ def test_members_are_named_with_their_port_and_only_where_the_door_is_open() -> 
     assert "reverse_proxy engine:8000 127.0.0.1:9001 127.0.0.1:9002 {" in text
     assert re.findall(r"reverse_proxy (10.*) {", text) == ["10.0.0.2:9000", "10.0.0.3:9000"]
     alone = pool_file(**addresses, _engine_pool_state="alone")
+    assert ("lb_try_duration 5s" in text, "lb_try_duration 30s" in alone) == (True, True)
     assert "reverse_proxy engine:8000 {" in alone
     assert "10.0.0" not in alone
