@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from gateway.engine.circuit import CircuitOpenError
@@ -178,7 +179,7 @@ class Extractor:
             if len(chunks) == 1:
                 return [await self._answer(call, chunks[0].text)]
             call = replace(call, on_text=None)
-            return await _all([self._answer(call, chunk.text) for chunk in chunks])
+            return await _all([partial(self._answer, call, chunk.text) for chunk in chunks])
         except EngineRejectedError as error:
             if error.engine_status != 404:
                 raise
@@ -249,13 +250,13 @@ def _left(deadline: float) -> float:
     return max(deadline - asyncio.get_running_loop().time(), 0.0)
 
 
-async def _all(calls: Sequence[Coroutine[Any, Any, ChunkAnswer]]) -> list[ChunkAnswer | BaseException]:
+async def _all(calls: Sequence[Callable[[], Awaitable[ChunkAnswer]]]) -> list[ChunkAnswer | BaseException]:
     """Run all calls, a few at once; a failed one does not end the others, but a wrong model or a refusal ends all."""
     slots = asyncio.Semaphore(_CHUNKS_AT_ONCE)
 
-    async def run(call: Coroutine[Any, Any, ChunkAnswer]) -> ChunkAnswer:
+    async def run(call: Callable[[], Awaitable[ChunkAnswer]]) -> ChunkAnswer:
         async with slots:
-            return await call
+            return await call()
 
     tasks = [asyncio.create_task(run(call)) for call in calls]
     try:

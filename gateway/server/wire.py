@@ -44,7 +44,7 @@ class Wire(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._paused = False
         self._discarded = self._seen = self._silences = 0
-        self._begun = False
+        self._begun = self._is_lost = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -194,14 +194,16 @@ class Wire(asyncio.Transport):
         self._below.abort()
 
     def lost(self) -> None:
-        """Stop all timers, as the connection is gone."""
+        """Stop all timers, as the connection is gone, and let none begin: it may be closed once more."""
+        self._is_lost = True
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 
     def _start(self, name: str, seconds: float, action: Callable[[], None]) -> None:
         self._stop(name)
-        self._timers[name] = self._loop.call_later(seconds, action)
+        if not self._is_lost:
+            self._timers[name] = self._loop.call_later(seconds, action)
 
     def _stop(self, name: str) -> None:
         timer = self._timers.pop(name, None)

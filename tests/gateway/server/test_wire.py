@@ -99,6 +99,16 @@ async def test_a_connection_that_is_closed_is_cut_if_its_answer_does_not_go_out(
     await until(lambda: below.calls == ["close", "abort"])
 
 
+async def test_a_connection_that_is_gone_is_watched_no_more_though_it_is_closed_behind_that() -> None:
+    # uvloop still counts what a connection that was cut did not send.
+    connection, below = wired()
+    below.buffered = 100
+    connection.lost()
+    connection.close()
+    await asyncio.sleep(3 * SECONDS)
+    assert below.calls == ["close"]
+
+
 async def test_a_client_that_has_sent_all_is_closed_at_once() -> None:
     connection, below = wired()
     connection.close()

@@ -1,6 +1,7 @@
 """POST /api/v1/extract, from the outside."""
 
 import asyncio
+import gc
 import json
 from itertools import pairwise
 from typing import Any
@@ -231,6 +232,16 @@ async def test_a_client_that_goes_away_cancels_the_engines_work(gateway: Gateway
     await until(lambda: engine.running == 0)
     assert engine.cancelled == 1
     assert gateway.services.gate.running == 0
+
+
+async def test_a_client_that_goes_away_leaves_no_chunk_of_its_text_behind(gateway: Gateway, engine: FakeEngine) -> None:
+    engine.delay, engine.max_model_len = 30, 700
+    waiting = asyncio.create_task(gateway.extract((NOTE + " ") * 40))
+    await until(lambda: engine.running == 8)
+    waiting.cancel()
+    await until(lambda: engine.running == 0)
+    gc.collect()  # at which Python would warn of what was never awaited
+    assert len(engine.bodies) == 8
 
 
 async def test_the_engine_is_asked_once_a_request_and_no_health_call_comes_with_it(
