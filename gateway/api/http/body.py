@@ -1,6 +1,7 @@
 """Reading a request's body, and noticing that the client went away."""
 
 import asyncio
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -54,7 +55,8 @@ async def read[Model](request: Request, adapter: Adapter[Model], limit: int) -> 
     except ClientDisconnect:
         raise interruption(scope) or ClientGoneError() from None
     try:
-        return adapter.validate_json(bytes(body))
+        # RFC 8259, section 8.1: a reader may ignore a byte order mark, which some platforms write before UTF-8.
+        return adapter.validate_json(bytes(body.removeprefix(BOM_UTF8)))
     except ValidationError as error:
         raise not_valid(error.errors(include_url=False, include_input=False, include_context=False)) from None
 
