@@ -58,6 +58,8 @@ _MORE_CONNECTIONS = 32
 _ABOUT_THE_REQUEST = frozenset({400, 413, 422})
 _FOR_NOW = frozenset({408, 425, 429})
 _MOST_DEPTH = 200
+# The types of events that are meant for every reader, and of errors.
+_OWN_EVENTS = frozenset({b"", b"message", b"error"})
 _FRESH_SECONDS = 2.0
 # For how long the names in the list of models are believed; a name that is not in it has the list read again sooner.
 _NAMES_SECONDS, _MISSING_NAME_SECONDS = 60.0, 1.0
@@ -243,6 +245,8 @@ class Engine:
                     return
                 if number % _EVENTS_AT_ONCE == 0:
                     await asyncio.sleep(0)
+                if _is_for_others(kind, data):
+                    continue
                 event, choices = _read_event(kind, data)
                 endings.note(choices)
                 if has_token(choices):
@@ -438,6 +442,15 @@ def _parsed_events(parser: EventParser, part: bytes) -> Iterator[tuple[bytes, by
         yield from parser.feed(part)
     except EventTooLongError:
         raise _too_large(f"an event of the stream has more than {_MOST_EVENT} bytes") from None
+
+
+def _is_for_others(kind: bytes, data: bytes) -> bool:
+    """Return whether an event is none of a stream of completions: a keep-alive such as `event: ping` with any text.
+
+    The standard hands an event of a type to those that asked for it alone. Where its data is an object it may still be
+    a part of the answer, from an engine that names its events.
+    """
+    return kind not in _OWN_EVENTS and not data.lstrip().startswith(b"{")
 
 
 def _read_event(kind: bytes, data: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:

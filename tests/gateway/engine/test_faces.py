@@ -134,6 +134,28 @@ async def test_an_error_in_the_middle_of_a_stream_is_told_and_not_quoted(
         assert b"secret" not in reply.body
 
 
+@pytest.mark.parametrize(
+    ("between", "is_whole"),
+    [
+        (b"event: ping\ndata: keep-alive\n\n", True),
+        (b'event: ping\ndata: {"type": "ping"}\n\n', True),
+        (b"data: keep-alive\n\n", False),
+        (b"event: message\ndata: keep-alive\n\n", False),
+        (b'event: completion\ndata: {"choices": [\n\n', False),
+    ],
+)
+async def test_an_event_of_another_type_is_no_part_of_the_answer(
+    raw: RawEngine, gateway: Gateway, between: bytes, is_whole: bool
+) -> None:
+    delta = {"index": 0, "delta": {"content": json.dumps(GOLD)}, "finish_reason": None}
+    first, last = (events({"choices": [choice]}).removesuffix(b"data: [DONE]\n\n") for choice in (delta, STOP))
+    raw.answers(CHUNKED + chunk(first + between + last + b"data: [DONE]\n\n") + chunk(b""))
+    _, reply = await ask(gateway, "stream")
+    assert (b"event: result" in reply.body) == is_whole
+    _, reply = await ask(gateway, "chat stream")
+    assert (b"[DONE]" in reply.body, b"keep-alive" in reply.body) == (is_whole, False)
+
+
 async def test_a_reply_that_cannot_be_passed_on_is_an_error(raw: RawEngine, gateway: Gateway) -> None:
     deep = json.dumps(completion("a")).replace('"created": 1700000000', '"created": ' + "[" * 300 + "]" * 300)
     raw.answers(whole(deep.encode()))
