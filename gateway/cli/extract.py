@@ -16,7 +16,7 @@ from gateway.client import bulk
 from gateway.client.client import Client, ClientError
 from gateway.client.items import Item, read_items
 from gateway.client.results import OutputError, Results, open_results
-from gateway.files.reading import ReadError, read_standard_input, read_text
+from gateway.files.reading import STANDARD_INPUT, ReadError, read_standard_input, read_text
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 # What the answer to a text depends on. It stands in each line of results, and a run that differs does not go on there.
@@ -48,11 +48,9 @@ def run_extract(args: argparse.Namespace) -> int:
 
 
 def _text(args: argparse.Namespace) -> str:
-    if args.file is not None:
-        return read_text(args.file)
-    if args.text == "-":
+    if args.text == "-" or args.file == STANDARD_INPUT:
         return read_standard_input(None if sys.stdin is None else sys.stdin.buffer)
-    return str(args.text)
+    return str(args.text) if args.file is None else read_text(args.file)
 
 
 def _client(args: argparse.Namespace, key: str | None) -> Client:

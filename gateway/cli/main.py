@@ -25,6 +25,7 @@ Send texts to a running gateway and print what it answers.
     python -m gateway extract - < note.txt
     python -m gateway extract --file note.txt --grounding strict
     python -m gateway extract --jsonl notes.jsonl --output results.jsonl --jobs 8
+    zcat notes.jsonl.gz | python -m gateway extract --jsonl - --output results.jsonl
 
 A note as an argument (TEXT) is for made-up ones: other users of the machine can read arguments, and the shell keeps
 them. A text is UTF-8. The offsets of the evidence count its characters as they stand in the file, line ends included
@@ -179,8 +180,8 @@ def _add_extract_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "text", nargs="?", metavar="TEXT", help="the text, for made-up ones; - reads it from standard input"
     )
-    source.add_argument("--file", type=Path, help="a text file, UTF-8")
-    source.add_argument("--jsonl", type=Path, help="a file of many texts; needs --output")
+    source.add_argument("--file", type=Path, help="a text file, UTF-8; - is standard input")
+    source.add_argument("--jsonl", type=Path, help="a file of many texts, - is standard input; needs --output")
     parser.add_argument("--output", type=Path, help="where the results of --jsonl go; - is standard output")
     parser.add_argument("--jobs", type=_positive, default=4, help="texts at the gateway at once [4]")
     parser.add_argument("--text-field", default="text", metavar="NAME", help="the member with the text [text]")
@@ -216,7 +217,9 @@ def _add_gateway_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="a JSONL file of notes and expected answers")
+    parser.add_argument(
+        "dataset", type=Path, metavar="DATASET", help="a JSONL file of notes and expected answers; - is standard input"
+    )
     _add_gateway_arguments(parser)
     parser.add_argument("--answers", type=Path, metavar="FILE", help="take the answers from this file, ask no gateway")
     parser.add_argument("--limit", type=_positive, metavar="N", help="the first N notes only")

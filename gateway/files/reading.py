@@ -9,11 +9,24 @@ import codecs
 import json
 import math
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+STANDARD_INPUT = Path("-")
+"""How a command line names standard input where it takes a file."""
+
 _BOM = "\ufeff"
+# How files of other kinds begin. Some of these bytes are UTF-8, so that they say something of a file that is none only.
+_OTHER_KINDS = {
+    b"\x1f\x8b": "is compressed by gzip: unpack it first, as `gunzip --keep` does",
+    b"BZh": "is compressed by bzip2: unpack it first, as `bunzip2 --keep` does",
+    b"\xfd7zXZ\x00": "is compressed by xz: unpack it first, as `unxz --keep` does",
+    b"\x28\xb5\x2f\xfd": "is compressed by Zstandard: unpack it first, as `unzstd` does",
+    b"PK\x03\x04": "is a ZIP archive, as Office documents are too: unpack it, or save it as plain text",
+    b"%PDF-": "is a PDF: extract its text first, as `pdftotext` does",
+}
 
 
 class ReadError(Exception):
@@ -85,14 +98,15 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """Return the lines of a JSON Lines file that are not blank.
+    """Return the lines of a JSON Lines file, or of standard input (`STANDARD_INPUT`), that are not blank.
 
     Raises:
         ReadError: the file cannot be read, or is no UTF-8 as a whole; of other bytes that are none, the line tells.
     """
-    raw = _read(path)
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        decode(raw, str(path))
+    is_given = path == STANDARD_INPUT
+    raw = _read_stream(None if sys.stdin is None else sys.stdin.buffer) if is_given else _read(path)
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, *_OTHER_KINDS)):
+        decode(raw, "standard input" if is_given else str(path))
     # At line feeds alone, as other characters that end a line may stand in a JSON string as they are.
     lines = enumerate(raw.split(b"\n"), start=1)
     return [Line(number, line) for number, line in lines if line.removeprefix(codecs.BOM_UTF8).strip()]
@@ -107,12 +121,7 @@ def read_standard_input(stream: BinaryIO | None) -> str:
     Raises:
         ReadError: it cannot be read, or is not UTF-8.
     """
-    if stream is None:
-        raise ReadError("standard input is closed")
-    try:
-        return decode(stream.read(), "standard input")
-    except OSError as error:
-        raise ReadError(f"standard input cannot be read: {error.strerror}") from None
+    return decode(_read_stream(stream), "standard input")
 
 
 def check_argument(text: str, name: str) -> None:
@@ -152,9 +161,20 @@ def decode(raw: bytes, name: str) -> str:
     try:
         return raw.decode().removeprefix(_BOM)
     except UnicodeDecodeError as error:
+        if kind := next((kind for start, kind in _OTHER_KINDS.items() if raw.startswith(start)), None):
+            raise ReadError(f"{name} {kind}") from None
         raise ReadError(
             f"{name} is not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}; convert it to UTF-8"
         ) from None
+
+
+def _read_stream(stream: BinaryIO | None) -> bytes:
+    if stream is None:
+        raise ReadError("standard input is closed")
+    try:
+        return stream.read()
+    except OSError as error:
+        raise ReadError(f"standard input cannot be read: {error.strerror}") from None
 
 
 def _read(path: Path) -> bytes:

@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from gateway.files.reading import STANDARD_INPUT
+
 PRIVATE = 0o600
 
 
@@ -34,10 +36,15 @@ def others_can_read(status: os.stat_result) -> bool:
 
 
 def same_as_any(status: os.stat_result, inputs: Iterable[Path]) -> Path | None:
-    """Return which of the inputs is this very file, whatever the names and links that lead to it; else None."""
+    """Return which of the inputs is this very file, whatever the names and links that lead to it; else None.
+
+    A terminal or another device may be both.
+    """
+    if stat.S_ISCHR(status.st_mode):
+        return None
     for path in inputs:
         try:
-            if os.path.samestat(status, path.stat()):
+            if os.path.samestat(status, os.fstat(0) if path == STANDARD_INPUT else path.stat()):
                 return path
         except OSError:
             continue  # an input that cannot be read is told of where it is read

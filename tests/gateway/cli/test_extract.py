@@ -1,11 +1,13 @@
 """`python -m gateway extract`: one text or a file of them, against a gateway before a fake engine."""
 
+import gzip
 import json
 import os
 import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +258,43 @@ def test_results_go_to_standard_output(url: str, tmp_path: Path) -> None:
     (tmp_path / "results").write_text(output)
     again = run("extract", "--jsonl", str(notes), "--output", str(tmp_path / "results"), "--url", url)
     assert "0 extracted, 2 were done before" in again.errors
+
+
+def test_lines_come_from_standard_input(url: str, engine: FakeEngine, tmp_path: Path) -> None:
+    rows = "".join(json.dumps({"text": f"{NOTE} {number}"}) + "\n" for number in range(2))
+    results = tmp_path / "results.jsonl"
+    call = ["extract", "--jsonl", "-", "--output", str(results), "--url", url]
+    assert "2 extracted" in run(*call, text=rows).errors
+    assert "1 extracted, 2 were done before" in run(*call, text=rows + json.dumps({"text": NOTE})).errors
+    ended = run(*call, text=gzip.compress(rows.encode()))
+    assert (ended.code, ended.errors.partition(":")[0]) == (2, "standard input is compressed by gzip")
+    assert json.loads(run("extract", "--file", "-", "--url", url, text=NOTE).output)["stage"] == "IV"
+    with results.open("rb") as own:
+        command = [sys.executable, "-m", "gateway", *call]
+        ended_too = subprocess.run(command, stdin=own, capture_output=True, text=True, check=False)
+    assert (ended_too.returncode, "which the command reads" in ended_too.stderr) == (2, True)
+    assert len(engine.bodies) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_killed_run_keeps_what_is_done_and_a_second_one_is_refused(
+    number: signal.Signals, url: str, engine: FakeEngine, tmp_path: Path
+) -> None:
+    notes, results = tmp_path / "notes.jsonl", tmp_path / "results.jsonl"
+    write(notes, [{"text": f"{NOTE} {number}"} for number in range(40)])
+    call = ["extract", "--jsonl", str(notes), "--output", str(results), "--jobs", "1", "--url", url]
+    engine.delay = 0.2
+    with subprocess.Popen([sys.executable, "-m", "gateway", *call], stderr=subprocess.DEVNULL) as process:
+        while not (results.exists() and results.read_bytes().count(b"\n") > 2):
+            time.sleep(0.05)
+        second = run(*call)
+        process.send_signal(number)
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    assert (second.code, "another run is writing to it" in second.errors) == (2, True)
+    done = results.read_bytes().count(b"\n")
+    engine.delay = 0
+    assert f"{40 - done} extracted, {done} were done before" in run(*call).errors
 
 
 def test_results_are_private_and_a_resumed_run_keeps_their_mode(url: str, engine: FakeEngine, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gzip
 import io
 import json
 import os
@@ -88,6 +89,15 @@ def test_options_limit_no_texts_and_model(url: str, engine: FakeEngine, tmp_path
     assert "stage: wrong" in page
     assert "Molecular testing" not in page
     assert document(tmp_path)["about"]["model"] == "base"
+
+
+def test_a_data_set_comes_from_standard_input(url: str, engine: FakeEngine, tmp_path: Path) -> None:
+    rows = Path(dataset(tmp_path / "notes.jsonl", {}, {})).read_bytes()
+    call = ["evaluate", "-", "--url", url, "--resamples", "5"]
+    assert run(*call, text=rows).code == 0
+    assert len(engine.bodies) == 2
+    ended = run(*call, text=gzip.compress(rows))
+    assert (ended.code, ended.errors.partition(":")[0]) == (2, "standard input is compressed by gzip")
 
 
 def test_an_answer_that_cannot_be_used_is_counted(url: str, engine: FakeEngine, tmp_path: Path) -> None:

@@ -113,6 +113,29 @@ def test_a_file_of_lines_in_utf_16_is_refused_as_a_whole(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("start", "remedy"),
+    [
+        (b"\x1f\x8b\x08", "gzip: unpack it first, as `gunzip --keep` does"),
+        (b"BZh91AY", "bzip2: unpack it first, as `bunzip2 --keep` does"),
+        (b"\xfd7zXZ\x00", "xz: unpack it first, as `unxz --keep` does"),
+        (b"\x28\xb5\x2f\xfd", "Zstandard: unpack it first, as `unzstd` does"),
+        (b"PK\x03\x04", "a ZIP archive, as Office documents are too: unpack it, or save it as plain text"),
+        (b"%PDF-1.7\n", "a PDF: extract its text first, as `pdftotext` does"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_and_what_to_do(start: bytes, remedy: str, tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    path.write_bytes(start + b"\xe9\n\x80\n")
+    for read in (read_text, read_lines):
+        with pytest.raises(ReadError, match=f"^{path} is (compressed by )?{remedy}$"):
+            read(path)
+    # As text each of these is only a beginning.
+    path.write_bytes(start.decode("latin-1").encode())
+    assert read_text(path) == start.decode("latin-1")
+    assert len(read_lines(path)) == 1
+
+
+@pytest.mark.parametrize(
     ("text", "at"), [("", None), ("é😀", None), ("ab\ud83d", 2), ("\udce9", 0), ("\ude00\ud83d", 0)]
 )
 def test_half_a_character_is_found(text: str, at: int | None) -> None:
