@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -284,8 +285,12 @@ def test_a_killed_run_keeps_what_is_done_and_a_second_one_is_refused(
     notes, results = tmp_path / "notes.jsonl", tmp_path / "results.jsonl"
     write(notes, [{"text": f"{NOTE} {number}"} for number in range(40)])
     call = ["extract", "--jsonl", str(notes), "--output", str(results), "--jobs", "1", "--url", url]
-    engine.delay = 0.2
-    with subprocess.Popen([sys.executable, "-m", "gateway", *call], stderr=subprocess.DEVNULL) as process:
+    # The first run is still at work when the second one was refused, on a slow machine too.
+    engine.delay = 0.6
+    command = [sys.executable, "-m", "gateway", *call]
+    # As a terminal has it: what runs under nohup, as these tests may, ignores SIGHUP and has its children do so.
+    default = partial(signal.signal, number, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=default) as process:
         while not (results.exists() and results.read_bytes().count(b"\n") > 2):
             time.sleep(0.05)
         second = run(*call)
