@@ -39,6 +39,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._services = services
         self._give_up_at = float("inf")
+        self._has_accepted = False
         self._quiet_since: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -77,6 +78,10 @@ class Server(uvicorn.Server):
 
     def _is_served_to_the_end(self) -> bool:
         """Accept no connection, end each with its next answer, and return whether nothing more is to be expected."""
+        if not self._has_accepted:
+            # What waits at the port would be reset with it. By the next call it has been accepted.
+            self._has_accepted = True
+            return False
         if CLOSE_HEADER not in self.config.encoded_headers:
             for server in self.servers:
                 server.close()

@@ -60,6 +60,19 @@ class Served:
         return self.log_file.read_text()
 
 
+_started: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def _end_what_a_failed_test_left() -> Iterator[None]:
+    """Kill what a test has started and not seen end; a later test would be blamed for it."""
+    before = len(_started)
+    yield
+    for process in _started[before:]:
+        process.kill()
+        process.wait()
+
+
 def start(tmp_path: Path, **settings: str) -> Served:
     """Start a gateway as a process and wait until it listens."""
     port = free_port()
@@ -72,6 +85,7 @@ def start(tmp_path: Path, **settings: str) -> Served:
             env=environment | {f"GATEWAY_{name}": value for name, value in chosen.items()},
             stderr=log,
         )
+    _started.append(process)
     served = Served(port, process, tmp_path / "log", Engine)
     for _ in range(300):
         try:

@@ -113,6 +113,19 @@ def test_a_proxy_that_sends_on_while_the_port_is_closed_loses_nothing(engine_url
     assert ended(served) < SOON
 
 
+def test_what_has_connected_before_the_port_closes_is_served(engine_url: str, tmp_path: Path) -> None:
+    served = start(tmp_path, ENGINE_URL=engine_url, DRAIN_TIMEOUT="60", DRAIN_MODE="close")
+    # As a busy machine does: the process gets no time until all of it has happened, a second of its clock included.
+    served.process.send_signal(signal.SIGSTOP)
+    with served.connect() as client:
+        client.send(HEAD + b"\r\n" + BODY)
+        served.process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        served.process.send_signal(signal.SIGCONT)
+        assert client.answer().status == 200
+    assert ended(served) < SOON
+
+
 def is_open(port: int) -> bool:
     """Return whether a connection is accepted."""
     try:
