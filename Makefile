@@ -16,9 +16,9 @@ PLATFORM := linux/amd64
 CACHE :=
 # Two processes: a deployment waits more than it works. tests/support/processes.py says which tests stay together.
 AT_ONCE := -n 2 --dist loadscope --no-loadscope-reorder
-# Three for the quick tests, which wait too; and what holds none of them is not even imported.
+# Four for the quick tests, which wait too; and what holds none of them is not even imported.
 # schemathesis, which none of these tests uses, would be loaded by each of the processes.
-QUICK_AT_ONCE := -n 3 --dist loadscope --no-loadscope-reorder -p no:schemathesis
+QUICK_AT_ONCE := -n 4 --dist loadscope --no-loadscope-reorder -p no:schemathesis
 WITHOUT_QUICK := tests/browser tests/drills tests/molecule tests/gateway/api/test_openapi.py
 # Lines that ran in the tests' own processes. `sysmon` costs next to no time; the default took 40 % more.
 COVERAGE := -p tests.support.coverage_totals --cov=gateway --cov=training --cov=plugins --cov=pipeline --cov-report=

@@ -105,9 +105,10 @@ def test_a_second_run_does_nothing(project: Project, index: PackageIndex) -> Non
     assert python.lstat().st_mtime_ns == made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "index",
-    [pytest.param(Form.PYTHON_INDEX, marks=pytest.mark.slow, id="json"), pytest.param(Form.HTML_ONLY, id="html")],
+    [pytest.param(Form.PYTHON_INDEX, id="json"), pytest.param(Form.HTML_ONLY, id="html")],
     indirect=True,
 )
 def test_a_file_that_is_not_the_locked_one_is_refused(project: Project, index: PackageIndex) -> None:

@@ -79,6 +79,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_extracting_a_file_of_texts_is_resumable(url: str, engine: FakeEngine, tmp_path: Path) -> None:
     notes, results = tmp_path / "notes.jsonl", tmp_path / "results.jsonl"
     write(notes, [{"id": f"n{number}", "input": f"{NOTE} {number}"} for number in range(12)])
@@ -203,6 +204,7 @@ def test_a_bad_line_is_its_own_failure(url: str, engine: FakeEngine, tmp_path: P
     assert len(engine.bodies) == 2
 
 
+@pytest.mark.slow
 def test_the_same_command_is_advised_only_where_it_may_help(url: str, engine: FakeEngine, tmp_path: Path) -> None:
     notes = tmp_path / "notes.jsonl"
     write(notes, [{"text": NOTE}, {"text": ""}, {"text": f"{NOTE} 2"}])
@@ -302,6 +304,7 @@ def test_a_killed_run_keeps_what_is_done_and_a_second_one_is_refused(
     assert f"{40 - done} extracted, {done} were done before" in run(*call).errors
 
 
+@pytest.mark.slow
 def test_results_are_private_and_a_resumed_run_keeps_their_mode(url: str, engine: FakeEngine, tmp_path: Path) -> None:
     notes, results = tmp_path / "notes.jsonl", tmp_path / "results.jsonl"
     write(notes, [{"text": NOTE}])
@@ -357,6 +360,7 @@ def test_a_full_disk_is_a_sentence(url: str, tmp_path: Path) -> None:
     assert errors.endswith("--output /dev/full: cannot be written: No space left on device\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [{1}, {2}, {0, 1, 2}])
 def test_a_closed_standard_stream_is_no_traceback_and_gets_no_file(closed: set[int], url: str, tmp_path: Path) -> None:
     notes, results = tmp_path / "notes.jsonl", tmp_path / "results.jsonl"

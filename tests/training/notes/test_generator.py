@@ -51,6 +51,7 @@ def values(split: Split) -> set[str]:
     return {value for text in texts for value in re.split("; | and ", text) if value}
 
 
+@pytest.mark.slow
 def test_held_out_values_are_in_no_training_note() -> None:
     training = values("training")
     for split in ("values", "both"):
